@@ -1,0 +1,82 @@
+//! Descriptors: the only way to point at content (OCI image-spec, descriptor.md).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::media_type::{self, MediaType};
+
+/// String annotations, in key order. They are hints for tools and people and decide nothing.
+pub type Annotations = BTreeMap<String, String>;
+
+/// `org.opencontainers.image.title`: the relative path of a file.
+pub const ANNOTATION_TITLE: &str = "org.opencontainers.image.title";
+/// `org.opencontainers.image.ref.name`: the tag of an entry of `index.json`.
+pub const ANNOTATION_REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// `in-toto.io/predicate-type`: lets tools choose an attestation without reading it.
+pub const ANNOTATION_PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+/// SHA-512 of the file, in hex.
+pub const ANNOTATION_SHA512: &str = "vnd.bonded.sha512";
+/// Project of a release index.
+pub const ANNOTATION_PROJECT: &str = "vnd.bonded.project";
+/// Version of a release index.
+pub const ANNOTATION_VERSION: &str = "org.opencontainers.image.version";
+
+/// Media type, digest, size and annotations of some content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the bytes are.
+    pub media_type: MediaType,
+    /// What the bytes must hash to.
+    pub digest: Digest,
+    /// How many bytes there must be.
+    pub size: u64,
+    /// Type of the artifact behind a manifest or an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// Operating system and architecture, in an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Hints for tools and people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: Annotations,
+}
+
+/// Operating system and architecture, in Go's words (OCI image-spec, image-index.md, "platform").
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Platform {
+    /// `amd64`, `arm64`, `ppc64le`, …
+    pub architecture: String,
+    /// `linux`, `darwin`, `windows`, …
+    pub os: String,
+    /// `v7`, `v8`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Descriptor {
+    /// A descriptor of `bytes`, which are hashed.
+    pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self::new(media_type, Digest::sha256_of(bytes), size)
+    }
+
+    /// A descriptor without annotations.
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            artifact_type: None,
+            platform: None,
+            annotations: Annotations::new(),
+        }
+    }
+
+    /// The OCI empty descriptor: `{}`.
+    pub fn empty() -> Self {
+        Self::of(MediaType::known(media_type::OCI_EMPTY), b"{}")
+    }
+}

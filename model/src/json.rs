@@ -1,0 +1,212 @@
+//! Strict JSON in, canonical JSON out.
+//!
+//! In: the size is checked before anything is read, then depth, duplicate keys and trailing bytes,
+//! then the typed parse. Two readings of one document (CVE-2026-44309 and its kin) start with a
+//! parser that lets the last of two equal keys win; this one refuses both.
+//!
+//! Out: compact, keys sorted, so that equal values have equal bytes and so equal digests.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
+
+use crate::limits::JSON_DEPTH_MAX;
+
+/// Why a JSON document was refused before its meaning was looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// Longer than the limit for this kind of document.
+    #[error("document has {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The limit from [`crate::limits`].
+        limit: u64,
+    },
+    /// No bytes at all.
+    #[error("document is empty")]
+    Empty,
+    /// Not JSON, cut short, nested too deep, a key twice, or followed by more bytes.
+    #[error("document is not strict JSON")]
+    Syntax(#[source] serde_json::Error),
+    /// JSON, but not of the expected shape.
+    #[error("document does not have the expected shape")]
+    Shape(#[source] serde_json::Error),
+}
+
+/// Parses one JSON document strictly.
+///
+/// # Errors
+/// [`JsonError`], at the first thing that is wrong. Costs two passes over the bytes.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, JsonError> {
+    check(bytes, limit)?;
+    serde_json::from_slice(bytes).map_err(JsonError::Shape)
+}
+
+/// Checks size, syntax, depth, unique keys and the end of one JSON document, and keeps nothing.
+///
+/// # Errors
+/// As [`parse`], without `Shape`.
+pub fn check(bytes: &[u8], limit: u64) -> Result<(), JsonError> {
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if length > limit {
+        return Err(JsonError::TooLarge {
+            bytes: length,
+            limit,
+        });
+    }
+    if bytes.is_empty() {
+        return Err(JsonError::Empty);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    Strict {
+        depth_left: JSON_DEPTH_MAX,
+    }
+    .deserialize(&mut reader)
+    .map_err(JsonError::Syntax)?;
+    reader.end().map_err(JsonError::Syntax)
+}
+
+/// The canonical bytes of a value: compact JSON, keys in byte order, no trailing newline.
+///
+/// # Panics
+/// Never for the types of this workspace: none has a non-text key or a failing serializer.
+pub fn to_canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let tree = serde_json::to_value(value).expect("own types always serialize");
+    serde_json::to_vec(&tree).expect("a JSON tree always serializes")
+}
+
+/// Walks a document without building it.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth_left: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.depth_left.checked_sub(1) {
+            Some(depth_left) => Ok(Self { depth_left }),
+            None => Err(E::custom(format_args!(
+                "nested deeper than {JSON_DEPTH_MAX}"
+            ))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        while items.next_element_seed(inner)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        let mut seen = BTreeSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if seen.contains(&key) {
+                return Err(serde::de::Error::custom(format_args!(
+                    "key {key:?} stands twice"
+                )));
+            }
+            seen.insert(key);
+            entries.next_value_seed(inner)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn must_reject() {
+        let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
+        let table: [(&str, &str); 9] = [
+            (r#"{"a":1,"a":2}"#, "stands twice"),
+            (r#"{"a":{"b":1,"\u0062":2}}"#, "stands twice"),
+            (r#"{"a":1} x"#, "trailing characters"),
+            (r#"{"a":1}{"a":1}"#, "trailing characters"),
+            (r#"{"a":1"#, "EOF"),
+            (r#"{"a":NaN}"#, "expected value"),
+            ("\u{feff}{}", "expected value"),
+            (r#"{"a":01}"#, "invalid number"),
+            (&deep, "nested deeper"),
+        ];
+        for (text, reason) in table {
+            let error = check(text.as_bytes(), 1 << 20).expect_err(text);
+            let JsonError::Syntax(source) = error else {
+                panic!("{text}: {error}")
+            };
+            assert!(source.to_string().contains(reason), "{text}: {source}");
+        }
+    }
+
+    #[test]
+    fn size_and_emptiness_come_before_reading() {
+        assert!(matches!(
+            check(b"[1,2]", 4),
+            Err(JsonError::TooLarge { bytes: 5, limit: 4 })
+        ));
+        assert!(matches!(check(b"", 4), Err(JsonError::Empty)));
+        assert!(matches!(
+            parse::<Vec<u8>>(b"{}", 4),
+            Err(JsonError::Shape(_))
+        ));
+    }
+
+    #[test]
+    fn depth_at_the_limit_is_read() {
+        let text = "[".repeat(JSON_DEPTH_MAX) + &"]".repeat(JSON_DEPTH_MAX);
+        assert!(check(text.as_bytes(), 1 << 20).is_ok());
+    }
+
+    #[test]
+    fn canonical_form_sorts_keys() {
+        let value: Value = parse(br#"{ "b": [1, {"z":0,"y":1}], "a": null }"#, 100).unwrap();
+        assert_eq!(to_canonical(&value), br#"{"a":null,"b":[1,{"y":1,"z":0}]}"#);
+    }
+}

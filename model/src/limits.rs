@@ -1,0 +1,61 @@
+//! Every limit that holds before a parser runs, each with its reason.
+//!
+//! Sizes are bytes unless the name says otherwise. A limit is a promise to the reader of a hostile
+//! file: work and memory stay bounded by these numbers, whatever the file says about itself.
+
+/// A JSON document kept as evidence (bundle, statement, SBOM). The largest public SBOM seen in the
+/// field has 38 MiB; anything above this is refused by its length, before it is read.
+pub const EVIDENCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// An OCI manifest or index. Registries accept 4 MiB (distribution-spec, "Pushing Manifests").
+pub const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A catalog page. One page holds the whole catalog today: 64 MiB are about 300,000 names.
+pub const CATALOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A policy file. Hand-written text; the largest sensible one has a few kilobytes.
+pub const POLICY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A trusted root. The public-good root has 7 KiB.
+pub const TRUST_ROOT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A checksum list such as `SHA256SUMS`: 100,000 lines of 128 bytes and room to spare.
+pub const CHECKSUMS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Nesting of JSON arrays and objects. Real documents stay below 20; parsers recurse.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Subjects in one in-toto statement. A Kubernetes release names 461; sigstore-go allows 1,024.
+pub const SUBJECT_COUNT_MAX: usize = 1024;
+
+/// Digests in one digest set. No producer writes more than 6.
+pub const DIGEST_SET_COUNT_MAX: usize = 32;
+
+/// Signatures in one DSSE envelope. Producers write one; several mean several signers.
+pub const SIGNATURE_COUNT_MAX: usize = 16;
+
+/// Statements in one JSON-lines attestation file.
+pub const LINE_COUNT_MAX: usize = 1024;
+
+/// Transparency-log entries in one bundle; more than this only costs time.
+pub const LOG_ENTRY_COUNT_MAX: usize = 16;
+
+/// Documents of evidence attached to one release: 2,000 artifacts with 8 documents each.
+pub const DOCUMENT_COUNT_MAX: usize = 16_000;
+
+/// Artifacts in one release. Kubernetes has about 460 files; the release index must stay in 4 MiB.
+pub const ARTIFACT_COUNT_MAX: usize = 8_000;
+
+/// A path inside a release, whole and per component (the common limit of file systems).
+pub const PATH_BYTES_MAX: usize = 1024;
+/// One component of a path inside a release.
+pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
+
+/// A project name or a version: OCI tags end at 128.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// A media type (RFC 6838, section 4.2: 127 characters on each side of the slash).
+pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
+
+/// Depth of a directory tree on the way in; deeper means a loop or a mistake.
+pub const DIRECTORY_DEPTH_MAX: usize = 64;

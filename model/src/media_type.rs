@@ -1,0 +1,169 @@
+//! Media types (RFC 6838) and the ones that this program reads and writes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::limits::MEDIA_TYPE_BYTES_MAX;
+
+/// OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// OCI empty descriptor: the two bytes `{}`.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// `artifactType` of a manifest that holds one file of a release.
+pub const BONDED_FILE: &str = "application/vnd.bonded.file.v1";
+/// `artifactType` of an index that is a release.
+pub const BONDED_RELEASE: &str = "application/vnd.bonded.release.v1";
+/// A page of the catalog.
+pub const BONDED_CATALOG: &str = "application/vnd.bonded.catalog.v1+json";
+/// Bytes of which nothing is known.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+/// Sigstore bundle 0.3, as cosign and GitHub write it today.
+pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// An in-toto statement, or a DSSE envelope's payload type that says so.
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// A DSSE envelope without a bundle around it.
+pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// SPDX as JSON.
+pub const SPDX_JSON: &str = "application/spdx+json";
+/// SPDX as tag-value text.
+pub const SPDX_TEXT: &str = "text/spdx";
+/// CycloneDX as JSON.
+pub const CYCLONEDX_JSON: &str = "application/vnd.cyclonedx+json";
+/// A checksum list or a checksum sidecar.
+pub const CHECKSUMS: &str = "text/plain";
+
+/// A media type without parameters beyond what the grammar allows; compared byte for byte.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaType(String);
+
+/// The text is no media type of the form `type/subtype`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no media type; expected `type/subtype`")]
+pub struct MediaTypeError {
+    /// The text as given, cut to 80 characters.
+    pub text: String,
+}
+
+impl MediaType {
+    /// One of this module's constants, or another literal known to be well-formed.
+    ///
+    /// # Panics
+    /// If the literal is not well-formed, which a test would show.
+    pub fn known(text: &'static str) -> Self {
+        text.parse().expect("a media type literal is well-formed")
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = MediaTypeError;
+
+    fn from_str(text: &str) -> Result<Self, MediaTypeError> {
+        let well_formed = text.len() <= MEDIA_TYPE_BYTES_MAX
+            && text
+                .split_once('/')
+                .is_some_and(|(kind, rest)| is_name(kind) && is_rest(rest));
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MediaTypeError {
+                text: text.chars().take(80).collect(),
+            })
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+}
+
+/// A subtype, perhaps with parameters such as `;version=0.1` (old Sigstore bundles have one).
+fn is_rest(text: &str) -> bool {
+    let (subtype, parameters) = text.split_once(';').unwrap_or((text, ""));
+    is_name(subtype)
+        && parameters
+            .bytes()
+            .all(|b| b.is_ascii_graphic() || b == b' ')
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for MediaType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_well_formed() {
+        for text in [
+            OCI_MANIFEST,
+            OCI_INDEX,
+            OCI_EMPTY,
+            BONDED_FILE,
+            BONDED_RELEASE,
+            BONDED_CATALOG,
+            OCTET_STREAM,
+            SIGSTORE_BUNDLE,
+            IN_TOTO,
+            DSSE,
+            SPDX_JSON,
+            SPDX_TEXT,
+            CYCLONEDX_JSON,
+            CHECKSUMS,
+            "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        ] {
+            assert_eq!(MediaType::known(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn must_reject() {
+        let long = format!("a/{}", "b".repeat(MEDIA_TYPE_BYTES_MAX));
+        for text in [
+            "",
+            "text",
+            "/plain",
+            "text/",
+            "te xt/plain",
+            "text/pl\u{e4}in",
+            "text/a/b",
+            "text/a\n",
+            &long,
+        ] {
+            assert!(text.parse::<MediaType>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Names of projects, versions, releases and the paths inside a release.
+//!
+//! Each parses once, at the edge; inside, the type is the proof that a name is safe to use as a
+//! path component, a URL segment and a catalog key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX};
+
+/// Why a text is no name of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A project is lower-case letters, digits and inner `.`, `_`, `-`.
+    #[error("{text:?} is no project name; expected lower-case letters, digits and inner . _ -")]
+    Project {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A version is letters, digits and inner `.`, `_`, `+`, `-`.
+    #[error("{text:?} is no version; expected letters, digits and inner . _ + -")]
+    Version {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A release is `PROJECT@VERSION`.
+    #[error("{text:?} is no release; expected PROJECT@VERSION, for example kubernetes@v1.31.2")]
+    Release {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A path inside a release is refused for the named reason.
+    #[error("{text:?} is no path inside a release: {reason}")]
+    Path {
+        /// The text as given, cut.
+        text: String,
+        /// What is wrong with it.
+        reason: PathFault,
+    },
+}
+
+/// What makes a path unfit to stand inside a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathFault {
+    /// No characters.
+    #[error("it is empty")]
+    Empty,
+    /// Longer than [`PATH_BYTES_MAX`] or a component longer than [`PATH_COMPONENT_BYTES_MAX`].
+    #[error("it is too long")]
+    TooLong,
+    /// Starts with `/`.
+    #[error("it is absolute")]
+    Absolute,
+    /// A component is `.` or `..`.
+    #[error("it has a component . or ..")]
+    Dots,
+    /// A component is empty.
+    #[error("it has an empty component")]
+    EmptyComponent,
+    /// Has a control character (NUL among them), a backslash, or a character that cannot be shown.
+    #[error("it has a control character or a backslash")]
+    Character,
+    /// Stands under [`RESERVED_DIRECTORY`], where generated documents go.
+    #[error("its first component is reserved for documents that bonded itself writes")]
+    Reserved,
+}
+
+/// The directory of a release's tree that no ingested file may claim: evidence without a name of
+/// its own is published there under its digest.
+pub const RESERVED_DIRECTORY: &str = ".bonded";
+
+macro_rules! text_type {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            #[doc = concat!("The ", $what, " as text.")]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// The name of a project: `[a-z0-9]` with inner `.`, `_`, `-`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Project(String);
+text_type!(Project, "project");
+
+/// A version as the project spells it: letters and digits with inner `.`, `_`, `+`, `-`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(String);
+text_type!(Version, "version");
+
+/// A path inside a release: relative, `/` between components, no `.`, `..`, control characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ArtifactPath(String);
+text_type!(ArtifactPath, "path");
+
+/// `PROJECT@VERSION`: the name of a release.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReleaseName {
+    /// Whose release it is.
+    pub project: Project,
+    /// Which one.
+    pub version: Version,
+}
+
+impl FromStr for Project {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let lower = text.bytes().all(|b| !b.is_ascii_uppercase() && b != b'+');
+        if lower && is_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Project { text: cut(text) })
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if is_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Version { text: cut(text) })
+        }
+    }
+}
+
+impl Version {
+    /// The version in the order of Semantic Versioning, with or without a leading `v`.
+    pub fn to_semver(&self) -> Option<semver::Version> {
+        let text = self.0.strip_prefix('v').unwrap_or(&self.0);
+        semver::Version::parse(text).ok() // not semantic is an answer
+    }
+}
+
+impl FromStr for ReleaseName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (project, version) = text
+            .split_once('@')
+            .ok_or_else(|| NameError::Release { text: cut(text) })?;
+        Ok(Self {
+            project: project.parse()?,
+            version: version.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for ReleaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.project, self.version)
+    }
+}
+
+impl Serialize for ReleaseName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReleaseName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for ArtifactPath {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match path_fault(text) {
+            None => Ok(Self(text.to_owned())),
+            Some(reason) => Err(NameError::Path {
+                text: cut(text),
+                reason,
+            }),
+        }
+    }
+}
+
+impl ArtifactPath {
+    /// The last component.
+    pub fn file_name(&self) -> &str {
+        self.0
+            .rsplit_once('/')
+            .map_or(self.as_str(), |(_, name)| name)
+    }
+
+    /// The directory part, without the slash; empty at the top.
+    pub fn directory(&self) -> &str {
+        self.0
+            .rsplit_once('/')
+            .map_or("", |(directory, _)| directory)
+    }
+}
+
+fn path_fault(text: &str) -> Option<PathFault> {
+    if text.is_empty() {
+        return Some(PathFault::Empty);
+    }
+    if text.len() > PATH_BYTES_MAX {
+        return Some(PathFault::TooLong);
+    }
+    if text.starts_with('/') {
+        return Some(PathFault::Absolute);
+    }
+    if text.chars().any(|c| c.is_control() || c == '\\') {
+        return Some(PathFault::Character);
+    }
+    if text.split('/').next() == Some(RESERVED_DIRECTORY) {
+        return Some(PathFault::Reserved);
+    }
+    text.split('/').find_map(|component| match component {
+        "" => Some(PathFault::EmptyComponent),
+        "." | ".." => Some(PathFault::Dots),
+        _ if component.len() > PATH_COMPONENT_BYTES_MAX => Some(PathFault::TooLong),
+        _ => None,
+    })
+}
+
+/// Letters and digits at both ends; `.`, `_`, `+`, `-` between.
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    bytes.len() <= NAME_BYTES_MAX
+        && ends
+            .iter()
+            .all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b))
+        && !text.contains("..")
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_that_people_use_parse() {
+        for text in ["kubernetes@v1.31.2", "cri-o@1.31.0-rc.1+build5", "a@1"] {
+            assert_eq!(text.parse::<ReleaseName>().unwrap().to_string(), text);
+        }
+        for text in [
+            "kubectl",
+            "bin/linux/amd64/kubectl",
+            "a b/ü.txt",
+            "..x",
+            "-",
+        ] {
+            assert_eq!(text.parse::<ArtifactPath>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn must_reject_releases() {
+        let long = format!("a@{}", "1".repeat(NAME_BYTES_MAX + 1));
+        for text in [
+            "", "a", "a@", "@1", "A@1", "a/b@1", "a@1/2", "a@..", "a@1..2", "a@-1", "a@1 ", "a@@1",
+            "a@1\0", &long,
+        ] {
+            assert!(text.parse::<ReleaseName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn must_reject_paths() {
+        let long = "a/".repeat(PATH_BYTES_MAX);
+        let wide = "a".repeat(PATH_COMPONENT_BYTES_MAX + 1);
+        let table = [
+            ("", PathFault::Empty),
+            ("/etc/passwd", PathFault::Absolute),
+            ("../x", PathFault::Dots),
+            ("a/../../x", PathFault::Dots),
+            ("a/./b", PathFault::Dots),
+            ("a//b", PathFault::EmptyComponent),
+            ("a/", PathFault::EmptyComponent),
+            ("a\0b", PathFault::Character),
+            ("a\nb", PathFault::Character),
+            ("a\\b", PathFault::Character),
+            (".bonded/x", PathFault::Reserved),
+            (&long, PathFault::TooLong),
+            (&wide, PathFault::TooLong),
+        ];
+        for (text, reason) in table {
+            let expected = NameError::Path {
+                text: cut(text),
+                reason,
+            };
+            assert_eq!(text.parse::<ArtifactPath>(), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn semantic_order_ignores_the_v() {
+        let of = |text: &str| text.parse::<Version>().unwrap().to_semver();
+        assert!(of("v1.10.0") > of("1.9.0"));
+        assert!(of("v1.31.0-rc.1") < of("v1.31.0"));
+        assert_eq!(of("nightly"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_accepted_path_leaves_its_directory(text in "[a./\\\\\0]{0,12}") {
+            if let Ok(path) = text.parse::<ArtifactPath>() {
+                prop_assert!(path.as_str().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+                prop_assert!(!path.as_str().contains(['\0', '\\']));
+            }
+        }
+    }
+}

@@ -317,7 +317,7 @@ mod tests {
                 },
             ),
             (
-                &format!("sha512{}", &EMPTY[6..]),
+                &EMPTY.replace("sha256", "sha512"),
                 DigestError::Length {
                     algorithm: Algorithm::Sha512,
                     expected: 128,

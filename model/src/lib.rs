@@ -4,6 +4,7 @@
 //! Everything here is a value and a strict parse or a canonical writing of it. This crate knows no
 //! files, sockets, clocks, environment, threads, nor any other crate of the workspace.
 
+pub mod bundle;
 pub mod checksums;
 pub mod descriptor;
 pub mod digest;

@@ -15,11 +15,8 @@ use crate::media_type::SIGSTORE_BUNDLE;
 ///
 /// `key` is the SHA-256 of the public key's SubjectPublicKeyInfo; it becomes the key hint.
 pub fn with_managed_key(envelope: &Envelope, key: &Digest) -> Vec<u8> {
-    let signatures: Vec<_> = envelope
-        .signatures
-        .iter()
-        .map(|s| json!({ "sig": STANDARD.encode(&s.bytes) }))
-        .collect();
+    let signatures: Vec<_> =
+        envelope.signatures.iter().map(|s| json!({ "sig": STANDARD.encode(&s.bytes) })).collect();
     to_canonical(&json!({
         "mediaType": SIGSTORE_BUNDLE,
         "verificationMaterial": { "publicKey": { "hint": STANDARD.encode(key.as_bytes()) } },
@@ -41,10 +38,7 @@ mod tests {
         let envelope = Envelope {
             payload_type: "application/vnd.in-toto+json".into(),
             payload: b"{}".to_vec(),
-            signatures: vec![Signature {
-                key_id: None,
-                bytes: vec![1, 2, 3],
-            }],
+            signatures: vec![Signature { key_id: None, bytes: vec![1, 2, 3] }],
         };
         let text =
             String::from_utf8(with_managed_key(&envelope, &Digest::sha256_of(b"key"))).unwrap();

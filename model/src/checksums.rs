@@ -60,22 +60,17 @@ pub fn parse(bytes: &[u8], algorithm: Algorithm) -> Result<Vec<Checksum>, Checks
         return Err(ChecksumsError::TooLarge { bytes: bytes.len() });
     }
     let text = std::str::from_utf8(bytes).map_err(ChecksumsError::NotText)?;
-    let lines = || {
-        text.lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-    };
-    let parsed: Result<Vec<_>, _> = lines()
-        .map(|(at, line)| parse_line(at + 1, line, algorithm))
-        .collect();
+    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let parsed: Result<Vec<_>, _> =
+        lines().map(|(at, line)| parse_line(at + 1, line, algorithm)).collect();
     let parsed = parsed?;
     match parsed.as_slice() {
         [] => Err(ChecksumsError::Empty),
         [_one] => Ok(parsed),
         several => match several.iter().position(|checksum| checksum.path.is_none()) {
-            Some(at) => Err(ChecksumsError::NoPath {
-                line: lines().nth(at).map_or(0, |(at, _)| at + 1),
-            }),
+            Some(at) => {
+                Err(ChecksumsError::NoPath { line: lines().nth(at).map_or(0, |(at, _)| at + 1) })
+            }
             None => Ok(parsed),
         },
     }
@@ -85,18 +80,12 @@ pub fn parse(bytes: &[u8], algorithm: Algorithm) -> Result<Vec<Checksum>, Checks
 pub fn algorithm_of(file_name: &str) -> Option<Algorithm> {
     let name = file_name.to_ascii_lowercase();
     let list = |hash: &str| {
-        ["sums", "sums.txt", "sum.txt", "sum"]
-            .iter()
-            .any(|end| name == format!("{hash}{end}"))
+        ["sums", "sums.txt", "sum.txt", "sum"].iter().any(|end| name == format!("{hash}{end}"))
     };
-    [Algorithm::Sha256, Algorithm::Sha512]
-        .into_iter()
-        .find(|algorithm| {
-            let hash = algorithm.name();
-            name.ends_with(&format!(".{hash}"))
-                || name.ends_with(&format!(".{hash}sum"))
-                || list(hash)
-        })
+    [Algorithm::Sha256, Algorithm::Sha512].into_iter().find(|algorithm| {
+        let hash = algorithm.name();
+        name.ends_with(&format!(".{hash}")) || name.ends_with(&format!(".{hash}sum")) || list(hash)
+    })
 }
 
 /// The name of the file that a sidecar stands beside: `x.sha256` and `x.sha256sum` give `x`.
@@ -116,10 +105,7 @@ fn parse_line(line: usize, text: &str, algorithm: Algorithm) -> Result<Checksum,
     let path = path.strip_prefix("./").unwrap_or(path);
     let digest =
         Digest::from_hex(algorithm, hex).map_err(|source| ChecksumsError::Line { line, source })?;
-    Ok(Checksum {
-        path: (!path.is_empty()).then(|| path.to_owned()),
-        digest,
-    })
+    Ok(Checksum { path: (!path.is_empty()).then(|| path.to_owned()), digest })
 }
 
 #[cfg(test)]
@@ -131,11 +117,7 @@ mod tests {
     #[test]
     fn the_forms_in_use() {
         let paths = |text: &str| -> Vec<_> {
-            parse(text.as_bytes(), Algorithm::Sha256)
-                .unwrap()
-                .into_iter()
-                .map(|c| c.path)
-                .collect()
+            parse(text.as_bytes(), Algorithm::Sha256).unwrap().into_iter().map(|c| c.path).collect()
         };
         assert_eq!(paths(HEX), [None]);
         assert_eq!(paths(&format!("{HEX}\n")), [None]);
@@ -150,14 +132,8 @@ mod tests {
         let check = |text: &str| parse(text.as_bytes(), Algorithm::Sha256);
         assert!(matches!(check(""), Err(ChecksumsError::Empty)));
         assert!(matches!(check("\n \n"), Err(ChecksumsError::Empty)));
-        assert!(matches!(
-            check("hello"),
-            Err(ChecksumsError::Line { line: 1, .. })
-        ));
-        assert!(matches!(
-            check(&HEX.to_uppercase()),
-            Err(ChecksumsError::Line { line: 1, .. })
-        ));
+        assert!(matches!(check("hello"), Err(ChecksumsError::Line { line: 1, .. })));
+        assert!(matches!(check(&HEX.to_uppercase()), Err(ChecksumsError::Line { line: 1, .. })));
         assert!(matches!(
             check(&format!("{HEX}  a\nshort  b")),
             Err(ChecksumsError::Line { line: 2, .. })
@@ -170,10 +146,7 @@ mod tests {
             parse(HEX.as_bytes(), Algorithm::Sha512),
             Err(ChecksumsError::Line { .. })
         ));
-        assert!(matches!(
-            parse(b"\xff", Algorithm::Sha256),
-            Err(ChecksumsError::NotText(_))
-        ));
+        assert!(matches!(parse(b"\xff", Algorithm::Sha256), Err(ChecksumsError::NotText(_))));
     }
 
     #[test]

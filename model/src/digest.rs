@@ -44,9 +44,7 @@ impl Algorithm {
 
     /// The algorithm of that registered name, if it is one of ours.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -158,11 +156,7 @@ impl Digest {
     /// Algorithm and the first 12 hex digits: for lines that people read.
     pub fn short(&self) -> String {
         let hex = self.hex();
-        format!(
-            "{}:{}",
-            self.algorithm().name(),
-            hex.get(..12).unwrap_or(&hex)
-        )
+        format!("{}:{}", self.algorithm().name(), hex.get(..12).unwrap_or(&hex))
     }
 }
 
@@ -172,13 +166,10 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (name, hex) = text
             .split_once(':')
-            .ok_or_else(|| DigestError::NoAlgorithm {
-                text: text.chars().take(80).collect(),
-            })?;
-        let algorithm =
-            Algorithm::from_name(name).ok_or_else(|| DigestError::UnknownAlgorithm {
-                name: name.chars().take(40).collect(),
-            })?;
+            .ok_or_else(|| DigestError::NoAlgorithm { text: text.chars().take(80).collect() })?;
+        let algorithm = Algorithm::from_name(name).ok_or_else(|| {
+            DigestError::UnknownAlgorithm { name: name.chars().take(40).collect() }
+        })?;
         Self::from_hex(algorithm, hex)
     }
 }
@@ -210,28 +201,18 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Bytes as lower-case hex digits.
 pub fn encode(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes
         .iter()
-        .flat_map(|byte| {
-            [
-                DIGITS[usize::from(byte >> 4)],
-                DIGITS[usize::from(byte & 15)],
-            ]
-        })
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
         .collect()
 }
 
 fn decode<const N: usize>(algorithm: Algorithm, hex: &str) -> Result<[u8; N], DigestError> {
     let found = hex.chars().count();
     if found != 2 * N || hex.len() != 2 * N {
-        return Err(DigestError::Length {
-            algorithm,
-            expected: 2 * N,
-            found,
-        });
+        return Err(DigestError::Length { algorithm, expected: 2 * N, found });
     }
     let mut out = [0_u8; N];
     for (slot, pair) in out.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
@@ -270,59 +251,22 @@ mod tests {
     fn must_reject() {
         let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
         let table: [(&str, DigestError); 8] = [
-            (
-                "",
-                DigestError::NoAlgorithm {
-                    text: String::new(),
-                },
-            ),
-            (
-                "e3b0",
-                DigestError::NoAlgorithm {
-                    text: "e3b0".into(),
-                },
-            ),
-            (
-                "sha1:da39",
-                DigestError::UnknownAlgorithm {
-                    name: "sha1".into(),
-                },
-            ),
-            (
-                "SHA256:da39",
-                DigestError::UnknownAlgorithm {
-                    name: "SHA256".into(),
-                },
-            ),
+            ("", DigestError::NoAlgorithm { text: String::new() }),
+            ("e3b0", DigestError::NoAlgorithm { text: "e3b0".into() }),
+            ("sha1:da39", DigestError::UnknownAlgorithm { name: "sha1".into() }),
+            ("SHA256:da39", DigestError::UnknownAlgorithm { name: "SHA256".into() }),
             (
                 "sha256:e3b0",
-                DigestError::Length {
-                    algorithm: Algorithm::Sha256,
-                    expected: 64,
-                    found: 4,
-                },
+                DigestError::Length { algorithm: Algorithm::Sha256, expected: 64, found: 4 },
             ),
-            (
-                &upper,
-                DigestError::NotLowerHex {
-                    algorithm: Algorithm::Sha256,
-                },
-            ),
+            (&upper, DigestError::NotLowerHex { algorithm: Algorithm::Sha256 }),
             (
                 &format!("{EMPTY} "),
-                DigestError::Length {
-                    algorithm: Algorithm::Sha256,
-                    expected: 64,
-                    found: 65,
-                },
+                DigestError::Length { algorithm: Algorithm::Sha256, expected: 64, found: 65 },
             ),
             (
                 &EMPTY.replace("sha256", "sha512"),
-                DigestError::Length {
-                    algorithm: Algorithm::Sha512,
-                    expected: 128,
-                    found: 64,
-                },
+                DigestError::Length { algorithm: Algorithm::Sha512, expected: 128, found: 64 },
             ),
         ];
         for (text, expected) in table {
@@ -333,10 +277,7 @@ mod tests {
     #[test]
     fn multi_byte_text_is_refused_not_split() {
         let text = format!("sha256:{}é", "a".repeat(62));
-        assert!(matches!(
-            text.parse::<Digest>(),
-            Err(DigestError::Length { .. })
-        ));
+        assert!(matches!(text.parse::<Digest>(), Err(DigestError::Length { .. })));
     }
 
     proptest! {

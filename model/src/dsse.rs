@@ -116,22 +116,13 @@ impl Envelope {
 
 /// Pre-authentication encoding: `DSSEv1 LEN(type) type LEN(payload) payload` (DSSE protocol.md).
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "DSSEv1 {} {} {} ",
-        payload_type.len(),
-        payload_type,
-        payload.len()
-    );
+    let head = format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len());
     [head.as_bytes(), payload].concat()
 }
 
 fn decode(field: &'static str, text: &str) -> Result<Vec<u8>, EnvelopeError> {
     let url_safe = text.contains(['-', '_']);
-    let decoded = if url_safe {
-        URL_SAFE.decode(text)
-    } else {
-        STANDARD.decode(text)
-    };
+    let decoded = if url_safe { URL_SAFE.decode(text) } else { STANDARD.decode(text) };
     decoded.map_err(|source| EnvelopeError::Base64 { field, source })
 }
 
@@ -143,58 +134,34 @@ mod tests {
     #[test]
     fn pae_of_the_specification() {
         let expected = b"DSSEv1 29 http://example.com/HelloWorld 11 hello world";
-        assert_eq!(
-            pae("http://example.com/HelloWorld", b"hello world"),
-            expected
-        );
+        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), expected);
     }
 
     #[test]
     fn must_reject() {
         let parse = |text: &str| Envelope::parse(text.as_bytes());
         let none = r#"{"payload":"","payloadType":"t","signatures":[]}"#;
-        assert!(matches!(
-            parse(none),
-            Err(EnvelopeError::SignatureCount { count: 0 })
-        ));
+        assert!(matches!(parse(none), Err(EnvelopeError::SignatureCount { count: 0 })));
         let many = format!(
             r#"{{"payload":"","payloadType":"t","signatures":[{}]}}"#,
             vec![r#"{"sig":""}"#; SIGNATURE_COUNT_MAX + 1].join(",")
         );
-        assert!(matches!(
-            parse(&many),
-            Err(EnvelopeError::SignatureCount { .. })
-        ));
+        assert!(matches!(parse(&many), Err(EnvelopeError::SignatureCount { .. })));
         for payload in ["a", "YQ", "Y-+/", "YQ==\\n", "YQ== "] {
             let text = format!(
                 r#"{{"payload":"{payload}","payloadType":"t","signatures":[{{"sig":""}}]}}"#
             );
             let error = parse(&text).expect_err(payload);
             assert!(
-                matches!(
-                    error,
-                    EnvelopeError::Base64 {
-                        field: "payload",
-                        ..
-                    }
-                ),
+                matches!(error, EnvelopeError::Base64 { field: "payload", .. }),
                 "{payload}: {error}"
             );
         }
         let twice =
             r#"{"payload":"","payload":"YQ==","payloadType":"t","signatures":[{"sig":""}]}"#;
-        assert!(matches!(
-            parse(twice),
-            Err(EnvelopeError::Json(JsonError::Syntax(_)))
-        ));
-        assert!(matches!(
-            parse("{}"),
-            Err(EnvelopeError::Json(JsonError::Shape(_)))
-        ));
-        assert!(matches!(
-            parse(""),
-            Err(EnvelopeError::Json(JsonError::Empty))
-        ));
+        assert!(matches!(parse(twice), Err(EnvelopeError::Json(JsonError::Syntax(_)))));
+        assert!(matches!(parse("{}"), Err(EnvelopeError::Json(JsonError::Shape(_)))));
+        assert!(matches!(parse(""), Err(EnvelopeError::Json(JsonError::Empty))));
     }
 
     proptest! {

@@ -53,20 +53,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, JsonErr
 pub fn check(bytes: &[u8], limit: u64) -> Result<(), JsonError> {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if length > limit {
-        return Err(JsonError::TooLarge {
-            bytes: length,
-            limit,
-        });
+        return Err(JsonError::TooLarge { bytes: length, limit });
     }
     if bytes.is_empty() {
         return Err(JsonError::Empty);
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    Strict {
-        depth_left: JSON_DEPTH_MAX,
-    }
-    .deserialize(&mut reader)
-    .map_err(JsonError::Syntax)?;
+    Strict { depth_left: JSON_DEPTH_MAX }.deserialize(&mut reader).map_err(JsonError::Syntax)?;
     reader.end().map_err(JsonError::Syntax)
 }
 
@@ -89,9 +82,7 @@ impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth_left.checked_sub(1) {
             Some(depth_left) => Ok(Self { depth_left }),
-            None => Err(E::custom(format_args!(
-                "nested deeper than {JSON_DEPTH_MAX}"
-            ))),
+            None => Err(E::custom(format_args!("nested deeper than {JSON_DEPTH_MAX}"))),
         }
     }
 }
@@ -146,9 +137,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut seen = BTreeSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if seen.contains(&key) {
-                return Err(serde::de::Error::custom(format_args!(
-                    "key {key:?} stands twice"
-                )));
+                return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
             }
             seen.insert(key);
             entries.next_value_seed(inner)?;
@@ -178,24 +167,16 @@ mod tests {
         ];
         for (text, reason) in table {
             let error = check(text.as_bytes(), 1 << 20).expect_err(text);
-            let JsonError::Syntax(source) = error else {
-                panic!("{text}: {error}")
-            };
+            let JsonError::Syntax(source) = error else { panic!("{text}: {error}") };
             assert!(source.to_string().contains(reason), "{text}: {source}");
         }
     }
 
     #[test]
     fn size_and_emptiness_come_before_reading() {
-        assert!(matches!(
-            check(b"[1,2]", 4),
-            Err(JsonError::TooLarge { bytes: 5, limit: 4 })
-        ));
+        assert!(matches!(check(b"[1,2]", 4), Err(JsonError::TooLarge { bytes: 5, limit: 4 })));
         assert!(matches!(check(b"", 4), Err(JsonError::Empty)));
-        assert!(matches!(
-            parse::<Vec<u8>>(b"{}", 4),
-            Err(JsonError::Shape(_))
-        ));
+        assert!(matches!(parse::<Vec<u8>>(b"{}", 4), Err(JsonError::Shape(_))));
     }
 
     #[test]

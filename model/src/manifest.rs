@@ -111,10 +111,7 @@ impl Manifest {
 impl Index {
     /// An index of the given type over manifests.
     pub fn artifact(artifact_type: MediaType, manifests: Vec<Descriptor>) -> Self {
-        Self {
-            artifact_type: Some(artifact_type),
-            ..Self::plain(manifests)
-        }
+        Self { artifact_type: Some(artifact_type), ..Self::plain(manifests) }
     }
 
     /// An index without a type of its own, such as the `index.json` of a layout.
@@ -135,11 +132,7 @@ impl Index {
     /// [`ManifestError`] if it is too large, not strict JSON, or something else than an index.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let index: Self = json::parse(bytes, MANIFEST_BYTES_MAX)?;
-        check_head(
-            index.schema_version,
-            index.media_type.as_ref(),
-            media_type::OCI_INDEX,
-        )?;
+        check_head(index.schema_version, index.media_type.as_ref(), media_type::OCI_INDEX)?;
         Ok(index)
     }
 
@@ -159,10 +152,9 @@ fn check_head(
         return Err(ManifestError::SchemaVersion { found: version });
     }
     match found {
-        Some(found) if found.as_str() != expected => Err(ManifestError::MediaType {
-            expected,
-            found: found.clone(),
-        }),
+        Some(found) if found.as_str() != expected => {
+            Err(ManifestError::MediaType { expected, found: found.clone() })
+        }
         _ => Ok(()),
     }
 }

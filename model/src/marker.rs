@@ -22,27 +22,16 @@ pub fn markers<'a>(versions: impl IntoIterator<Item = &'a Version>) -> BTreeMap<
             }
         }
     }
-    highest
-        .into_iter()
-        .map(|(name, (_, version))| (name, version.clone()))
-        .collect()
+    highest.into_iter().map(|(name, (_, version))| (name, version.clone())).collect()
 }
 
 fn names_for(version: &semver::Version) -> Vec<String> {
-    let kinds = if version.pre.is_empty() {
-        ["stable", "latest"].as_slice()
-    } else {
-        &["latest"]
-    };
+    let kinds = if version.pre.is_empty() { ["stable", "latest"].as_slice() } else { &["latest"] };
     let (major, minor) = (version.major, version.minor);
     kinds
         .iter()
         .flat_map(|kind| {
-            [
-                (*kind).to_owned(),
-                format!("{kind}-{major}"),
-                format!("{kind}-{major}.{minor}"),
-            ]
+            [(*kind).to_owned(), format!("{kind}-{major}"), format!("{kind}-{major}.{minor}")]
         })
         .collect()
 }
@@ -54,10 +43,7 @@ mod tests {
 
     fn of(texts: &[&str]) -> BTreeMap<String, String> {
         let versions: Vec<Version> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        markers(&versions)
-            .into_iter()
-            .map(|(name, version)| (name, version.to_string()))
-            .collect()
+        markers(&versions).into_iter().map(|(name, version)| (name, version.to_string())).collect()
     }
 
     #[test]
@@ -76,9 +62,7 @@ mod tests {
         ];
         assert_eq!(
             made,
-            expected
-                .map(|(name, version)| (name.to_owned(), version.to_owned()))
-                .into()
+            expected.map(|(name, version)| (name.to_owned(), version.to_owned())).into()
         );
     }
 

@@ -68,33 +68,23 @@ impl FromStr for MediaType {
 
     fn from_str(text: &str) -> Result<Self, MediaTypeError> {
         let well_formed = text.len() <= MEDIA_TYPE_BYTES_MAX
-            && text
-                .split_once('/')
-                .is_some_and(|(kind, rest)| is_name(kind) && is_rest(rest));
+            && text.split_once('/').is_some_and(|(kind, rest)| is_name(kind) && is_rest(rest));
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(MediaTypeError {
-                text: text.chars().take(80).collect(),
-            })
+            Err(MediaTypeError { text: text.chars().take(80).collect() })
         }
     }
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
 }
 
 /// A subtype, perhaps with parameters such as `;version=0.1` (old Sigstore bundles have one).
 fn is_rest(text: &str) -> bool {
     let (subtype, parameters) = text.split_once(';').unwrap_or((text, ""));
-    is_name(subtype)
-        && parameters
-            .bytes()
-            .all(|b| b.is_ascii_graphic() || b == b' ')
+    is_name(subtype) && parameters.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
 }
 
 impl fmt::Display for MediaType {

@@ -170,13 +170,9 @@ impl FromStr for ReleaseName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (project, version) = text
-            .split_once('@')
-            .ok_or_else(|| NameError::Release { text: cut(text) })?;
-        Ok(Self {
-            project: project.parse()?,
-            version: version.parse()?,
-        })
+        let (project, version) =
+            text.split_once('@').ok_or_else(|| NameError::Release { text: cut(text) })?;
+        Ok(Self { project: project.parse()?, version: version.parse()? })
     }
 }
 
@@ -205,10 +201,7 @@ impl FromStr for ArtifactPath {
     fn from_str(text: &str) -> Result<Self, NameError> {
         match path_fault(text) {
             None => Ok(Self(text.to_owned())),
-            Some(reason) => Err(NameError::Path {
-                text: cut(text),
-                reason,
-            }),
+            Some(reason) => Err(NameError::Path { text: cut(text), reason }),
         }
     }
 }
@@ -216,16 +209,12 @@ impl FromStr for ArtifactPath {
 impl ArtifactPath {
     /// The last component.
     pub fn file_name(&self) -> &str {
-        self.0
-            .rsplit_once('/')
-            .map_or(self.as_str(), |(_, name)| name)
+        self.0.rsplit_once('/').map_or(self.as_str(), |(_, name)| name)
     }
 
     /// The directory part, without the slash; empty at the top.
     pub fn directory(&self) -> &str {
-        self.0
-            .rsplit_once('/')
-            .map_or("", |(directory, _)| directory)
+        self.0.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 }
 
@@ -258,12 +247,8 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let ends = [bytes.first(), bytes.last()];
     bytes.len() <= NAME_BYTES_MAX
-        && ends
-            .iter()
-            .all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b))
+        && ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b))
         && !text.contains("..")
 }
 
@@ -281,13 +266,7 @@ mod tests {
         for text in ["kubernetes@v1.31.2", "cri-o@1.31.0-rc.1+build5", "a@1"] {
             assert_eq!(text.parse::<ReleaseName>().unwrap().to_string(), text);
         }
-        for text in [
-            "kubectl",
-            "bin/linux/amd64/kubectl",
-            "a b/ü.txt",
-            "..x",
-            "-",
-        ] {
+        for text in ["kubectl", "bin/linux/amd64/kubectl", "a b/ü.txt", "..x", "-"] {
             assert_eq!(text.parse::<ArtifactPath>().unwrap().as_str(), text);
         }
     }
@@ -323,10 +302,7 @@ mod tests {
             (&wide, PathFault::TooLong),
         ];
         for (text, reason) in table {
-            let expected = NameError::Path {
-                text: cut(text),
-                reason,
-            };
+            let expected = NameError::Path { text: cut(text), reason };
             assert_eq!(text.parse::<ArtifactPath>(), Err(expected), "{text:?}");
         }
     }

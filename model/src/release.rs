@@ -105,14 +105,7 @@ impl Release {
             artifact_type: index.artifact_type.clone(),
             ..Descriptor::of(MediaType::known(media_type::OCI_INDEX), &index.to_bytes())
         };
-        Ok((
-            Self {
-                name,
-                index: descriptor,
-                artifacts,
-            },
-            index,
-        ))
+        Ok((Self { name, index: descriptor, artifacts }, index))
     }
 
     /// A release as read back from its index and the artifacts of its manifests.
@@ -125,11 +118,7 @@ impl Release {
         artifacts: Vec<Artifact>,
     ) -> Result<Self, ReleaseError> {
         let artifacts = checked(&name, artifacts)?;
-        Ok(Self {
-            name,
-            index,
-            artifacts,
-        })
+        Ok(Self { name, index, artifacts })
     }
 
     /// Project and version.
@@ -154,9 +143,7 @@ impl Release {
 
     /// The artifact at that path.
     pub fn artifact(&self, path: &ArtifactPath) -> Option<&Artifact> {
-        let at = self
-            .artifacts
-            .binary_search_by(|artifact| artifact.path.cmp(path));
+        let at = self.artifacts.binary_search_by(|artifact| artifact.path.cmp(path));
         at.ok().and_then(|at| self.artifacts.get(at)) // not found is an answer, not an error
     }
 }
@@ -171,31 +158,15 @@ impl Artifact {
     ) -> (Self, Manifest) {
         let mut manifest =
             Manifest::artifact(MediaType::known(media_type::BONDED_FILE), file.clone());
-        manifest
-            .annotations
-            .insert(ANNOTATION_TITLE.into(), path.to_string());
+        manifest.annotations.insert(ANNOTATION_TITLE.into(), path.to_string());
         if let Some(digest) = &sha512 {
-            manifest
-                .annotations
-                .insert(ANNOTATION_SHA512.into(), digest.hex());
+            manifest.annotations.insert(ANNOTATION_SHA512.into(), digest.hex());
         }
         let descriptor = Descriptor {
             artifact_type: manifest.artifact_type.clone(),
-            ..Descriptor::of(
-                MediaType::known(media_type::OCI_MANIFEST),
-                &manifest.to_bytes(),
-            )
+            ..Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &manifest.to_bytes())
         };
-        (
-            Self {
-                path,
-                file,
-                manifest: descriptor,
-                sha512,
-                platform,
-            },
-            manifest,
-        )
+        (Self { path, file, manifest: descriptor, sha512, platform }, manifest)
     }
 
     /// The artifact behind a file manifest that was read back.
@@ -203,14 +174,9 @@ impl Artifact {
     /// # Errors
     /// [`ReleaseError::NotAFile`] unless there is one layer, a title and the right type.
     pub fn from_stored(listed: &Descriptor, manifest: &Manifest) -> Result<Self, ReleaseError> {
-        let not_a_file = |reason| ReleaseError::NotAFile {
-            manifest: listed.digest,
-            reason,
-        };
+        let not_a_file = |reason| ReleaseError::NotAFile { manifest: listed.digest, reason };
         if manifest.artifact_type.as_ref().map(MediaType::as_str) != Some(media_type::BONDED_FILE) {
-            return Err(not_a_file(
-                "its artifactType is not application/vnd.bonded.file.v1",
-            ));
+            return Err(not_a_file("its artifactType is not application/vnd.bonded.file.v1"));
         }
         let [file] = manifest.layers.as_slice() else {
             return Err(not_a_file("it does not have exactly one layer"));
@@ -239,10 +205,7 @@ fn checked(
         return Err(ReleaseError::Empty { name: name.clone() });
     }
     if artifacts.len() > ARTIFACT_COUNT_MAX {
-        return Err(ReleaseError::TooMany {
-            name: name.clone(),
-            count: artifacts.len(),
-        });
+        return Err(ReleaseError::TooMany { name: name.clone(), count: artifacts.len() });
     }
     artifacts.sort_by(|a, b| a.path.cmp(&b.path));
     for pair in artifacts.windows(2) {
@@ -258,20 +221,15 @@ fn checked(
         }
     }
     match file_and_directory(&artifacts) {
-        Some(path) => Err(ReleaseError::FileAndDirectory {
-            name: name.clone(),
-            path,
-        }),
+        Some(path) => Err(ReleaseError::FileAndDirectory { name: name.clone(), path }),
         None => Ok(artifacts),
     }
 }
 
 /// A path that is a file and also a directory above another file: no tree can hold both.
 fn file_and_directory(artifacts: &[Artifact]) -> Option<ArtifactPath> {
-    let files: std::collections::BTreeSet<&str> = artifacts
-        .iter()
-        .map(|artifact| artifact.path.as_str())
-        .collect();
+    let files: std::collections::BTreeSet<&str> =
+        artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
     artifacts.iter().find_map(|artifact| {
         let mut directory = artifact.path.directory();
         while !directory.is_empty() {
@@ -288,23 +246,15 @@ fn index_of(name: &ReleaseName, artifacts: &[Artifact]) -> Index {
     let manifests = artifacts
         .iter()
         .map(|artifact| {
-            let mut listed = Descriptor {
-                platform: artifact.platform.clone(),
-                ..artifact.manifest.clone()
-            };
-            listed
-                .annotations
-                .insert(ANNOTATION_TITLE.into(), artifact.path.to_string());
+            let mut listed =
+                Descriptor { platform: artifact.platform.clone(), ..artifact.manifest.clone() };
+            listed.annotations.insert(ANNOTATION_TITLE.into(), artifact.path.to_string());
             listed
         })
         .collect();
     let mut index = Index::artifact(MediaType::known(media_type::BONDED_RELEASE), manifests);
-    index
-        .annotations
-        .insert(ANNOTATION_PROJECT.into(), name.project.to_string());
-    index
-        .annotations
-        .insert(ANNOTATION_VERSION.into(), name.version.to_string());
+    index.annotations.insert(ANNOTATION_PROJECT.into(), name.project.to_string());
+    index.annotations.insert(ANNOTATION_VERSION.into(), name.version.to_string());
     index
 }
 
@@ -341,23 +291,10 @@ mod tests {
 
     #[test]
     fn must_reject() {
-        assert!(matches!(
-            Release::new(name(), vec![]),
-            Err(ReleaseError::Empty { .. })
-        ));
+        assert!(matches!(Release::new(name(), vec![]), Err(ReleaseError::Empty { .. })));
         let twice = vec![artifact("a", b"1"), artifact("a", b"2")];
-        assert!(matches!(
-            Release::new(name(), twice),
-            Err(ReleaseError::Twice { .. })
-        ));
-        let both = vec![
-            artifact("a", b"1"),
-            artifact("a-b", b"1"),
-            artifact("a/b/c", b"2"),
-        ];
-        assert!(matches!(
-            Release::new(name(), both),
-            Err(ReleaseError::FileAndDirectory { .. })
-        ));
+        assert!(matches!(Release::new(name(), twice), Err(ReleaseError::Twice { .. })));
+        let both = vec![artifact("a", b"1"), artifact("a-b", b"1"), artifact("a/b/c", b"2")];
+        assert!(matches!(Release::new(name(), both), Err(ReleaseError::FileAndDirectory { .. })));
     }
 }

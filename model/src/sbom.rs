@@ -150,51 +150,23 @@ fn from_json(bytes: &[u8]) -> Result<SbomView, SbomError> {
     if wire.bom_format.as_deref() == Some("CycloneDX") {
         let root = wire.metadata.and_then(|metadata| metadata.component);
         let mut digests = BTreeSet::new();
-        root.iter()
-            .chain(&wire.components)
-            .for_each(|c| collect_component(c, &mut digests));
+        root.iter().chain(&wire.components).for_each(|c| collect_component(c, &mut digests));
         let spec_version = wire.spec_version.unwrap_or_default();
-        return Ok(SbomView {
-            format: SbomFormat::CycloneDx,
-            spec_version,
-            digests,
-        });
+        return Ok(SbomView { format: SbomFormat::CycloneDx, spec_version, digests });
     }
-    if let Some(spec_version) = wire
-        .spdx_version
-        .filter(|version| version.starts_with("SPDX-2."))
-    {
-        let checksums = wire
-            .packages
-            .iter()
-            .chain(&wire.files)
-            .flat_map(|element| &element.checksums);
-        let digests = checksums
-            .filter_map(|c| digest(&c.algorithm, &c.checksum_value))
-            .collect();
-        return Ok(SbomView {
-            format: SbomFormat::Spdx,
-            spec_version,
-            digests,
-        });
+    if let Some(spec_version) = wire.spdx_version.filter(|version| version.starts_with("SPDX-2.")) {
+        let checksums =
+            wire.packages.iter().chain(&wire.files).flat_map(|element| &element.checksums);
+        let digests = checksums.filter_map(|c| digest(&c.algorithm, &c.checksum_value)).collect();
+        return Ok(SbomView { format: SbomFormat::Spdx, spec_version, digests });
     }
-    let spdx3 = wire
-        .graph
-        .iter()
-        .find_map(|element| element.spec_version.clone());
+    let spdx3 = wire.graph.iter().find_map(|element| element.spec_version.clone());
     match spdx3.filter(|version| version.starts_with("3.")) {
         Some(spec_version) => {
-            let hashes = wire
-                .graph
-                .iter()
-                .flat_map(|element| &element.verified_using);
+            let hashes = wire.graph.iter().flat_map(|element| &element.verified_using);
             let digests =
                 hashes.filter_map(|h| digest(h.algorithm.as_deref()?, h.hash_value.as_deref()?));
-            Ok(SbomView {
-                format: SbomFormat::Spdx,
-                spec_version,
-                digests: digests.collect(),
-            })
+            Ok(SbomView { format: SbomFormat::Spdx, spec_version, digests: digests.collect() })
         }
         None => Err(SbomError::UnknownFormat),
     }
@@ -202,16 +174,8 @@ fn from_json(bytes: &[u8]) -> Result<SbomView, SbomError> {
 
 /// Depth is bounded: the strict JSON check has already refused deeper nesting.
 fn collect_component(component: &WireComponent, digests: &mut BTreeSet<Digest>) {
-    digests.extend(
-        component
-            .hashes
-            .iter()
-            .filter_map(|hash| digest(&hash.alg, &hash.content)),
-    );
-    component
-        .components
-        .iter()
-        .for_each(|inner| collect_component(inner, digests));
+    digests.extend(component.hashes.iter().filter_map(|hash| digest(&hash.alg, &hash.content)));
+    component.components.iter().for_each(|inner| collect_component(inner, digests));
 }
 
 fn from_tag_value(bytes: &[u8]) -> Result<SbomView, SbomError> {
@@ -226,9 +190,8 @@ fn from_tag_value(bytes: &[u8]) -> Result<SbomView, SbomError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let tag = line
-            .split_once(':')
-            .filter(|(key, _)| key.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let tag =
+            line.split_once(':').filter(|(key, _)| key.bytes().all(|b| b.is_ascii_alphanumeric()));
         let Some((key, value)) = tag else {
             return Err(if spec_version.is_some() {
                 SbomError::Line { line: at + 1 }
@@ -240,9 +203,7 @@ fn from_tag_value(bytes: &[u8]) -> Result<SbomView, SbomError> {
         match key {
             "SPDXVersion" => spec_version = Some(value.trim().to_owned()),
             "PackageChecksum" | "FileChecksum" => digests.extend(
-                value
-                    .split_once(':')
-                    .and_then(|(name, hex)| digest(name.trim(), hex.trim())),
+                value.split_once(':').and_then(|(name, hex)| digest(name.trim(), hex.trim())),
             ),
             _ => {}
         }
@@ -250,22 +211,16 @@ fn from_tag_value(bytes: &[u8]) -> Result<SbomView, SbomError> {
     if in_text {
         return Err(SbomError::OpenText);
     }
-    let spec_version = spec_version
-        .filter(|v| v.starts_with("SPDX-2."))
-        .ok_or(SbomError::UnknownFormat)?;
-    Ok(SbomView {
-        format: SbomFormat::Spdx,
-        spec_version,
-        digests,
-    })
+    let spec_version =
+        spec_version.filter(|v| v.starts_with("SPDX-2.")).ok_or(SbomError::UnknownFormat)?;
+    Ok(SbomView { format: SbomFormat::Spdx, spec_version, digests })
 }
 
 /// A digest of a strong algorithm in any of the formats' spellings; others bind nothing.
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     let name = algorithm.to_ascii_lowercase().replace('-', "");
-    let algorithm = [Algorithm::Sha256, Algorithm::Sha512]
-        .into_iter()
-        .find(|a| a.name() == name)?;
+    let algorithm =
+        [Algorithm::Sha256, Algorithm::Sha512].into_iter().find(|a| a.name() == name)?;
     Digest::from_hex(algorithm, &hex.to_ascii_lowercase()).ok() // a malformed digest names nothing
 }
 
@@ -278,10 +233,7 @@ mod tests {
     fn check(text: &str, format: SbomFormat, spec_version: &str) {
         let view =
             SbomView::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(
-            (view.format, view.spec_version.as_str()),
-            (format, spec_version)
-        );
+        assert_eq!((view.format, view.spec_version.as_str()), (format, spec_version));
         assert!(view.names(&[Digest::sha256_of(b"")]), "{text}");
         assert!(!view.names(&[Digest::sha256_of(b"x")]), "{text}");
     }
@@ -335,10 +287,7 @@ mod tests {
         assert!(matches!(reject(junk), SbomError::Line { line: 3 }));
         let open = "SPDXVersion: SPDX-2.3\nPackageComment: <text>cut";
         assert!(matches!(reject(open), SbomError::OpenText));
-        assert!(matches!(
-            reject(r#"{"bomFormat":"CycloneDX","#),
-            SbomError::Json(_)
-        ));
+        assert!(matches!(reject(r#"{"bomFormat":"CycloneDX","#), SbomError::Json(_)));
         assert!(matches!(
             reject(r#"{"bomFormat":"CycloneDX","bomFormat":"x"}"#),
             SbomError::Json(_)

@@ -163,22 +163,16 @@ impl Provenance {
         match statement.predicate_type.as_str() {
             PROVENANCE_V0_2 => Ok(from_v0_2(json::parse(bytes, EVIDENCE_BYTES_MAX)?)),
             PROVENANCE_V1 => Ok(from_v1(json::parse(bytes, EVIDENCE_BYTES_MAX)?)),
-            _ => Err(ProvenanceError::PredicateType {
-                found: statement.predicate_type.clone(),
-            }),
+            _ => Err(ProvenanceError::PredicateType { found: statement.predicate_type.clone() }),
         }
     }
 }
 
 fn from_v0_2(wire: WireV02) -> Provenance {
-    let (config_source, parameters) = wire
-        .invocation
-        .map_or((None, None), |i| (i.config_source, i.parameters));
+    let (config_source, parameters) =
+        wire.invocation.map_or((None, None), |i| (i.config_source, i.parameters));
     let trigger = config_source.map(|source| source.with_role(SourceRole::Trigger));
-    let materials = wire
-        .materials
-        .into_iter()
-        .map(|source| source.with_role(SourceRole::Material));
+    let materials = wire.materials.into_iter().map(|source| source.with_role(SourceRole::Material));
     let parameters = parameters.and_then(|raw| serde_json::from_str(raw.get()).ok());
     Provenance {
         version: ProvenanceVersion::V0_2,
@@ -186,9 +180,7 @@ fn from_v0_2(wire: WireV02) -> Provenance {
         build_type: wire.build_type,
         sources: trigger.into_iter().chain(materials).collect(),
         external_parameters: parameters.unwrap_or_default(), // v0.2 leaves the shape open
-        finished_on: wire
-            .metadata
-            .and_then(|metadata| metadata.build_finished_on),
+        finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
     }
 }
 
@@ -205,10 +197,7 @@ fn from_v1(wire: WireV1) -> Provenance {
         build_type: definition.build_type,
         sources: trigger.into_iter().chain(materials).collect(),
         external_parameters: definition.external_parameters,
-        finished_on: wire
-            .run_details
-            .metadata
-            .and_then(|metadata| metadata.finished_on),
+        finished_on: wire.run_details.metadata.and_then(|metadata| metadata.finished_on),
     }
 }
 
@@ -219,30 +208,20 @@ fn trigger_of(parameters: &BTreeMap<String, Box<RawValue>>) -> Option<Source> {
     if let Some(text) = raw("source") {
         let source = serde_json::from_str::<WireSource>(text)
             .or_else(|_not_an_object| {
-                serde_json::from_str::<String>(text).map(|uri| WireSource {
-                    uri,
-                    digest: DigestSet::default(),
-                })
+                serde_json::from_str::<String>(text)
+                    .map(|uri| WireSource { uri, digest: DigestSet::default() })
             })
             .ok()?; // of an unknown shape: no trigger, which a policy with a source refuses
         return Some(source.with_role(SourceRole::Trigger));
     }
     let workflow: WireWorkflow = serde_json::from_str(raw("workflow")?).ok()?; // as above
     let uri = format!("git+{}@{}", workflow.repository, workflow.reference);
-    Some(Source {
-        role: SourceRole::Trigger,
-        uri,
-        digest: DigestSet::default(),
-    })
+    Some(Source { role: SourceRole::Trigger, uri, digest: DigestSet::default() })
 }
 
 impl WireSource {
     fn with_role(self, role: SourceRole) -> Source {
-        Source {
-            role,
-            uri: self.uri,
-            digest: self.digest,
-        }
+        Source { role, uri: self.uri, digest: self.digest }
     }
 }
 
@@ -267,11 +246,7 @@ pub fn normalise_repository(uri: &str) -> String {
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let slash = if path.is_empty() { "" } else { "/" };
-    format!(
-        "{}://{}{slash}{path}",
-        scheme.to_ascii_lowercase(),
-        host.to_ascii_lowercase()
-    )
+    format!("{}://{}{slash}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }
 
 /// Splits `@ref` off the path part of a URI; an `@` in the authority is none.
@@ -280,10 +255,7 @@ fn split_ref(uri: &str) -> (&str, Option<&str>) {
     match uri.rfind('@') {
         Some(at) if at >= path_at && uri.get(path_at..at).is_some_and(|p| p.contains('/')) => {
             let (before, after) = uri.split_at(at);
-            (
-                before,
-                after.get(1..).filter(|reference| !reference.is_empty()),
-            )
+            (before, after.get(1..).filter(|reference| !reference.is_empty()))
         }
         _ => (uri, None),
     }
@@ -297,11 +269,7 @@ mod tests {
     use serde_json::json;
 
     fn statement(kind: &str, predicate: &serde_json::Value) -> Statement {
-        Statement::new(
-            vec![Subject::new("a", Digest::sha256_of(b""))],
-            kind,
-            predicate,
-        )
+        Statement::new(vec![Subject::new("a", Digest::sha256_of(b""))], kind, predicate)
     }
 
     #[test]
@@ -328,9 +296,7 @@ mod tests {
                 "buildDefinition": {"buildType": "t", "externalParameters": parameters},
                 "runDetails": {"builder": {"id": "b"}},
             });
-            Provenance::parse(&statement(PROVENANCE_V1, &predicate))
-                .unwrap()
-                .sources
+            Provenance::parse(&statement(PROVENANCE_V1, &predicate)).unwrap().sources
         };
         let expected = "git+https://github.com/o/r@refs/heads/main";
         assert_eq!(of(json!({"source": {"uri": expected}}))[0].uri, expected);
@@ -345,10 +311,7 @@ mod tests {
     #[test]
     fn must_reject() {
         let near = statement("https://slsa.dev/provenance/v1.0", &json!({}));
-        assert!(matches!(
-            Provenance::parse(&near),
-            Err(ProvenanceError::PredicateType { .. })
-        ));
+        assert!(matches!(Provenance::parse(&near), Err(ProvenanceError::PredicateType { .. })));
         for (kind, predicate) in [
             (PROVENANCE_V1, json!({})),
             (PROVENANCE_V1, json!(null)),
@@ -357,26 +320,18 @@ mod tests {
                 json!({"buildDefinition": {"buildType": "t"}, "runDetails": {"builder": {"id": "b"}}}),
             ),
             (PROVENANCE_V0_2, json!({"builder": {}, "buildType": "t"})),
-            (
-                PROVENANCE_V0_2,
-                json!({"builder": {"id": 7}, "buildType": "t"}),
-            ),
+            (PROVENANCE_V0_2, json!({"builder": {"id": 7}, "buildType": "t"})),
         ] {
             let result = Provenance::parse(&statement(kind, &predicate));
-            assert!(
-                matches!(result, Err(ProvenanceError::Predicate(_))),
-                "{predicate}"
-            );
+            assert!(matches!(result, Err(ProvenanceError::Predicate(_))), "{predicate}");
         }
     }
 
     #[test]
     fn repositories_in_one_form() {
-        for uri in [
-            "git+https://GitHub.com/o/R",
-            "https://github.com/o/R.git",
-            "https://github.com/o/R/",
-        ] {
+        for uri in
+            ["git+https://GitHub.com/o/R", "https://github.com/o/R.git", "https://github.com/o/R/"]
+        {
             assert_eq!(normalise_repository(uri), "https://github.com/o/R", "{uri}");
         }
         let user = Source {
@@ -384,9 +339,6 @@ mod tests {
             uri: "https://user@host/r".into(),
             digest: DigestSet::default(),
         };
-        assert_eq!(
-            user.repository_and_ref(),
-            ("https://user@host/r".into(), None)
-        );
+        assert_eq!(user.repository_and_ref(), ("https://user@host/r".into(), None));
     }
 }

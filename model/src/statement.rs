@@ -194,19 +194,13 @@ impl StatementVersion {
 impl Subject {
     /// A subject with one digest.
     pub fn new(name: impl Into<String>, digest: Digest) -> Self {
-        Self {
-            name: name.into(),
-            digest: DigestSet::of(&[digest]),
-        }
+        Self { name: name.into(), digest: DigestSet::of(&[digest]) }
     }
 
     fn check(&self) -> Result<(), StatementError> {
         let count = self.digest.0.len();
         if count == 0 || count > DIGEST_SET_COUNT_MAX {
-            return Err(StatementError::DigestCount {
-                name: self.name.clone(),
-                count,
-            });
+            return Err(StatementError::DigestCount { name: self.name.clone(), count });
         }
         let malformed = self
             .digest
@@ -214,10 +208,7 @@ impl Subject {
             .iter()
             .find_map(|(name, hex)| Digest::from_hex(Algorithm::from_name(name)?, hex).err());
         match malformed {
-            Some(source) => Err(StatementError::Digest {
-                name: self.name.clone(),
-                source,
-            }),
+            Some(source) => Err(StatementError::Digest { name: self.name.clone(), source }),
             None => Ok(()),
         }
     }
@@ -226,12 +217,7 @@ impl Subject {
 impl DigestSet {
     /// A set of these digests.
     pub fn of(digests: &[Digest]) -> Self {
-        Self(
-            digests
-                .iter()
-                .map(|d| (d.algorithm().name().to_owned(), d.hex()))
-                .collect(),
-        )
+        Self(digests.iter().map(|d| (d.algorithm().name().to_owned(), d.hex())).collect())
     }
 
     /// The hex text under that algorithm's name, known here or not.
@@ -247,9 +233,7 @@ impl DigestSet {
 
     /// All pairs of algorithm name and hex text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, hex)| (name.as_str(), hex.as_str()))
+        self.0.iter().map(|(name, hex)| (name.as_str(), hex.as_str()))
     }
 
     /// Compares with digests of the same bytes: one strong algorithm in common, none in conflict
@@ -267,9 +251,7 @@ impl DigestSet {
     }
 
     fn shares_one(&self, digests: &[Digest]) -> bool {
-        digests
-            .iter()
-            .any(|d| self.get(d.algorithm().name()) == Some(d.hex().as_str()))
+        digests.iter().any(|d| self.get(d.algorithm().name()) == Some(d.hex().as_str()))
     }
 }
 
@@ -291,14 +273,8 @@ mod tests {
             let statement = Statement::parse(text(kind, &subject).as_bytes()).unwrap();
             assert_eq!(statement.version.uri(), kind);
             assert_eq!(statement.predicate.get(), "{}");
-            assert_eq!(
-                statement.matches(&[Digest::sha256_of(b"")]),
-                DigestMatch::Agrees
-            );
-            assert_eq!(
-                statement.matches(&[Digest::sha256_of(b"x")]),
-                DigestMatch::Unrelated
-            );
+            assert_eq!(statement.matches(&[Digest::sha256_of(b"")]), DigestMatch::Agrees);
+            assert_eq!(statement.matches(&[Digest::sha256_of(b"x")]), DigestMatch::Unrelated);
         }
     }
 
@@ -307,9 +283,7 @@ mod tests {
         let check = |kind: &str, subject: &str| Statement::parse(text(kind, subject).as_bytes());
         let good = format!(r#"{{"digest":{{"sha256":"{HEX}"}}}}"#);
         let many = format!("[{}]", vec![good.as_str(); SUBJECT_COUNT_MAX + 1].join(","));
-        let wide: Vec<_> = (0..=DIGEST_SET_COUNT_MAX)
-            .map(|i| format!(r#""x{i}":"0""#))
-            .collect();
+        let wide: Vec<_> = (0..=DIGEST_SET_COUNT_MAX).map(|i| format!(r#""x{i}":"0""#)).collect();
         let wide = format!(r#"[{{"digest":{{{}}}}}]"#, wide.join(","));
         let upper = format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, HEX.to_uppercase());
         assert!(matches!(
@@ -320,22 +294,13 @@ mod tests {
             check(STATEMENT_V1, "[]"),
             Err(StatementError::SubjectCount { count: 0 })
         ));
-        assert!(matches!(
-            check(STATEMENT_V1, &many),
-            Err(StatementError::SubjectCount { .. })
-        ));
+        assert!(matches!(check(STATEMENT_V1, &many), Err(StatementError::SubjectCount { .. })));
         assert!(matches!(
             check(STATEMENT_V1, r#"[{"digest":{}}]"#),
             Err(StatementError::DigestCount { count: 0, .. })
         ));
-        assert!(matches!(
-            check(STATEMENT_V1, &wide),
-            Err(StatementError::DigestCount { .. })
-        ));
-        assert!(matches!(
-            check(STATEMENT_V1, &upper),
-            Err(StatementError::Digest { .. })
-        ));
+        assert!(matches!(check(STATEMENT_V1, &wide), Err(StatementError::DigestCount { .. })));
+        assert!(matches!(check(STATEMENT_V1, &upper), Err(StatementError::Digest { .. })));
         assert!(matches!(
             check(STATEMENT_V1, r#"[{"digest":{"sha256":"e3b0"}}]"#),
             Err(StatementError::Digest { .. })
@@ -355,14 +320,8 @@ mod tests {
         let (two56, five12) = (Digest::sha256_of(b"x"), Digest::sha512_of(b"x"));
         let both = DigestSet::of(&[two56, five12]);
         assert_eq!(both.matches(&[two56]), DigestMatch::Agrees);
-        assert_eq!(
-            both.matches(&[two56, Digest::sha512_of(b"y")]),
-            DigestMatch::Conflicts
-        );
-        assert_eq!(
-            DigestSet::of(&[five12]).matches(&[two56]),
-            DigestMatch::Unrelated
-        );
+        assert_eq!(both.matches(&[two56, Digest::sha512_of(b"y")]), DigestMatch::Conflicts);
+        assert_eq!(DigestSet::of(&[five12]).matches(&[two56]), DigestMatch::Unrelated);
         let weak = DigestSet([("sha1".to_owned(), "da39".to_owned())].into());
         assert_eq!(weak.matches(&[two56]), DigestMatch::Unrelated);
     }

@@ -25,9 +25,7 @@ impl Timestamp {
     pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimestampError> {
         match jiff::Timestamp::from_second(seconds) {
             Ok(time) => Ok(Self(time)),
-            Err(_out_of_range) => Err(TimestampError {
-                text: seconds.to_string(),
-            }),
+            Err(_out_of_range) => Err(TimestampError { text: seconds.to_string() }),
         }
     }
 
@@ -44,9 +42,7 @@ impl FromStr for Timestamp {
         let parsed = text.parse::<jiff::Timestamp>();
         match parsed {
             Ok(time) => Self::from_unix_seconds(time.as_second()),
-            Err(_no_time) => Err(TimestampError {
-                text: text.chars().take(80).collect(),
-            }),
+            Err(_no_time) => Err(TimestampError { text: text.chars().take(80).collect() }),
         }
     }
 }
@@ -79,21 +75,12 @@ mod tests {
         let time: Timestamp = "2026-01-31T12:00:00.75+02:00".parse().unwrap();
         assert_eq!(time.unix_seconds(), 1_769_853_600);
         assert_eq!(time.to_string(), "2026-01-31T10:00:00Z");
-        assert_eq!(
-            Timestamp::from_unix_seconds(0).unwrap().to_string(),
-            "1970-01-01T00:00:00Z"
-        );
+        assert_eq!(Timestamp::from_unix_seconds(0).unwrap().to_string(), "1970-01-01T00:00:00Z");
     }
 
     #[test]
     fn must_reject() {
-        for text in [
-            "",
-            "yesterday",
-            "2026-01-31",
-            "2026-13-01T00:00:00Z",
-            "2026-01-31T12:00:00",
-        ] {
+        for text in ["", "yesterday", "2026-01-31", "2026-13-01T00:00:00Z", "2026-01-31T12:00:00"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text:?}");
         }
         assert!(Timestamp::from_unix_seconds(i64::MAX).is_err());

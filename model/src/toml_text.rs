@@ -29,12 +29,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
         let at = error.span().map_or(0, |span| span.start);
         let before = text.get(..at).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let message = error
-            .message()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let message = error.message().lines().next().unwrap_or_default().to_owned();
         TomlError {
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
@@ -46,24 +41,15 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
 
 /// Serde writes ``unknown field `a`, expected one of `b`, `c` ``: the first name is the culprit.
 fn nearest_key(message: &str) -> Option<String> {
-    let mut names = message
-        .strip_prefix("unknown field ")?
-        .split('`')
-        .skip(1)
-        .step_by(2);
+    let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     nearest(unknown, names).map(str::to_owned)
 }
 
 /// The candidate that looks most like `text`, if any looks like it at all.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = candidates
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(text, name), name));
-    scored
-        .min()
-        .filter(|(distance, name)| *distance <= name.len().max(3) / 2)
-        .map(|(_, name)| name)
+    let scored = candidates.into_iter().map(|name| (strsim::damerau_levenshtein(text, name), name));
+    scored.min().filter(|(distance, name)| *distance <= name.len().max(3) / 2).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -83,14 +69,8 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_nearest() {
         let error = parse::<Sample>("issuer = 'x'\nidentiy = 'y'\n").unwrap_err();
-        assert_eq!(
-            (error.line, error.column, error.hint.as_deref()),
-            (2, 1, Some("identity"))
-        );
-        assert!(
-            error.to_string().ends_with("did you mean `identity`?"),
-            "{error}"
-        );
+        assert_eq!((error.line, error.column, error.hint.as_deref()), (2, 1, Some("identity")));
+        assert!(error.to_string().ends_with("did you mean `identity`?"), "{error}");
     }
 
     #[test]

@@ -35,11 +35,7 @@ pub fn file(name: &ReleaseName, path: &ArtifactPath) -> String {
 /// Evidence without a name of its own.
 pub fn unnamed_evidence(name: &ReleaseName, digest: &Digest) -> String {
     let algorithm = digest.algorithm().name();
-    format!(
-        "{}/{RESERVED_DIRECTORY}/{algorithm}-{}.json",
-        release(name),
-        digest.hex()
-    )
+    format!("{}/{RESERVED_DIRECTORY}/{algorithm}-{}.json", release(name), digest.hex())
 }
 
 /// The inventory of one release.

@@ -89,14 +89,9 @@ impl Summary {
     /// [`SummaryError`] if the type is another one or the predicate is malformed.
     pub fn parse(statement: &Statement) -> Result<Self, SummaryError> {
         if statement.predicate_type != SUMMARY_V1 {
-            return Err(SummaryError::PredicateType {
-                found: statement.predicate_type.clone(),
-            });
+            return Err(SummaryError::PredicateType { found: statement.predicate_type.clone() });
         }
-        Ok(json::parse(
-            statement.predicate.get().as_bytes(),
-            EVIDENCE_BYTES_MAX,
-        )?)
+        Ok(json::parse(statement.predicate.get().as_bytes(), EVIDENCE_BYTES_MAX)?)
     }
 }
 
@@ -109,11 +104,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn statement(kind: &str, predicate: &Value) -> Statement {
-        Statement::new(
-            vec![Subject::new("a", Digest::sha256_of(b""))],
-            kind,
-            predicate,
-        )
+        Statement::new(vec![Subject::new("a", Digest::sha256_of(b""))], kind, predicate)
     }
 
     fn least() -> Value {
@@ -132,24 +123,12 @@ mod tests {
     #[test]
     fn must_reject() {
         let other = statement("https://slsa.dev/verification_summary/v0.2", &least());
-        assert!(matches!(
-            Summary::parse(&other),
-            Err(SummaryError::PredicateType { .. })
-        ));
-        for field in [
-            "verifier",
-            "resourceUri",
-            "policy",
-            "verificationResult",
-            "verifiedLevels",
-        ] {
+        assert!(matches!(Summary::parse(&other), Err(SummaryError::PredicateType { .. })));
+        for field in ["verifier", "resourceUri", "policy", "verificationResult", "verifiedLevels"] {
             let mut predicate = least();
             predicate.as_object_mut().unwrap().remove(field);
             let result = Summary::parse(&statement(SUMMARY_V1, &predicate));
-            assert!(
-                matches!(result, Err(SummaryError::Predicate(_))),
-                "without {field}"
-            );
+            assert!(matches!(result, Err(SummaryError::Predicate(_))), "without {field}");
         }
         let mut predicate = least();
         predicate["verificationResult"] = json!("passed");

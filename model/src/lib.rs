@@ -10,6 +10,7 @@ pub mod descriptor;
 pub mod digest;
 pub mod dsse;
 pub mod evidence;
+pub mod inventory;
 pub mod json;
 pub mod limits;
 pub mod manifest;

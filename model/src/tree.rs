@@ -7,9 +7,12 @@
 //! <project>/release/<version>/<path>               artifacts, and evidence under its own name
 //! <project>/release/<version>/.bonded/sha256-<hex>.json   evidence that had no name
 //! <project>/release/<version>/.bonded/release.json what the release consists of (immutable)
+//! <project>/release/<version>/.bonded/evidence.json what was held for it when it was admitted, and
+//!                                                  under which policy (mutable: evidence is added)
 //! ```
 
 use crate::digest::Digest;
+use crate::evidence::Document;
 use crate::name::{ArtifactPath, Project, RESERVED_DIRECTORY, ReleaseName};
 
 /// The list of a project's releases.
@@ -41,4 +44,17 @@ pub fn unnamed_evidence(name: &ReleaseName, digest: &Digest) -> String {
 /// The inventory of one release.
 pub fn inventory(name: &ReleaseName) -> String {
     format!("{}/{RESERVED_DIRECTORY}/release.json", release(name))
+}
+
+/// The list of the evidence of one release.
+pub fn evidence_list(name: &ReleaseName) -> String {
+    format!("{}/{RESERVED_DIRECTORY}/evidence.json", release(name))
+}
+
+/// A piece of evidence: under its own name if it has one, else under its digest.
+pub fn document(name: &ReleaseName, document: &Document) -> String {
+    match &document.title {
+        Some(title) => file(name, title),
+        None => unnamed_evidence(name, &document.digest),
+    }
 }

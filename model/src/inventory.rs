@@ -21,12 +21,13 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Platform;
 use crate::digest::Digest;
 use crate::evidence::{Document, DocumentKind, Subject};
-use crate::json::to_canonical;
+use crate::json::{self, JsonError, to_canonical};
+use crate::limits::CATALOG_BYTES_MAX;
 use crate::marker::markers;
 use crate::media_type::MediaType;
 use crate::name::{Project, ReleaseName, Version};
@@ -96,17 +97,42 @@ struct WireDocument<'a> {
     subjects: Vec<&'a Subject>,
 }
 
-#[derive(Serialize)]
-struct WireReleases<'a> {
-    project: &'a Project,
-    markers: BTreeMap<String, Version>,
-    releases: Vec<WireEntry<'a>>,
+/// `releases.json` as a value: what a destination already says, or is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Whose releases.
+    pub project: Project,
+    /// Marker name to the version it points to.
+    pub markers: BTreeMap<String, Version>,
+    /// The releases by version; written newest first.
+    pub releases: BTreeMap<Version, Listed>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireEntry<'a> {
-    version: &'a Version,
+/// What [`Listing`] says about one release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The release digest.
+    pub digest: Digest,
+    /// How many artifacts it has.
+    pub artifacts: usize,
+    /// The size of all its files together.
+    pub bytes: u64,
+    /// What it was admitted under.
+    pub admission: Admission,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireReleases {
+    project: Project,
+    markers: BTreeMap<String, Version>,
+    releases: Vec<WireEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireEntry {
+    version: Version,
     digest: Digest,
     path: String,
     artifacts: usize,
@@ -114,6 +140,106 @@ struct WireEntry<'a> {
     policy: Digest,
     trust_root: Digest,
     evidence: Digest,
+}
+
+/// Why bytes are no `releases.json`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// Not strict JSON of the right shape.
+    #[error("not a list of releases")]
+    Json(#[from] JsonError),
+    /// It lists releases of another project than the one asked for.
+    #[error("the list is of project {found}, expected {expected}")]
+    Project {
+        /// The project asked for.
+        expected: Project,
+        /// As read.
+        found: Project,
+    },
+    /// One version stands in it twice.
+    #[error("the list has version {version} twice")]
+    Twice {
+        /// The version.
+        version: Version,
+    },
+}
+
+impl Listing {
+    /// A list of nothing.
+    pub fn empty(project: Project) -> Self {
+        Self { project, markers: BTreeMap::new(), releases: BTreeMap::new() }
+    }
+
+    /// Reads the list of one project, as [`Listing::to_bytes`] writes it.
+    ///
+    /// # Errors
+    /// [`ListingError`] if it is something else, another project's, or has a version twice.
+    pub fn parse(project: &Project, bytes: &[u8]) -> Result<Self, ListingError> {
+        let wire: WireReleases = json::parse(bytes, CATALOG_BYTES_MAX)?;
+        if wire.project != *project {
+            return Err(ListingError::Project { expected: project.clone(), found: wire.project });
+        }
+        let mut listing = Self { markers: wire.markers, ..Self::empty(wire.project) };
+        for entry in wire.releases {
+            let (version, listed) = entry.into_listed();
+            if listing.releases.insert(version.clone(), listed).is_some() {
+                return Err(ListingError::Twice { version });
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Its canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut versions: Vec<&Version> = self.releases.keys().collect();
+        versions.sort_by(|a, b| newest_first(a, b));
+        let entries = versions.into_iter().filter_map(|version| {
+            let listed = self.releases.get(version)?;
+            Some(WireEntry::new(&self.project, version, listed))
+        });
+        to_canonical(&WireReleases {
+            project: self.project.clone(),
+            markers: self.markers.clone(),
+            releases: entries.collect(),
+        })
+    }
+}
+
+impl Listed {
+    /// What is listed about a release.
+    pub fn of(entry: &Entry<'_>) -> Self {
+        Self {
+            digest: entry.release.digest(),
+            artifacts: entry.release.artifacts().len(),
+            bytes: total_bytes(entry.release),
+            admission: entry.admission,
+        }
+    }
+}
+
+impl WireEntry {
+    fn new(project: &Project, version: &Version, listed: &Listed) -> Self {
+        let name = ReleaseName { project: project.clone(), version: version.clone() };
+        Self {
+            version: version.clone(),
+            digest: listed.digest,
+            path: beside_list(&name),
+            artifacts: listed.artifacts,
+            bytes: listed.bytes,
+            policy: listed.admission.policy,
+            trust_root: listed.admission.trust_root,
+            evidence: listed.admission.evidence,
+        }
+    }
+
+    fn into_listed(self) -> (Version, Listed) {
+        let admission =
+            Admission { policy: self.policy, trust_root: self.trust_root, evidence: self.evidence };
+        let listed =
+            Listed { digest: self.digest, artifacts: self.artifacts, bytes: self.bytes, admission };
+        (self.version, listed)
+    }
 }
 
 /// What a release consists of: the bytes at [`tree::inventory`].
@@ -167,24 +293,11 @@ pub fn evidence_json(release: &Release, documents: &[Document], admission: &Admi
 ///
 /// Entries of other projects are left out.
 pub fn releases_json(project: &Project, entries: &[Entry<'_>]) -> Vec<u8> {
-    let mut own: Vec<&Entry<'_>> =
-        entries.iter().filter(|entry| entry.release.name().project == *project).collect();
-    own.sort_by(|a, b| newest_first(&a.release.name().version, &b.release.name().version));
-    let releases = own.iter().map(|entry| WireEntry {
-        version: &entry.release.name().version,
-        digest: entry.release.digest(),
-        path: beside_list(entry.release.name()),
-        artifacts: entry.release.artifacts().len(),
-        bytes: total_bytes(entry.release),
-        policy: entry.admission.policy,
-        trust_root: entry.admission.trust_root,
-        evidence: entry.admission.evidence,
-    });
-    to_canonical(&WireReleases {
-        project,
-        markers: markers(own.iter().map(|entry| &entry.release.name().version)),
-        releases: releases.collect(),
-    })
+    let own = entries.iter().filter(|entry| entry.release.name().project == *project);
+    let releases: BTreeMap<Version, Listed> =
+        own.map(|entry| (entry.release.name().version.clone(), Listed::of(entry))).collect();
+    let markers = markers(releases.keys());
+    Listing { project: project.clone(), markers, releases }.to_bytes()
 }
 
 /// The content of a marker's file: the version, without a newline, as dl.k8s.io has it.
@@ -306,5 +419,27 @@ mod tests {
         assert_eq!(json["releases"][0]["path"], "release/v1.10.0/");
         assert_eq!(json["releases"][0]["bytes"], 3);
         assert_eq!(json["markers"]["stable"], "v1.10.0");
+    }
+
+    #[test]
+    fn a_listing_reads_back_and_strangers_are_refused() {
+        let releases = ["demo@v1.9.0", "demo@nightly"].map(release);
+        let entries: Vec<Entry<'_>> =
+            releases.iter().map(|release| Entry { release, admission: admission() }).collect();
+        let (project, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        let bytes = releases_json(&project, &entries);
+        let listing = Listing::parse(&project, &bytes).unwrap();
+        assert_eq!(listing.to_bytes(), bytes);
+        assert_eq!(listing.releases.len(), 2);
+
+        let text = String::from_utf8(bytes).unwrap();
+        let refused = |project, text: &str| Listing::parse(project, text.as_bytes()).unwrap_err();
+        assert!(matches!(refused(&other, &text), ListingError::Project { .. }));
+        let twice = text.replace("\"nightly\"", "\"v1.9.0\"");
+        assert!(matches!(refused(&project, &twice), ListingError::Twice { .. }));
+        let unknown = text.replace("{\"markers\"", "{\"more\":1,\"markers\"");
+        assert!(matches!(refused(&project, &unknown), ListingError::Json(_)));
+        assert!(matches!(refused(&project, "[]"), ListingError::Json(_)));
+        assert!(matches!(refused(&project, ""), ListingError::Json(_)));
     }
 }

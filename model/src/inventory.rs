@@ -45,6 +45,38 @@ pub struct Admission {
     pub evidence: Digest,
 }
 
+/// A document as it is published: once per path, however many subjects it is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedDocument {
+    /// Where it stands, relative to the release's directory.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+    /// What it looks like.
+    pub kind: DocumentKind,
+    /// The media type it is held under.
+    pub media_type: MediaType,
+    /// What it is attached to, in order.
+    pub subjects: Vec<Subject>,
+}
+
+/// Two contents claim one published path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("release {release} would publish {path} twice, as {first} and as {second}")]
+pub struct SamePath {
+    /// Which release.
+    pub release: ReleaseName,
+    /// The path inside it.
+    pub path: String,
+    /// The digest that has it.
+    pub first: Digest,
+    /// The digest that claims it too.
+    pub second: Digest,
+}
+
 /// One line of [`releases_json`].
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -83,18 +115,7 @@ struct WireEvidence<'a> {
     policy: Digest,
     trust_root: Digest,
     evidence: Digest,
-    documents: Vec<WireDocument<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireDocument<'a> {
-    path: String,
-    digest: Digest,
-    size: usize,
-    kind: DocumentKind,
-    media_type: &'a MediaType,
-    subjects: Vec<&'a Subject>,
+    documents: &'a [ListedDocument],
 }
 
 /// `releases.json` as a value: what a destination already says, or is to say.
@@ -260,24 +281,40 @@ pub fn release_json(release: &Release) -> Vec<u8> {
     })
 }
 
-/// What is held about a release: the bytes at [`tree::evidence_list`].
+/// The documents of a release by the path at which each is published, in the order of the paths.
 ///
-/// A document that is attached to several subjects is listed once.
-pub fn evidence_json(release: &Release, documents: &[Document], admission: &Admission) -> Vec<u8> {
-    let mut listed: BTreeMap<String, WireDocument<'_>> = BTreeMap::new();
+/// # Errors
+/// [`SamePath`] if two documents, or a document and a file of the release, differ under one path.
+pub fn list(release: &Release, documents: &[Document]) -> Result<Vec<ListedDocument>, SamePath> {
+    let files = release.artifacts().iter();
+    let files: BTreeMap<&str, Digest> =
+        files.map(|artifact| (artifact.path.as_str(), artifact.file.digest)).collect();
+    let mut listed: BTreeMap<String, ListedDocument> = BTreeMap::new();
     for document in documents {
         let path = inside_release(release.name(), &tree::document(release.name(), document));
-        let entry = listed.entry(path.clone()).or_insert_with(|| WireDocument {
-            path,
-            digest: document.digest,
-            size: document.bytes.len(),
-            kind: document.kind,
-            media_type: &document.media_type,
-            subjects: Vec::new(),
-        });
-        entry.subjects.push(&document.subject);
+        let held = files.get(path.as_str()).copied();
+        let entry = listed.entry(path).or_insert_with_key(|path| as_listed(path, document));
+        let first = held.unwrap_or(entry.digest);
+        if first != document.digest {
+            return Err(SamePath {
+                release: release.name().clone(),
+                path: entry.path.clone(),
+                first,
+                second: document.digest,
+            });
+        }
+        entry.subjects.push(document.subject.clone());
         entry.subjects.sort();
     }
+    Ok(listed.into_values().collect())
+}
+
+/// What is held about a release, from [`list`]: the bytes at [`tree::evidence_list`].
+pub fn evidence_json(
+    release: &Release,
+    documents: &[ListedDocument],
+    admission: &Admission,
+) -> Vec<u8> {
     to_canonical(&WireEvidence {
         project: &release.name().project,
         version: &release.name().version,
@@ -285,7 +322,7 @@ pub fn evidence_json(release: &Release, documents: &[Document], admission: &Admi
         policy: admission.policy,
         trust_root: admission.trust_root,
         evidence: admission.evidence,
-        documents: listed.into_values().collect(),
+        documents,
     })
 }
 
@@ -314,6 +351,17 @@ pub fn total_bytes(release: &Release) -> u64 {
 pub fn newest_first(a: &Version, b: &Version) -> Ordering {
     let key = |version: &Version| Reverse((version.to_semver(), version.clone()));
     key(a).cmp(&key(b))
+}
+
+fn as_listed(path: &str, document: &Document) -> ListedDocument {
+    ListedDocument {
+        path: path.to_owned(),
+        digest: document.digest,
+        size: u64::try_from(document.bytes.len()).unwrap_or(u64::MAX),
+        kind: document.kind,
+        media_type: document.media_type.clone(),
+        subjects: Vec::new(),
+    }
 }
 
 fn inside_release(name: &ReleaseName, path: &str) -> String {
@@ -392,7 +440,9 @@ mod tests {
             document(None, Subject::Release),
             document(Some("bin/x.intoto.jsonl"), Subject::Release),
         ];
-        let json = read(&evidence_json(&release("demo@v1.0.0"), &documents, &admission()));
+        let release = release("demo@v1.0.0");
+        let listed = list(&release, &documents).unwrap();
+        let json = read(&evidence_json(&release, &listed, &admission()));
         let unnamed = format!(".bonded/sha256-{}.json", Digest::sha256_of(b"{}").hex());
         assert_eq!(json["documents"][0]["path"], unnamed);
         assert_eq!(
@@ -401,6 +451,21 @@ mod tests {
         );
         assert_eq!(json["documents"][1]["path"], "bin/x.intoto.jsonl");
         assert_eq!(json["documents"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn one_path_holds_one_content() {
+        let release = release("demo@v1.0.0");
+        let on_release = |title, bytes: &[u8]| Document {
+            digest: Digest::sha256_of(bytes),
+            ..document(Some(title), Subject::Release)
+        };
+        let refused = |documents: &[Document]| list(&release, documents).unwrap_err();
+        let twice = refused(&[on_release("x.spdx", b"1"), on_release("x.spdx", b"2")]);
+        assert_eq!((twice.path.as_str(), twice.second), ("x.spdx", Digest::sha256_of(b"2")));
+        let over_a_file = refused(&[on_release("a", b"4")]);
+        assert_eq!(over_a_file.first, Digest::sha256_of(b"3"));
+        assert_eq!(list(&release, &[on_release("a", b"3")]).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! Finding codes: the stable names of everything that a verdict can hold against evidence.
+//!
+//! A code is written once, here, with its meaning, the clause that asks for the check, and what to
+//! do about it. `docs/findings.md` lists the same table for readers. A code is never reused for
+//! something else; one that falls out of use keeps its line.
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $meaning:literal, $clause:literal, $remedy:literal;)*) => {
+        /// What kind of finding it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order in which findings are sorted.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable text, such as `PROV-REF`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// One sentence that says what is wrong.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// The clause of a specification, or of this project's design, that asks for the check.
+            pub fn clause(self) -> &'static str {
+                match self { $(Self::$name => $clause,)* }
+            }
+
+            /// What to do about it.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    SigLimit = "SIG-LIMIT",
+        "The document exceeds a limit on size, lines, signatures, log entries or proofs.",
+        "bonded design, section 7, limits",
+        "Ask the producer for a smaller document; the limits are listed in model/src/limits.rs.";
+    SigMalformed = "SIG-MALFORMED",
+        "The document is no well-formed Sigstore bundle or DSSE envelope.",
+        "sigstore protobuf-specs, sigstore_bundle.proto; DSSE envelope.md",
+        "Fetch the document again; if it is unchanged at its source, ask the producer.";
+    SigUnsupported = "SIG-UNSUPPORTED",
+        "The document uses a content, key or log entry type that cannot be verified.",
+        "sigstore protobuf-specs, sigstore_bundle.proto",
+        "Ask the producer for a DSSE bundle with an in-toto payload, or a message signature.";
+    SigUnsigned = "SIG-UNSIGNED",
+        "The statement carries no signature.",
+        "SLSA v1.1, verifying-artifacts.md, step 1",
+        "Sign the statement; an unsigned one proves nothing.";
+    SigInvalid = "SIG-INVALID",
+        "The signature does not verify over the content with the signer's key.",
+        "DSSE protocol.md; sigstore client-spec, Verification",
+        "Treat the document as tampered with; fetch it from the producer again.";
+    SigSubject = "SIG-SUBJECT",
+        "The signature is about other bytes than the file in question.",
+        "in-toto attestation, statement.md; sigstore client-spec, Verification",
+        "Use the bundle that belongs to this file, or fetch the file again.";
+    SigCertificate = "SIG-CERTIFICATE",
+        "The signing certificate or its certificate-transparency proof is not trusted.",
+        "sigstore client-spec, Verification, Certificate",
+        "Check that the trust root is the one of the authority that issued the certificate.";
+    SigLog = "SIG-LOG",
+        "A transparency-log entry, its inclusion proof or its checkpoint is missing or wrong.",
+        "sigstore client-spec, Verification, Transparency Log Entry",
+        "Ask the producer for a bundle with an inclusion proof and checkpoint.";
+    SigTime = "SIG-TIME",
+        "There is no trusted signing time, or it lies in the future.",
+        "sigstore client-spec, Verification, Establishing a Time for the Signature",
+        "Ask for a bundle with a signed timestamp; check the time that the verdict was asked for.";
+    SigKey = "SIG-KEY",
+        "No managed key of the policy made this signature.",
+        "SLSA v1.1, verifying-artifacts.md, step 1",
+        "Add the signer's public key to the policy if it is to be trusted.";
+    IdIssuer = "ID-ISSUER",
+        "No signer of the policy has the issuer of the signing certificate.",
+        "sigstore client-spec, Verification, Certificate; Fulcio oid-info.md, 1.3.6.1.4.1.57264.1.8",
+        "Add a signer with this issuer to the policy if it is to be trusted.";
+    IdSubject = "ID-SUBJECT",
+        "No signer of the policy has the identity in the signing certificate.",
+        "sigstore client-spec, Verification, Certificate, subject alternative name",
+        "Add a signer with this identity to the policy if it is to be trusted.";
+    IdClaim = "ID-CLAIM",
+        "A claim in the signing certificate differs from what the policy demands of the signer.",
+        "Fulcio oid-info.md",
+        "Compare the claim with the policy; a build from another place was signed.";
+    IdValidity = "ID-VALIDITY",
+        "The managed key was used outside the time for which the policy trusts it.",
+        "bonded design, section 7, signature",
+        "Sign with a key that is valid, or correct valid_from and valid_until in the policy.";
+    StmtMalformed = "STMT-MALFORMED",
+        "The signed payload is no in-toto statement that can be read.",
+        "in-toto attestation, spec/v1/statement.md",
+        "Ask the producer for a Statement v1 or v0.1.";
+    StmtDigest = "STMT-DIGEST",
+        "No subject of the statement has a SHA-256 or SHA-512 digest.",
+        "in-toto attestation, spec/v1/digest_set.md",
+        "Ask the producer to name subjects by SHA-256.";
+    StmtUnused = "STMT-UNUSED",
+        "The document is verified but answers no rule of the policy.",
+        "in-toto attestation, spec/v1/statement.md, predicateType",
+        "Nothing is wrong; the document was not needed.";
+    ProvMissing = "PROV-MISSING",
+        "There is no provenance for the artifact.",
+        "SLSA v1.1, verifying-artifacts.md; bonded design, promise 5",
+        "Attach the provenance that the build made for this file.";
+    ProvPredicate = "PROV-PREDICATE",
+        "The statement is a provenance of a version that is not accepted.",
+        "SLSA v1.1, verifying-artifacts.md, step 3",
+        "Ask the producer for SLSA provenance v1 or v0.2.";
+    ProvMalformed = "PROV-MALFORMED",
+        "The provenance predicate does not have the shape that its type promises.",
+        "SLSA v1.1, provenance.md; SLSA v0.2, provenance.md",
+        "Ask the producer for a well-formed predicate.";
+    ProvSubject = "PROV-SUBJECT",
+        "The provenance is not about this artifact, or contradicts itself about it.",
+        "SLSA v1.1, verifying-artifacts.md, step 2",
+        "Attach the provenance of this very file; compare the digests in the finding.";
+    ProvBuilder = "PROV-BUILDER",
+        "The builder that the provenance names is not in the policy.",
+        "SLSA v1.1, verifying-artifacts.md, step 4",
+        "Add the builder to the policy if it is to be trusted.";
+    ProvSigner = "PROV-SIGNER",
+        "The provenance names a builder of the policy but was signed by somebody else.",
+        "SLSA v1.1, verifying-artifacts.md, step 1; SLSA threats, (E)",
+        "Treat the provenance as forged, unless the builder's signers in the policy are incomplete.";
+    ProvLevel = "PROV-LEVEL",
+        "The builder is trusted for a lower level than the policy demands.",
+        "SLSA v1.1, verifying-artifacts.md, step 4",
+        "Build on a builder of the demanded level, or lower the demand.";
+    ProvSource = "PROV-SOURCE",
+        "The artifact was built from another source repository, or from an unnamed one.",
+        "SLSA v1.1, verifying-artifacts.md, step 5",
+        "Build from the expected repository, or correct provenance.source in the policy.";
+    ProvRef = "PROV-REF",
+        "The artifact was built from another tag, branch or ref.",
+        "SLSA v1.1, verifying-artifacts.md, step 5",
+        "Build from the expected ref, or correct tag, branch or ref in the policy.";
+    ProvClaims = "PROV-CLAIMS",
+        "The provenance names another source than the signing certificate does.",
+        "Fulcio oid-info.md, 1.3.6.1.4.1.57264.1.12 to .14; SLSA threats, (E)",
+        "Treat the provenance as forged: the builder vouched for another source.";
+    ProvBuildType = "PROV-BUILD-TYPE",
+        "The build type is not one that the policy lists.",
+        "SLSA v1.1, verifying-artifacts.md, step 6",
+        "Add the build type to provenance.build_types if its parameters are understood.";
+    ProvParameter = "PROV-PARAMETER",
+        "The build had an external parameter that the policy does not list.",
+        "SLSA v1.1, verifying-artifacts.md, step 7",
+        "Add the parameter to provenance.parameters if any value of it is harmless.";
+    SbomMissing = "SBOM-MISSING",
+        "There is no SBOM that names the artifact.",
+        "bonded design, section 7, point 5",
+        "Attach an SBOM, or set `rule = \"off\"` under `[sbom]` in the policy.";
+    SbomMalformed = "SBOM-MALFORMED",
+        "The document is no SBOM that can be read.",
+        "SPDX 2.3 and 3.0; CycloneDX (ECMA-424)",
+        "Make the SBOM again with a tool that writes valid SPDX or CycloneDX.";
+    SbomFormat = "SBOM-FORMAT",
+        "The SBOM is of a format that the policy does not list.",
+        "bonded design, section 7, point 5",
+        "Make the SBOM in a listed format, or add the format to sbom.formats.";
+    SbomSubject = "SBOM-SUBJECT",
+        "The SBOM, or the statement around it, does not name the digest of the artifact.",
+        "bonded design, section 7, point 5",
+        "Make the SBOM from the very file that is released.";
+    SbomSigner = "SBOM-SIGNER",
+        "The SBOM is not signed by one of the signers that the policy demands.",
+        "bonded design, section 7, point 5",
+        "Attach the SBOM as a signed attestation by one of sbom.signers.";
+    SumMissing = "SUM-MISSING",
+        "No checksum was declared for the artifact.",
+        "bonded design, section 7, point 1",
+        "Add a checksum list or sidecar, or set `rule = \"off\"` under `[checksums]`.";
+    SumMismatch = "SUM-MISMATCH",
+        "A declared checksum disagrees with the artifact.",
+        "bonded design, section 7, point 1",
+        "Find out which of the two is right before anything is published.";
+    SumMalformed = "SUM-MALFORMED",
+        "A checksum document cannot be read.",
+        "GNU coreutils, sha256sum output format",
+        "Write the checksums again, one `<hex>  <path>` on each line.";
+    SumUnknown = "SUM-UNKNOWN",
+        "A checksum was declared with an algorithm whose digest of the artifact is not known.",
+        "bonded design, section 7, point 1",
+        "Ingest the artifact again so that this digest is computed.";
+    SumStray = "SUM-STRAY",
+        "A checksum list names a file that is not in the release.",
+        "bonded design, section 7, point 6",
+        "Add the file to the release, or take its line out of the list.";
+    RelMissing = "REL-MISSING",
+        "An artifact that the policy expects is not in the release.",
+        "bonded design, section 7, point 6",
+        "Add the artifact, or correct release.artifacts in the policy.";
+    RelExtra = "REL-EXTRA",
+        "The release has an artifact that the policy does not expect.",
+        "bonded design, section 7, point 6",
+        "Remove the artifact, or add it to release.artifacts in the policy.";
+    RelUnmatched = "REL-UNMATCHED",
+        "A document of evidence is about nothing in the release.",
+        "bonded design, section 7, point 6",
+        "Attach the document to the release that it is about.";
+    RelLimit = "REL-LIMIT",
+        "The release has more documents of evidence than are looked at.",
+        "bonded design, section 7, limits",
+        "Remove documents that no rule needs; the limit is in model/src/limits.rs.";
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

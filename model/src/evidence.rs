@@ -70,16 +70,17 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The digest of all that a verdict looks at: release, SHA-512 facts, documents, attachments.
+    /// The digest of all that a verdict looks at: release, SHA-512 facts, documents, attachments;
+    /// the same in whatever order the documents stand.
     pub fn digest(&self) -> Digest {
-        #[derive(Serialize)]
+        #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
         struct Listed<'a> {
             digest: Digest,
             kind: DocumentKind,
             subject: &'a Subject,
             title: Option<&'a ArtifactPath>,
         }
-        let documents: Vec<_> = self
+        let mut documents: Vec<_> = self
             .documents
             .iter()
             .map(|document| Listed {
@@ -89,6 +90,7 @@ impl Evidence {
                 title: document.title.as_ref(),
             })
             .collect();
+        documents.sort();
         Digest::sha256_of(&json::to_canonical(&(&self.release, documents)))
     }
 }

@@ -40,6 +40,15 @@ pub const LINE_COUNT_MAX: usize = 1024;
 /// Transparency-log entries in one bundle; more than this only costs time.
 pub const LOG_ENTRY_COUNT_MAX: usize = 16;
 
+/// Hashes in one inclusion proof: a log with 2^63 entries needs 63.
+pub const PROOF_HASH_COUNT_MAX: usize = 64;
+
+/// Certificates in the chain of one bundle. Real chains have at most 3.
+pub const CERTIFICATE_COUNT_MAX: usize = 8;
+
+/// RFC 3161 timestamps in one bundle; producers write one.
+pub const SIGNED_TIMESTAMP_COUNT_MAX: usize = 16;
+
 /// Documents of evidence attached to one release: 2,000 artifacts with 8 documents each.
 pub const DOCUMENT_COUNT_MAX: usize = 16_000;
 

@@ -18,6 +18,9 @@ pub const PROVENANCE_V0_2: &str = "https://slsa.dev/provenance/v0.2";
 /// Predicate type of SLSA provenance v1.
 pub const PROVENANCE_V1: &str = "https://slsa.dev/provenance/v1";
 
+/// The name of the one parameter that v0.2 parameters are, where they are no object.
+const PARAMETERS_V0_2: &str = "invocation.parameters";
+
 /// What one provenance predicate claims.
 #[derive(Clone, Debug)]
 pub struct Provenance {
@@ -173,13 +176,18 @@ fn from_v0_2(wire: WireV02) -> Provenance {
         wire.invocation.map_or((None, None), |i| (i.config_source, i.parameters));
     let trigger = config_source.map(|source| source.with_role(SourceRole::Trigger));
     let materials = wire.materials.into_iter().map(|source| source.with_role(SourceRole::Material));
-    let parameters = parameters.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let parameters = parameters.filter(|raw| raw.get() != "null").map(|raw| {
+        // v0.2 leaves the shape open; what is no object is one parameter, lest a list of allowed
+        // names sees none where there is something.
+        let object = serde_json::from_str(raw.get());
+        object.unwrap_or_else(|_no_object| [(PARAMETERS_V0_2.to_owned(), raw)].into())
+    });
     Provenance {
         version: ProvenanceVersion::V0_2,
         builder_id: wire.builder.id,
         build_type: wire.build_type,
         sources: trigger.into_iter().chain(materials).collect(),
-        external_parameters: parameters.unwrap_or_default(), // v0.2 leaves the shape open
+        external_parameters: parameters.unwrap_or_default(),
         finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
     }
 }
@@ -287,6 +295,22 @@ mod tests {
             source.repository_and_ref(),
             ("https://github.com/o/r".into(), Some("refs/tags/v1"))
         );
+    }
+
+    #[test]
+    fn v0_2_parameters_of_any_shape_have_names() {
+        let names = |parameters: serde_json::Value| -> Vec<String> {
+            let predicate = json!({
+                "builder": {"id": "b"}, "buildType": "t", "invocation": {"parameters": parameters},
+            });
+            let read = Provenance::parse(&statement(PROVENANCE_V0_2, &predicate)).unwrap();
+            read.external_parameters.into_keys().collect()
+        };
+        assert_eq!(names(json!({"a": 1, "b": {}})), ["a", "b"]);
+        assert!(names(json!(null)).is_empty() && names(json!({})).is_empty());
+        for parameters in [json!([1]), json!("x"), json!(7)] {
+            assert_eq!(names(parameters), [PARAMETERS_V0_2]);
+        }
     }
 
     #[test]

@@ -1,1 +1,40 @@
-//! placeholder
+//! Bytes on disk: a content-addressed store of releases and their evidence.
+//!
+//! A store is a directory that is also an OCI Image Layout. Blobs are immutable and checked whenever
+//! they are read; one small file, ROOT, names the newest catalog and is replaced atomically. One
+//! writer at a time; any number of readers, without locks. What the files look like is written at the
+//! head of the modules.
+//!
+//! This crate knows no policy, signatures, sockets, async or clock.
+
+pub mod catalog;
+pub mod disk;
+pub mod journal;
+
+mod blob;
+mod error;
+mod facts;
+mod hashing;
+mod index;
+mod layout;
+mod lock;
+mod recognise;
+mod root;
+mod sha512;
+mod snapshot;
+mod stage;
+mod store;
+mod writer;
+
+pub use blob::{BlobReader, VerifiedBlob};
+pub use catalog::Catalog;
+pub use error::StoreError;
+pub use facts::{BlobFacts, Facts};
+pub use index::IndexState;
+pub use journal::{Journal, JournalError};
+pub use lock::Holder;
+pub use recognise::RecogniseError;
+pub use root::RootError;
+pub use snapshot::Snapshot;
+pub use store::Store;
+pub use writer::Writer;

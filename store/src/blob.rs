@@ -1,0 +1,221 @@
+//! Blobs: immutable bytes under their SHA-256.
+//!
+//! Every way of reading checks the bytes against the digest. A blob that fails is moved to quarantine
+//! and reported; its bytes are handed to nobody as good ones. This module knows no catalog.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use bonded_model::{Descriptor, Digest};
+use sha2::{Digest as _, Sha256};
+
+use crate::disk::{Disk, DiskError, DiskFault, FileState, Handle};
+use crate::error::StoreError;
+use crate::hashing::{self, Digests, Sha512Wanted, Stream};
+use crate::layout::Layout;
+
+/// The blobs of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub(crate) disk: Disk,
+    pub(crate) layout: Layout,
+}
+
+/// Reads a file to hash it, and writes nothing.
+pub(crate) struct HashOnly<'a>(pub(crate) &'a mut Handle);
+
+impl Stream<DiskError> for HashOnly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.read(buffer)
+    }
+
+    fn write(&mut self, _bytes: &[u8]) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
+
+impl Pool {
+    /// Opens a blob without checking it.
+    fn open(&self, digest: &Digest) -> Result<Handle, StoreError> {
+        let path = self.layout.blob(digest);
+        self.disk.open(&path).map_err(|error| match error.fault() {
+            DiskFault::NotFound => StoreError::MissingBlob { digest: *digest, path },
+            _ => StoreError::Disk(error),
+        })
+    }
+
+    /// All bytes of a blob of at most `limit` bytes, checked.
+    pub(crate) fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let handle = self.open(digest)?;
+        let state = handle.read_state()?;
+        if state.bytes > limit {
+            return Err(StoreError::BlobTooLarge { digest: *digest, bytes: state.bytes, limit });
+        }
+        let bytes = self.disk.read(handle.path(), limit)?;
+        match Digest::sha256_of(&bytes) {
+            found if found == *digest => Ok(bytes),
+            found => Err(self.quarantine(digest, found, &state)),
+        }
+    }
+
+    /// All bytes that a descriptor names, checked for size and digest.
+    pub(crate) fn read_described(
+        &self,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.read(&descriptor.digest, limit)?;
+        check_size(descriptor, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
+        Ok(bytes)
+    }
+
+    /// Hashes a blob from start to end and hands it out open.
+    pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<VerifiedBlob, StoreError> {
+        let (handle, digests) = self.hash(&descriptor.digest, Sha512Wanted::No)?;
+        check_size(descriptor, digests.bytes)?;
+        Ok(VerifiedBlob { handle, digest: descriptor.digest, bytes: digests.bytes })
+    }
+
+    /// Every digest of a blob, of which SHA-256 has been compared.
+    pub(crate) fn hash(
+        &self,
+        digest: &Digest,
+        wanted: Sha512Wanted,
+    ) -> Result<(Handle, Digests), StoreError> {
+        let mut handle = self.open(digest)?;
+        let state = handle.read_state()?;
+        let digests = hashing::in_line(&mut HashOnly(&mut handle), wanted)?;
+        if digests.sha256 != *digest {
+            return Err(self.quarantine(digest, digests.sha256, &state));
+        }
+        Ok((handle, digests))
+    }
+
+    /// Opens a blob to be read and checked at the same time.
+    pub(crate) fn open_checked(&self, digest: &Digest) -> Result<BlobReader, StoreError> {
+        let handle = self.open(digest)?;
+        let state = handle.read_state()?;
+        Ok(BlobReader {
+            pool: self.clone(),
+            handle,
+            state,
+            digest: *digest,
+            hash: Some(Sha256::new()),
+        })
+    }
+
+    /// Moves a damaged blob aside and makes the error that says so. A good blob that has taken its
+    /// place in the meantime stays; a store that cannot be written keeps the damaged one, which
+    /// every reader refuses again.
+    pub(crate) fn quarantine(
+        &self,
+        digest: &Digest,
+        found: Digest,
+        damaged: &FileState,
+    ) -> StoreError {
+        let path = self.layout.blob(digest);
+        let aside = self.layout.quarantine().join(format!("{}-as-{}", digest.hex(), found.short()));
+        let is_still_there =
+            self.disk.read_state(&path).is_ok_and(|state| state.is_same_file(damaged));
+        let moved = is_still_there && self.disk.rename(&path, &aside).is_ok();
+        let quarantined = moved.then_some(aside);
+        StoreError::Corrupt { digest: *digest, found, path, quarantined }
+    }
+}
+
+fn check_size(descriptor: &Descriptor, found: u64) -> Result<(), StoreError> {
+    if found == descriptor.size {
+        Ok(())
+    } else {
+        Err(StoreError::Size { digest: descriptor.digest, expected: descriptor.size, found })
+    }
+}
+
+/// A blob whose bytes are checked while they are read.
+///
+/// The end is reached only if the digest agrees: instead of it, a damaged blob gives an error of
+/// kind [`io::ErrorKind::InvalidData`], so a caller that reads to the end cannot miss it.
+pub struct BlobReader {
+    pool: Pool,
+    handle: Handle,
+    state: FileState,
+    digest: Digest,
+    hash: Option<Sha256>,
+}
+
+impl BlobReader {
+    /// How many bytes the blob has.
+    pub fn size(&self) -> u64 {
+        self.state.bytes
+    }
+
+    /// Compares once; reading on after the good end gives the end again.
+    fn finish(&mut self) -> io::Result<usize> {
+        let Some(hash) = self.hash.take() else {
+            return Ok(0);
+        };
+        let found = Digest::from_sha256(hash.finalize().into());
+        if found == self.digest {
+            return Ok(0);
+        }
+        let error = self.pool.quarantine(&self.digest, found, &self.state);
+        Err(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.handle.read(buffer).map_err(io::Error::other)?;
+        match (buffer.get(..count), &mut self.hash) {
+            (Some(bytes @ [_, ..]), Some(hash)) => {
+                hash.update(bytes);
+                Ok(count)
+            }
+            _ => self.finish(),
+        }
+    }
+}
+
+impl fmt::Debug for BlobReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobReader").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// A blob that was hashed from start to end and is held open, to be read from anywhere.
+#[derive(Debug)]
+pub struct VerifiedBlob {
+    handle: Handle,
+    digest: Digest,
+    bytes: u64,
+}
+
+impl VerifiedBlob {
+    /// The digest that was checked.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How many bytes the blob has.
+    pub fn size(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads from a position; fewer bytes than the buffer holds come at the end only, or where the
+    /// operating system cuts a read short.
+    ///
+    /// # Errors
+    /// [`DiskError`] if the read fails.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.handle.read_at(offset, buffer)
+    }
+
+    /// Where the blob lies, for callers that hand the path to the operating system.
+    pub fn path(&self) -> PathBuf {
+        self.handle.path().to_owned()
+    }
+}

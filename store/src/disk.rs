@@ -1,0 +1,531 @@
+//! The only place that touches the file system: every call has a name, and every error the path.
+//!
+//! What is to survive power loss is written in this order, and each step is one named call:
+//!
+//! ```text
+//! create_staged   a temporary file on the same file system
+//! write_all       the bytes
+//! sync            fsync of the file, or sync_filesystem once for many files
+//! rename          to the final name
+//! sync_directory  the name itself
+//! ```
+//!
+//! A file is opened for reading only after its type is known, and without blocking, so that a FIFO
+//! can hold nobody up. This module knows no store, no digests and no formats.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the module that the ban on raw file calls points to"
+)]
+
+use std::fmt;
+use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+#[cfg(test)]
+pub(crate) mod crash;
+
+/// What was attempted on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Ask for type and size.
+    Inspect,
+    /// Follow symbolic links to the end.
+    Resolve,
+    /// Open for reading.
+    Open,
+    /// Read bytes.
+    Read,
+    /// List a directory.
+    List,
+    /// Create a file.
+    Create,
+    /// Create a directory.
+    CreateDirectory,
+    /// Write bytes.
+    Write,
+    /// Make a file durable.
+    Sync,
+    /// Make the names in a directory durable.
+    SyncDirectory,
+    /// Make everything on a file system durable.
+    SyncFileSystem,
+    /// Give a file its final name.
+    Rename,
+    /// Remove a name.
+    Remove,
+    /// Cut a file.
+    Truncate,
+    /// Take a file lock.
+    Lock,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inspect => "inspect",
+            Self::Resolve => "resolve",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::CreateDirectory => "create directory",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::SyncDirectory => "sync directory",
+            Self::SyncFileSystem => "sync the file system of",
+            Self::Rename => "rename to",
+            Self::Remove => "remove",
+            Self::Truncate => "truncate",
+            Self::Lock => "lock",
+        })
+    }
+}
+
+/// A call on the file system that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The operating system said no.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: Action,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is longer than its reader allows; nothing of it was read.
+    #[error("{} has {bytes} bytes, the limit is {limit}", path.display())]
+    OverLimit {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Something else stands where a regular file was expected; it was not opened.
+    #[error("{} is a {found}, expected a regular file", path.display())]
+    NotAFile {
+        /// Which path.
+        path: PathBuf,
+        /// What stands there.
+        found: FileKind,
+    },
+}
+
+/// What a failed call means to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskFault {
+    /// The disk or the quota is full.
+    NoSpace,
+    /// A file would pass a size limit, or passes the limit of its reader.
+    FileTooLarge,
+    /// The file system is mounted read-only.
+    ReadOnly,
+    /// The user may not do this.
+    PermissionDenied,
+    /// There is no such path.
+    NotFound,
+    /// Anything else.
+    Other,
+}
+
+impl DiskError {
+    /// The path of the failed call.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::OverLimit { path, .. } | Self::NotAFile { path, .. } => {
+                path
+            }
+        }
+    }
+
+    /// What the failure means to the caller.
+    pub fn fault(&self) -> DiskFault {
+        match self {
+            Self::OverLimit { .. } => DiskFault::FileTooLarge,
+            Self::NotAFile { .. } => DiskFault::Other,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskFault::NoSpace,
+                io::ErrorKind::FileTooLarge => DiskFault::FileTooLarge,
+                io::ErrorKind::ReadOnlyFilesystem => DiskFault::ReadOnly,
+                io::ErrorKind::PermissionDenied => DiskFault::PermissionDenied,
+                io::ErrorKind::NotFound => DiskFault::NotFound,
+                _ => DiskFault::Other,
+            },
+        }
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A block or character device, or something newer.
+    Device,
+}
+
+impl FileKind {
+    fn of(kind: FileType) -> Self {
+        if kind.is_file() {
+            Self::File
+        } else if kind.is_dir() {
+            Self::Directory
+        } else if kind.is_symlink() {
+            Self::Symlink
+        } else if kind.is_fifo() {
+            Self::Fifo
+        } else if kind.is_socket() {
+            Self::Socket
+        } else {
+            Self::Device
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "regular file",
+            Self::Directory => "directory",
+            Self::Symlink => "symbolic link",
+            Self::Fifo => "FIFO",
+            Self::Socket => "socket",
+            Self::Device => "device",
+        })
+    }
+}
+
+/// Which file an open handle refers to, and in which state it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileState {
+    device: u64,
+    inode: u64,
+    pub(crate) bytes: u64,
+    modified: (i64, i64),
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// Whether both are the same file, whatever happened to its content.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// The named calls. Everything in this crate that touches the disk is handed one of these.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    #[cfg(test)]
+    crash: Option<crash::CrashPoint>,
+}
+
+/// An open file that knows its path.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    disk: Disk,
+    file: File,
+    path: PathBuf,
+}
+
+/// Whether a lock was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockAttempt {
+    Taken,
+    HeldByAnother,
+}
+
+impl Disk {
+    fn call<T>(
+        &self,
+        action: Action,
+        path: &Path,
+        call: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        #[cfg(test)]
+        let call = || match &self.crash {
+            Some(point) => point.reach(action, path).and_then(|()| call()),
+            None => call(),
+        };
+        call().map_err(|source| DiskError::Io { action, path: path.to_owned(), source })
+    }
+
+    fn handle(&self, file: File, path: &Path) -> Handle {
+        Handle { disk: self.clone(), file, path: path.to_owned() }
+    }
+
+    /// What stands at a path, links not followed.
+    pub(crate) fn read_kind(&self, path: &Path) -> Result<FileKind, DiskError> {
+        let metadata = self.call(Action::Inspect, path, || fs::symlink_metadata(path))?;
+        Ok(FileKind::of(metadata.file_type()))
+    }
+
+    /// The state of the file at a path, links not followed.
+    pub(crate) fn read_state(&self, path: &Path) -> Result<FileState, DiskError> {
+        let metadata = self.call(Action::Inspect, path, || fs::symlink_metadata(path))?;
+        Ok(FileState::of(&metadata))
+    }
+
+    /// The path behind all symbolic links; a loop of links is an error.
+    pub(crate) fn resolve(&self, path: &Path) -> Result<PathBuf, DiskError> {
+        self.call(Action::Resolve, path, || fs::canonicalize(path))
+    }
+
+    /// The entries of a directory with their types, ordered by name.
+    pub(crate) fn list(&self, path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
+        let entries = self.call(Action::List, path, || {
+            let entries = fs::read_dir(path)?.map(|entry| {
+                let entry = entry?;
+                Ok((entry.path(), FileKind::of(entry.file_type()?)))
+            });
+            entries.collect::<io::Result<Vec<_>>>()
+        });
+        entries.map(|mut entries| {
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            entries
+        })
+    }
+
+    /// Opens a regular file for reading. The type is looked at before opening, since opening a FIFO
+    /// or a device can have effects, and again afterwards, since the path may have changed hands.
+    pub(crate) fn open(&self, path: &Path) -> Result<Handle, DiskError> {
+        let check = |metadata: Metadata| match FileKind::of(metadata.file_type()) {
+            FileKind::File => Ok(()),
+            found => Err(DiskError::NotAFile { path: path.to_owned(), found }),
+        };
+        check(self.call(Action::Inspect, path, || fs::metadata(path))?)?;
+        let file = self.call(Action::Open, path, || {
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            OpenOptions::new().read(true).custom_flags(flags).open(path)
+        })?;
+        check(self.call(Action::Inspect, path, || file.metadata())?)?;
+        Ok(self.handle(file, path))
+    }
+
+    /// All bytes of a regular file of at most `limit` bytes.
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+        let mut handle = self.open(path)?;
+        let bytes = handle.read_state()?.bytes;
+        let over_limit = |bytes| DiskError::OverLimit { path: path.to_owned(), bytes, limit };
+        if bytes > limit {
+            return Err(over_limit(bytes));
+        }
+        let mut out = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        let mut bounded = (&mut handle.file).take(limit.saturating_add(1));
+        self.call(Action::Read, path, || bounded.read_to_end(&mut out))?;
+        match u64::try_from(out.len()) {
+            Ok(read) if read <= limit => Ok(out),
+            _ => Err(over_limit(limit.saturating_add(1))), // it grew while it was read
+        }
+    }
+
+    /// Creates a file that must not exist, with these permissions (less the umask).
+    pub(crate) fn create(&self, path: &Path, mode: u32) -> Result<Handle, DiskError> {
+        let file = self.call(Action::Create, path, || {
+            OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+        })?;
+        Ok(self.handle(file, path))
+    }
+
+    /// Opens a file for reading and writing, and creates it if need be; content stays.
+    pub(crate) fn open_or_create(&self, path: &Path) -> Result<Handle, DiskError> {
+        let file = self.call(Action::Create, path, || {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+        })?;
+        Ok(self.handle(file, path))
+    }
+
+    /// Creates a directory and those above it; existing ones are fine.
+    pub(crate) fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
+        self.call(Action::CreateDirectory, path, || fs::create_dir_all(path))
+    }
+
+    /// Gives a file another name, in place of whatever had it.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.call(Action::Rename, to, || fs::rename(from, to))
+    }
+
+    /// Removes a file; one that is already gone is success.
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), DiskError> {
+        self.call(Action::Remove, path, || match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        })
+    }
+
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), DiskError> {
+        self.call(Action::SyncDirectory, path, || File::open(path)?.sync_all())
+    }
+
+    /// Opens a directory so that a later [`Disk::sync_filesystem`] reports every failed writeback
+    /// since now.
+    pub(crate) fn open_directory(&self, path: &Path) -> Result<Handle, DiskError> {
+        let file = self.call(Action::Open, path, || File::open(path))?;
+        Ok(self.handle(file, path))
+    }
+
+    /// Makes everything on the file system of an open directory durable.
+    pub(crate) fn sync_filesystem(&self, directory: &Handle) -> Result<(), DiskError> {
+        self.call(Action::SyncFileSystem, &directory.path, || {
+            rustix::fs::syncfs(&directory.file).map_err(io::Error::from)
+        })
+    }
+}
+
+impl Handle {
+    /// Where the file was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Type, size and time of change, as of now.
+    pub(crate) fn read_state(&self) -> Result<FileState, DiskError> {
+        let metadata = self.disk.call(Action::Inspect, &self.path, || self.file.metadata())?;
+        Ok(FileState::of(&metadata))
+    }
+
+    /// Reads on; 0 is the end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.disk.call(Action::Read, &self.path, || {
+            loop {
+                match self.file.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            }
+        })
+    }
+
+    /// Reads from a position, until the buffer is full or the file ends.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.disk.call(Action::Read, &self.path, || self.file.read_at(buffer, offset))
+    }
+
+    /// Writes on.
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.disk.call(Action::Write, &self.path, || self.file.write_all(bytes))
+    }
+
+    /// Writes from the start and cuts what was there.
+    pub(crate) fn overwrite(&self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.truncate(0)?;
+        self.disk.call(Action::Write, &self.path, || self.file.write_all_at(bytes, 0))
+    }
+
+    /// Writes from a position.
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.disk.call(Action::Write, &self.path, || self.file.write_all_at(bytes, offset))
+    }
+
+    /// Cuts or extends the file to this length.
+    pub(crate) fn truncate(&self, bytes: u64) -> Result<(), DiskError> {
+        self.disk.call(Action::Truncate, &self.path, || self.file.set_len(bytes))
+    }
+
+    /// Makes content and length durable.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        self.disk.call(Action::Sync, &self.path, || self.file.sync_all())
+    }
+
+    /// Tries to take the file's exclusive lock, which the kernel drops with the last handle.
+    pub(crate) fn try_lock(&self) -> Result<LockAttempt, DiskError> {
+        self.disk.call(Action::Lock, &self.path, || match self.file.try_lock() {
+            Ok(()) => Ok(LockAttempt::Taken),
+            Err(TryLockError::WouldBlock) => Ok(LockAttempt::HeldByAnother),
+            Err(TryLockError::Error(error)) => Err(error),
+        })
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`DiskError`], with `OverLimit` before anything was read.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+    Disk::default().read(path, limit)
+}
+
+/// Writes a file that must not exist yet, durably, readable by everyone.
+///
+/// # Errors
+/// [`DiskError`]; what was written of the file is removed again.
+pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    write_new(path, bytes, 0o644)
+}
+
+/// Writes a file that must not exist yet, durably, readable by its owner alone: for private keys.
+///
+/// # Errors
+/// [`DiskError`]; what was written of the file is removed again.
+pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    write_new(path, bytes, 0o600)
+}
+
+/// Creates a directory and those above it; existing ones are fine.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn create_dir_all(path: &Path) -> Result<(), DiskError> {
+    Disk::default().create_directory(path)
+}
+
+/// The entries of a directory with their types, ordered by name; links are not followed.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn read_dir(path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
+    Disk::default().list(path)
+}
+
+/// What stands at a path, links followed; `None` if nothing does.
+///
+/// # Errors
+/// [`DiskError`] if that cannot be told.
+pub fn kind_of(path: &Path) -> Result<Option<FileKind>, DiskError> {
+    let disk = Disk::default();
+    match disk.call(Action::Inspect, path, || fs::metadata(path)) {
+        Ok(metadata) => Ok(Some(FileKind::of(metadata.file_type()))),
+        Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
+    let disk = Disk::default();
+    let mut handle = disk.create(path, mode)?;
+    if let Err(error) = handle.write_all(bytes).and_then(|()| handle.sync()) {
+        disk.remove(path)?;
+        return Err(error);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    disk.sync_directory(parent.unwrap_or(Path::new(".")))
+}

@@ -1,0 +1,234 @@
+//! What can go wrong with a store as a whole.
+
+use std::path::PathBuf;
+
+use bonded_model::manifest::ManifestError;
+use bonded_model::release::ReleaseError;
+use bonded_model::{ArtifactPath, Digest, ReleaseName};
+
+use crate::catalog::CatalogError;
+use crate::disk::DiskError;
+use crate::journal::JournalError;
+use crate::lock::Holder;
+use crate::root::RootError;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A call on the file system failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// There is no store at this path.
+    #[error("{} is not a bonded store (it has no bonded/ROOT)", path.display())]
+    NotAStore {
+        /// The directory that was looked at.
+        path: PathBuf,
+    },
+    /// There is a store at this path already.
+    #[error("{} is a bonded store already", path.display())]
+    AlreadyAStore {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// A store is made in an empty directory only.
+    #[error("{} is not empty and not a bonded store; a store needs a directory of its own", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store was written by a newer program. Nothing was touched.
+    #[error("store {} has format {found}, this program knows {known}; use the newer program", path.display())]
+    NewerFormat {
+        /// The store's directory.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+        /// The newest format known here.
+        known: u64,
+    },
+    /// ROOT is missing, empty, cut or foreign. Blobs and earlier states are untouched.
+    #[error("store state {} is damaged; put back the file from a copy of the store, its blobs are untouched", path.display())]
+    RootDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: RootError,
+    },
+    /// ROOT is missing although there are blobs.
+    #[error("store state {} is missing, but there are blobs beside it; put back the file from a copy of the store", path.display())]
+    RootMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A blob does not hash to its name.
+    #[error("blob {digest} is corrupt: its bytes hash to {found}{}", moved_to(quarantined.as_ref()))]
+    Corrupt {
+        /// What its bytes should hash to.
+        digest: Digest,
+        /// What they hash to.
+        found: Digest,
+        /// Where it was.
+        path: PathBuf,
+        /// Where it was moved to; `None` if it could not be moved, as in a read-only store.
+        quarantined: Option<PathBuf>,
+    },
+    /// A blob that something refers to is not there.
+    #[error("blob {digest} is missing: there is no {}", path.display())]
+    MissingBlob {
+        /// Its digest.
+        digest: Digest,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A descriptor promises another size than the blob has.
+    #[error("blob {digest} has {found} bytes, its descriptor says {expected}")]
+    Size {
+        /// Its digest.
+        digest: Digest,
+        /// What the descriptor says.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// A blob is larger than its reader allows.
+    #[error("blob {digest} has {bytes} bytes, the limit is {limit}")]
+    BlobTooLarge {
+        /// Its digest.
+        digest: Digest,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A catalog page cannot be read or written.
+    #[error("cannot use catalog {root}")]
+    Catalog {
+        /// Its root digest as far as known.
+        root: Digest,
+        /// Why not.
+        #[source]
+        source: CatalogError,
+    },
+    /// A blob is no OCI manifest or index although something refers to it as one.
+    #[error("cannot read manifest {digest}")]
+    Manifest {
+        /// Its digest.
+        digest: Digest,
+        /// Why not.
+        #[source]
+        source: ManifestError,
+    },
+    /// Manifests do not make up a release.
+    #[error("cannot read release {name}")]
+    Release {
+        /// Its name.
+        name: ReleaseName,
+        /// Why not.
+        #[source]
+        source: ReleaseError,
+    },
+    /// There is no release of that name.
+    #[error("there is no release {name}{}", nearest_name(nearest.as_ref()))]
+    NoRelease {
+        /// The name asked for.
+        name: ReleaseName,
+        /// The name nearest to it that exists.
+        nearest: Option<ReleaseName>,
+    },
+    /// The release has no artifact at that path.
+    #[error("release {name} has no artifact {path}")]
+    NoArtifact {
+        /// The release.
+        name: ReleaseName,
+        /// The path asked for.
+        path: ArtifactPath,
+    },
+    /// A referrer of a release is not one that this program wrote.
+    #[error("referrer {digest} of release {name} is malformed: {reason}")]
+    Referrer {
+        /// The release.
+        name: ReleaseName,
+        /// The referrer's manifest.
+        digest: Digest,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Another writer holds the lock, and the time to wait is over.
+    #[error("the store is being written by {holder}; gave up after {waited_seconds} s")]
+    LockTimeout {
+        /// Who holds it.
+        holder: Holder,
+        /// How long this program waited.
+        waited_seconds: u64,
+    },
+    /// The state changed under the lock: somebody writes without taking it.
+    #[error("store changed under the lock: it was at epoch {expected}, now it is at epoch {found}")]
+    Raced {
+        /// The epoch that the commit started from.
+        expected: u64,
+        /// The epoch found.
+        found: u64,
+    },
+    /// The commit is done and durable, but `index.json` could not be brought up to date. The next
+    /// writer does it.
+    #[error("epoch {epoch} is committed, but index.json for other tools could not be written")]
+    IndexNotWritten {
+        /// The epoch that was committed.
+        epoch: u64,
+        /// Why not.
+        #[source]
+        source: DiskError,
+    },
+    /// A document's name is taken by other bytes.
+    #[error("release {name} already holds {title} as {held}, refused {given}")]
+    TitleTaken {
+        /// The release.
+        name: ReleaseName,
+        /// The name that both claim.
+        title: ArtifactPath,
+        /// The digest held.
+        held: Digest,
+        /// The digest refused.
+        given: Digest,
+    },
+    /// More documents than a verdict would look at.
+    #[error("release {name} would have {count} documents, the limit is {limit}")]
+    TooManyDocuments {
+        /// The release.
+        name: ReleaseName,
+        /// How many there would be.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl StoreError {
+    /// The failed call on the file system behind this error, if there is one.
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            Self::Disk(error) | Self::IndexNotWritten { source: error, .. } => Some(error),
+            Self::Journal(error) => error.disk(),
+            _ => None,
+        }
+    }
+}
+
+fn moved_to(quarantined: Option<&PathBuf>) -> String {
+    match quarantined {
+        Some(path) => format!("; moved to {}", path.display()),
+        None => String::new(),
+    }
+}
+
+fn nearest_name(nearest: Option<&ReleaseName>) -> String {
+    match nearest {
+        Some(name) => format!("; the nearest is {name}"),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,97 @@
+//! `index.json`: what other OCI tools see of the store. An output, never read as truth.
+//!
+//! It lists every release index under `org.opencontainers.image.ref.name` = `<project>/<version>`,
+//! a form that both the annotation's grammar (OCI image-spec, annotations.md) and skopeo's
+//! `oci:<directory>:<reference>` accept. An annotation holds the digest of the list, so that a list
+//! which somebody else changed can be told from one that is merely behind.
+
+use bonded_model::descriptor::ANNOTATION_REF_NAME;
+use bonded_model::json;
+use bonded_model::manifest::Index;
+use bonded_model::{Descriptor, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Key};
+use crate::disk::{Disk, DiskError, DiskFault};
+use crate::error::StoreError;
+use crate::layout::Layout;
+
+/// The digest of the list beside it, over its canonical JSON.
+const ANNOTATION_LIST: &str = "vnd.bonded.list";
+
+/// Above this, `index.json` is certainly not ours to compare: 64 MiB are some 200,000 releases.
+const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How `index.json` stands to the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexState {
+    /// It is what the catalog gives.
+    Current,
+    /// It is missing; the next writer makes it.
+    Missing,
+    /// It is ours, but older or newer than this view of the catalog: a commit is under way or died
+    /// half-way. The next writer brings it up to date.
+    Behind,
+    /// Somebody else changed it. It is left alone, and so does not list newer releases; moving it
+    /// away lets the next writer make it again.
+    Foreign,
+}
+
+/// The bytes of `index.json` for a catalog.
+pub(crate) fn generate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
+    let mut listed = Vec::new();
+    for entry in catalog.scan(Key::RELEASES) {
+        let (key, mut descriptor) = entry?;
+        let tag = key.as_str().strip_prefix(Key::RELEASES).unwrap_or(key.as_str());
+        descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), tag.to_owned());
+        listed.push(descriptor);
+    }
+    let digest = digest_of(&listed);
+    let mut index = Index::plain(listed);
+    index.annotations.insert(ANNOTATION_LIST.to_owned(), digest.to_string());
+    Ok(index.to_bytes())
+}
+
+fn digest_of(listed: &[Descriptor]) -> Digest {
+    Digest::sha256_of(&json::to_canonical(listed))
+}
+
+/// Compares the file with what it should be.
+pub(crate) fn read_state(
+    disk: &Disk,
+    layout: &Layout,
+    expected: &[u8],
+) -> Result<IndexState, DiskError> {
+    let found = match disk.read(&layout.index(), INDEX_BYTES_MAX) {
+        Ok(found) => found,
+        Err(error) if error.fault() == DiskFault::NotFound => return Ok(IndexState::Missing),
+        Err(DiskError::OverLimit { .. } | DiskError::NotAFile { .. }) => {
+            return Ok(IndexState::Foreign);
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(if found == expected {
+        IndexState::Current
+    } else if is_ours(&found) {
+        IndexState::Behind
+    } else {
+        IndexState::Foreign
+    })
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+    #[serde(default)]
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+fn is_ours(bytes: &[u8]) -> bool {
+    let listed = json::parse::<Listed>(bytes, INDEX_BYTES_MAX);
+    listed.is_ok_and(|listed| {
+        let noted = listed.annotations.get(ANNOTATION_LIST);
+        noted.is_some_and(|noted| *noted == digest_of(&listed.manifests).to_string())
+    })
+}

@@ -1,0 +1,162 @@
+//! Journals: append-only records that survive a kill, for runs that must not repeat finished work.
+//!
+//! `bonded/journal/<name>`, one record a line:
+//!
+//! ```text
+//! <32 hex digits of BLAKE3 over the payload> <payload>\n
+//! ```
+//!
+//! A payload has no newline; JSON on one line is the intended one. A last line that is cut or fails
+//! its check is a write that a crash interrupted: it was never acknowledged and is dropped on open.
+//! A bad line before the last is damage, and an error: what follows it cannot be trusted to be all.
+
+use std::path::{Path, PathBuf};
+
+use bonded_model::digest;
+
+use crate::disk::{Disk, DiskError, Handle, LockAttempt};
+
+/// A journal of a million steps stays below; it is read whole.
+const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Longer names do not fit every file system.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The name is none.
+    #[error("{name:?} is no journal name; expected letters, digits, - and _ with inner dots")]
+    Name {
+        /// As given, cut.
+        name: String,
+    },
+    /// Another run has it open.
+    #[error("journal {} is in use by another run", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record before the last one is damaged.
+    #[error("journal {} is damaged in record {record}; move it away to start afresh", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        record: usize,
+    },
+    /// A payload has a newline.
+    #[error("a record of journal {} would have a newline in it", path.display())]
+    Newline {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A call on the file system failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl JournalError {
+    /// The failed call on the file system behind this error, if there is one.
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            Self::Disk(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// An open journal; no other run can open it meanwhile.
+#[derive(Debug)]
+pub struct Journal {
+    handle: Handle,
+    records: Vec<Vec<u8>>,
+    /// Where the next record goes.
+    bytes: u64,
+}
+
+impl Journal {
+    pub(crate) fn open(disk: &Disk, directory: &Path, name: &str) -> Result<Self, JournalError> {
+        if !is_name(name) {
+            return Err(JournalError::Name { name: name.chars().take(80).collect() });
+        }
+        let path = directory.join(name);
+        let handle = disk.open_or_create(&path)?;
+        if handle.try_lock()? == LockAttempt::HeldByAnother {
+            return Err(JournalError::InUse { path });
+        }
+        disk.sync_directory(directory)?;
+        let content = disk.read(&path, JOURNAL_BYTES_MAX)?;
+        let (records, bytes) =
+            parse(&content).map_err(|record| JournalError::Damaged { path, record })?;
+        if bytes < u64::try_from(content.len()).unwrap_or(u64::MAX) {
+            handle.truncate(bytes)?;
+            handle.sync()?;
+        }
+        Ok(Self { handle, records, bytes })
+    }
+
+    /// Every record, oldest first.
+    pub fn records(&self) -> &[Vec<u8>] {
+        &self.records
+    }
+
+    /// Adds a record. It survives a crash of the program at once, and power loss after
+    /// [`Journal::sync`].
+    ///
+    /// # Errors
+    /// [`JournalError::Newline`], or a failed call on the disk.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
+        if payload.contains(&b'\n') {
+            return Err(JournalError::Newline { path: self.handle.path().to_owned() });
+        }
+        let line = [check(payload).as_bytes(), b" ", payload, b"\n"].concat();
+        // At a position, so that a record that was half written is overwritten by the next one.
+        self.handle.write_at(self.bytes, &line)?;
+        self.bytes = self.bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        self.records.push(payload.to_owned());
+        Ok(())
+    }
+
+    /// Makes every record durable.
+    ///
+    /// # Errors
+    /// A failed call on the disk.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        Ok(self.handle.sync()?)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let inner_dots = !name.starts_with('.') && !name.ends_with('.');
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && inner_dots && name.bytes().all(legal)
+}
+
+fn check(payload: &[u8]) -> String {
+    let hash = blake3::hash(payload);
+    digest::encode(hash.as_bytes().first_chunk::<16>().expect("BLAKE3 has 32 bytes"))
+}
+
+/// The records and where they end, or the number of the first damaged one.
+fn parse(content: &[u8]) -> Result<(Vec<Vec<u8>>, u64), usize> {
+    let mut records = Vec::new();
+    let mut end = 0;
+    let mut lines = content.split_inclusive(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        match record(line) {
+            Some(payload) => records.push(payload.to_owned()),
+            None if lines.peek().is_none() => break,
+            None => return Err(records.len() + 1),
+        }
+        end += line.len();
+    }
+    Ok((records, u64::try_from(end).unwrap_or(u64::MAX)))
+}
+
+fn record(line: &[u8]) -> Option<&[u8]> {
+    let (found, payload) = line.strip_suffix(b"\n")?.split_first_chunk::<32>()?;
+    let payload = payload.strip_prefix(b" ")?;
+    (found == check(payload).as_bytes()).then_some(payload)
+}

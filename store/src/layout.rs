@@ -1,0 +1,81 @@
+//! Where things lie in a store's directory, as pure functions (design, section 5).
+//!
+//! ```text
+//! <store>/oci-layout               {"imageLayoutVersion":"1.0.0"}
+//! <store>/index.json               generated, see `index`
+//! <store>/blobs/sha256/<64 hex>    every byte held
+//! <store>/bonded/ROOT              see `root`
+//! <store>/bonded/lock              see `lock`
+//! <store>/bonded/staging/          temporary files
+//! <store>/bonded/quarantine/       blobs that were found damaged
+//! <store>/bonded/journal/<name>    see `journal`
+//! <store>/bonded/facts.redb        see `facts`
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use bonded_model::Digest;
+
+/// The one content that `oci-layout` may have (OCI image-spec, image-layout.md, "oci-layout file").
+pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn oci_layout(&self) -> PathBuf {
+        self.directory.join("oci-layout")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.directory.join("index.json")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.directory.join("blobs/sha256")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.directory.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The directory of everything that is not part of the OCI layout.
+    pub(crate) fn own(&self) -> PathBuf {
+        self.directory.join("bonded")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.own().join("ROOT")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.own().join("lock")
+    }
+
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.own().join("staging")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.own().join("quarantine")
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.own().join("journal")
+    }
+
+    pub(crate) fn facts(&self) -> PathBuf {
+        self.own().join("facts.redb")
+    }
+}

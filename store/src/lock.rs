@@ -1,0 +1,85 @@
+//! The writer's lock: one writer at a time, and a name for the one that others wait for.
+//!
+//! `bonded/lock` is locked with flock and holds who took it, as JSON. The kernel drops the lock with
+//! the process, so a crash leaves none; what the file says then is out of date and does not matter.
+//!
+//! There is one lock in this crate, taken before ROOT is read for writing and held until the commit.
+//! Readers take none.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bonded_model::json;
+use bonded_model::{Timestamp, timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, Handle, LockAttempt};
+use crate::error::StoreError;
+use crate::layout::Layout;
+
+/// How often a waiting writer looks again: often enough not to be noticed, seldom enough to be free.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A holder has a line of text.
+const HOLDER_BYTES_MAX: u64 = 64 * 1024;
+
+/// Who writes to the store, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// For people: `bonded ingest demo@v1 (pid 123)`.
+    pub who: String,
+    /// When the work began.
+    pub since: Timestamp,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} since {}", self.who, self.since)
+    }
+}
+
+/// Held as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    _handle: Handle,
+}
+
+/// Takes the lock, waiting up to `wait`; calls `on_wait` once if it is not free at once.
+pub(crate) fn take(
+    disk: &Disk,
+    layout: &Layout,
+    wait: Duration,
+    holder: &Holder,
+    on_wait: &mut dyn FnMut(&Holder),
+) -> Result<WriterLock, StoreError> {
+    let handle = disk.open_or_create(&layout.lock())?;
+    let began = Instant::now();
+    let mut told = false;
+    while handle.try_lock()? == LockAttempt::HeldByAnother {
+        if !told {
+            on_wait(&current(disk, layout));
+            told = true;
+        }
+        let left = wait.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            let holder = current(disk, layout);
+            return Err(StoreError::LockTimeout { holder, waited_seconds: wait.as_secs() });
+        }
+        thread::sleep(left.min(POLL));
+    }
+    handle.overwrite(&json::to_canonical(holder))?;
+    Ok(WriterLock { _handle: handle })
+}
+
+/// Who holds the lock, as far as the file tells: a holder writes its name just after taking it.
+fn current(disk: &Disk, layout: &Layout) -> Holder {
+    let read = disk.read(&layout.lock(), HOLDER_BYTES_MAX);
+    // Whatever is wrong with the name, the lock itself is held.
+    let named = read.ok().and_then(|bytes| json::parse(&bytes, HOLDER_BYTES_MAX).ok());
+    named.unwrap_or_else(|| Holder {
+        who: "another program that has not said its name".into(),
+        since: timestamp::Timestamp::from_unix_seconds(0).expect("1970 has a timestamp"),
+    })
+}

@@ -1,0 +1,293 @@
+//! What a document is, told by its content.
+//!
+//! Names make candidates (see `ingest::sidecar`); the content has to confirm. A file of JSON lines
+//! with several bundles or envelopes is one document, kept byte for byte: its kind is that of its
+//! lines, its media type the in-toto one for such files (in-toto/attestation, spec/v1/bundle.md).
+//! Nothing here is a verdict: signatures are not looked at.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonded_model::checksums::{self, ChecksumsError};
+use bonded_model::dsse::{Envelope, EnvelopeError};
+use bonded_model::json::{self, JsonError};
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX};
+use bonded_model::sbom::{SbomError, SbomFormat, SbomView};
+use bonded_model::statement::{Statement, StatementError};
+use bonded_model::{Algorithm, Digest, DocumentKind, MediaType, media_type};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// Several attestations in one file of JSON lines.
+const IN_TOTO_BUNDLE: &str = "application/vnd.in-toto.bundle";
+
+/// What every version of the Sigstore bundle's media type starts with.
+const SIGSTORE_BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
+
+/// What a name lets expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Attestation,
+    Sbom,
+    Checksums(Algorithm),
+}
+
+impl Expected {
+    /// For messages: what the content should have been.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Attestation => {
+                "a Sigstore bundle, a DSSE envelope, an in-toto statement, or JSON lines of these"
+            }
+            Self::Sbom => "an SPDX or CycloneDX document",
+            Self::Checksums(_) => "a checksum list",
+        }
+    }
+}
+
+/// What a document turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recognised {
+    pub(crate) kind: DocumentKind,
+    pub(crate) media_type: MediaType,
+    pub(crate) predicate_type: Option<String>,
+    /// Digests of what it says it is about.
+    pub(crate) digests: BTreeSet<Digest>,
+}
+
+/// Why content is not what its name promised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecogniseError {
+    /// Not strict JSON.
+    #[error("the content is not JSON that can be trusted")]
+    Json(#[from] JsonError),
+    /// JSON, but none of the known documents.
+    #[error("the content is JSON of no known kind")]
+    Unknown,
+    /// Says it is a Sigstore bundle and lacks what makes one.
+    #[error("the content says it is a Sigstore bundle, but {reason}")]
+    Bundle {
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// Looks like a DSSE envelope and is none.
+    #[error("the content is a malformed envelope")]
+    Envelope(#[from] EnvelopeError),
+    /// Looks like an in-toto statement and is none.
+    #[error("the content is a malformed statement")]
+    Statement(#[from] StatementError),
+    /// One of several lines is no attestation.
+    #[error("line {line} is no attestation")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// Why not.
+        #[source]
+        source: Box<RecogniseError>,
+    },
+    /// More lines than anybody writes.
+    #[error("the file has more than {LINE_COUNT_MAX} lines")]
+    TooManyLines,
+    /// No SBOM.
+    #[error("the content is no SBOM")]
+    Sbom(#[from] SbomError),
+    /// No checksum document.
+    #[error("the content is no checksum document")]
+    Checksums(#[from] ChecksumsError),
+}
+
+/// Reads a document as what its name lets expect.
+pub(crate) fn recognise(expected: Expected, bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    match expected {
+        Expected::Attestation => attestation(bytes),
+        Expected::Sbom => sbom(bytes),
+        Expected::Checksums(algorithm) => {
+            let lines = checksums::parse(bytes, algorithm)?;
+            Ok(Recognised {
+                kind: DocumentKind::Checksums,
+                media_type: MediaType::known(media_type::CHECKSUMS),
+                predicate_type: None,
+                digests: lines.into_iter().map(|line| line.digest).collect(),
+            })
+        }
+    }
+}
+
+/// The predicate type of an attestation that holds one statement.
+pub(crate) fn predicate_type(bytes: &[u8]) -> Option<String> {
+    attestation(bytes).ok()?.predicate_type // anything else has none
+}
+
+/// The digests that an attestation's subjects name; none for any other document.
+pub(crate) fn subject_digests(bytes: &[u8]) -> BTreeSet<Digest> {
+    attestation(bytes).map(|recognised| recognised.digests).unwrap_or_default()
+}
+
+/// The kind of a document that is held under a media type.
+pub(crate) fn kind_of(media_type: &MediaType, bytes: &[u8]) -> DocumentKind {
+    let known = match media_type.as_str() {
+        media_type::IN_TOTO => Some(DocumentKind::Statement),
+        media_type::DSSE => Some(DocumentKind::Envelope),
+        media_type::SPDX_JSON | media_type::SPDX_TEXT => Some(DocumentKind::Spdx),
+        media_type::CYCLONEDX_JSON => Some(DocumentKind::CycloneDx),
+        media_type::CHECKSUMS => Some(DocumentKind::Checksums),
+        other if other.starts_with(SIGSTORE_BUNDLE_PREFIX) => Some(DocumentKind::Bundle),
+        _ => None,
+    };
+    known.unwrap_or_else(|| attestation(bytes).map_or(DocumentKind::Bundle, |found| found.kind))
+}
+
+fn sbom(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    let view = SbomView::parse(bytes)?;
+    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let (kind, media_type) = match (view.format, is_json) {
+        (SbomFormat::CycloneDx, _) => (DocumentKind::CycloneDx, media_type::CYCLONEDX_JSON),
+        (SbomFormat::Spdx, true) => (DocumentKind::Spdx, media_type::SPDX_JSON),
+        (SbomFormat::Spdx, false) => (DocumentKind::Spdx, media_type::SPDX_TEXT),
+    };
+    let media_type = MediaType::known(media_type);
+    Ok(Recognised { kind, media_type, predicate_type: None, digests: view.digests })
+}
+
+fn attestation(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    match json::check(bytes, EVIDENCE_BYTES_MAX) {
+        Ok(()) => one_attestation(bytes),
+        Err(JsonError::Syntax(source)) => match several_attestations(bytes) {
+            Some(several) => several,
+            None => Err(JsonError::Syntax(source).into()),
+        },
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// JSON lines, if the first line is a document of its own.
+fn several_attestations(bytes: &[u8]) -> Option<Result<Recognised, RecogniseError>> {
+    let mut lines = bytes
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .filter(|(line, _)| !line.iter().all(u8::is_ascii_whitespace));
+    let (first, _) = lines.next()?;
+    let mut all = one_attestation(first).ok()?; // then it is no file of JSON lines
+    let mut count = 1;
+    for (line, number) in lines {
+        count += 1;
+        if count > LINE_COUNT_MAX {
+            return Some(Err(RecogniseError::TooManyLines));
+        }
+        match one_attestation(line) {
+            Ok(one) => all.digests.extend(one.digests),
+            Err(source) => {
+                let source = Box::new(source);
+                return Some(Err(RecogniseError::Line { line: number, source }));
+            }
+        }
+    }
+    all.media_type = MediaType::known(IN_TOTO_BUNDLE);
+    all.predicate_type = None; // there may be several
+    Some(Ok(all))
+}
+
+/// The fields by which the three documents are told apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    media_type: Option<String>,
+    verification_material: Option<IgnoredAny>,
+    dsse_envelope: Option<Box<RawValue>>,
+    message_signature: Option<MessageSignature>,
+    payload: Option<IgnoredAny>,
+    #[serde(rename = "_type")]
+    statement_type: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageSignature {
+    message_digest: Option<MessageDigest>,
+}
+
+#[derive(Deserialize)]
+struct MessageDigest {
+    algorithm: String,
+    digest: String,
+}
+
+fn one_attestation(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    let shape: Shape = json::parse(bytes, EVIDENCE_BYTES_MAX)?;
+    if let Some(media_type) =
+        shape.media_type.as_deref().filter(|text| text.starts_with(SIGSTORE_BUNDLE_PREFIX))
+    {
+        let malformed = |_why| RecogniseError::Bundle { reason: "its mediaType is malformed" };
+        let media_type = media_type.parse().map_err(malformed)?;
+        return bundle(media_type, shape);
+    }
+    if shape.payload.is_some() {
+        let envelope = Envelope::parse(bytes)?;
+        return Ok(enveloped(
+            DocumentKind::Envelope,
+            MediaType::known(media_type::DSSE),
+            &envelope,
+        ));
+    }
+    if shape.statement_type.is_some() {
+        let statement = Statement::parse(bytes)?;
+        return Ok(Recognised {
+            kind: DocumentKind::Statement,
+            media_type: MediaType::known(media_type::IN_TOTO),
+            digests: subjects_of(&statement),
+            predicate_type: Some(statement.predicate_type),
+        });
+    }
+    Err(RecogniseError::Unknown)
+}
+
+fn bundle(media_type: MediaType, shape: Shape) -> Result<Recognised, RecogniseError> {
+    let lacks = |reason| RecogniseError::Bundle { reason };
+    if shape.verification_material.is_none() {
+        return Err(lacks("it has no verificationMaterial"));
+    }
+    match (shape.dsse_envelope, shape.message_signature) {
+        (Some(envelope), None) => {
+            let envelope = Envelope::parse(envelope.get().as_bytes())?;
+            Ok(enveloped(DocumentKind::Bundle, media_type, &envelope))
+        }
+        (None, Some(signature)) => Ok(Recognised {
+            kind: DocumentKind::Bundle,
+            media_type,
+            predicate_type: None,
+            digests: signature.message_digest.iter().filter_map(message_digest).collect(),
+        }),
+        (None, None) => Err(lacks("it has neither dsseEnvelope nor messageSignature")),
+        (Some(_), Some(_)) => Err(lacks("it has both dsseEnvelope and messageSignature")),
+    }
+}
+
+/// An envelope is kept also if its payload is no statement: what it is worth, the verdict says.
+fn enveloped(kind: DocumentKind, media_type: MediaType, envelope: &Envelope) -> Recognised {
+    let statement = Statement::parse(&envelope.payload).ok();
+    Recognised {
+        kind,
+        media_type,
+        digests: statement.as_ref().map(subjects_of).unwrap_or_default(),
+        predicate_type: statement.map(|statement| statement.predicate_type),
+    }
+}
+
+fn subjects_of(statement: &Statement) -> BTreeSet<Digest> {
+    let strong = |algorithm| {
+        statement.subjects.iter().filter_map(move |subject| subject.digest.digest(algorithm))
+    };
+    strong(Algorithm::Sha256).chain(strong(Algorithm::Sha512)).collect()
+}
+
+fn message_digest(digest: &MessageDigest) -> Option<Digest> {
+    let bytes = STANDARD.decode(&digest.digest).ok()?; // then it names nothing that could match
+    match digest.algorithm.as_str() {
+        "SHA2_256" => Some(Digest::from_sha256(bytes.try_into().ok()?)),
+        "SHA2_512" => Some(Digest::from_sha512(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}

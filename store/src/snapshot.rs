@@ -1,0 +1,250 @@
+//! Snapshots: one immutable state of a store, read without locks for as long as one likes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bonded_model::descriptor::{ANNOTATION_PREDICATE_TYPE, ANNOTATION_TITLE};
+use bonded_model::evidence::Subject;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
+use bonded_model::manifest::{Index, Manifest};
+use bonded_model::vsa::SUMMARY_V1;
+use bonded_model::{
+    Artifact, ArtifactPath, Descriptor, Digest, Document, Evidence, Release, ReleaseName,
+};
+use rayon::prelude::*;
+
+use crate::blob::{BlobReader, VerifiedBlob};
+use crate::catalog::{Catalog, Key};
+use crate::error::StoreError;
+use crate::recognise;
+use crate::root::Root;
+use crate::store::Store;
+
+/// One state of a store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    root: Root,
+    catalog: Catalog,
+}
+
+/// A referrer of a release, with its manifest read.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) subject: Subject,
+    pub(crate) document: Descriptor,
+    pub(crate) title: Option<ArtifactPath>,
+    predicate_type: Option<String>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(store: Store, root: Root, catalog: Catalog) -> Self {
+        Self { inner: Arc::new(Inner { store, root, catalog }) }
+    }
+
+    pub(crate) fn root_document(&self) -> &Root {
+        &self.inner.root
+    }
+
+    /// The number of the commit that made this state; 0 is the empty store.
+    pub fn epoch(&self) -> u64 {
+        self.inner.root.epoch
+    }
+
+    /// The digest of the catalog: equal for equal content.
+    pub fn root(&self) -> Digest {
+        self.inner.root.catalog
+    }
+
+    /// Everything that has a name.
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    /// The names of all releases, in the order of the catalog.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub fn releases(&self) -> Result<Vec<ReleaseName>, StoreError> {
+        let entries = self.catalog().scan(Key::RELEASES);
+        entries.filter_map(|entry| entry.map(|(key, _)| key.to_release()).transpose()).collect()
+    }
+
+    /// A release: its index and the manifests of its files are read and checked, the files are not.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRelease`] with the nearest name, or what is wrong with what is held.
+    pub fn release(&self, name: &ReleaseName) -> Result<Release, StoreError> {
+        let Some(descriptor) = self.catalog().get(&Key::release(name))? else {
+            return Err(self.no_release(name)?);
+        };
+        let manifest_error = |digest| move |source| StoreError::Manifest { digest, source };
+        let bytes = self.read(&descriptor, MANIFEST_BYTES_MAX)?;
+        let index = Index::parse(&bytes).map_err(manifest_error(descriptor.digest))?;
+        let release_error = |source| StoreError::Release { name: name.clone(), source };
+        let artifacts: Result<Vec<_>, _> = index
+            .manifests
+            .par_iter()
+            .map(|listed| {
+                let bytes = self.read(listed, MANIFEST_BYTES_MAX)?;
+                let manifest = Manifest::parse(&bytes).map_err(manifest_error(listed.digest))?;
+                Artifact::from_stored(listed, &manifest).map_err(release_error)
+            })
+            .collect();
+        Release::from_stored(name.clone(), descriptor, artifacts?).map_err(release_error)
+    }
+
+    fn no_release(&self, name: &ReleaseName) -> Result<StoreError, StoreError> {
+        let wanted = name.to_string();
+        let near = |held: &ReleaseName| strsim::damerau_levenshtein(&held.to_string(), &wanted);
+        let nearest = self.releases()?.into_iter().min_by_key(near);
+        // Further away than half of the name, it is another name and not a slip of the keys.
+        let nearest = nearest.filter(|held| near(held) <= wanted.len() / 2);
+        Ok(StoreError::NoRelease { name: name.clone(), nearest })
+    }
+
+    /// Everything that one verdict on a release may look at: every attached document but the
+    /// summaries of earlier verdicts, ordered by digest, then subject. Where a checksum document
+    /// names SHA-512 digests, those of the artifacts are in it as facts.
+    ///
+    /// # Errors
+    /// [`StoreError`] if anything of it is missing, damaged or over a limit: a verdict on half of the
+    /// evidence would be no verdict.
+    pub fn evidence(&self, name: &ReleaseName) -> Result<Evidence, StoreError> {
+        let release = self.release(name)?;
+        let (_summaries, documents) = self.documents(&release)?;
+        let release = crate::sha512::with_sha512(&self.inner.store, release, &documents)?;
+        Ok(Evidence { release, documents })
+    }
+
+    /// The verification summaries attached to a release, ordered like evidence.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evidence`].
+    pub fn summaries(&self, name: &ReleaseName) -> Result<Vec<Document>, StoreError> {
+        let release = self.release(name)?;
+        Ok(self.documents(&release)?.0)
+    }
+
+    /// Summaries and other documents of a release, each ordered.
+    fn documents(&self, release: &Release) -> Result<(Vec<Document>, Vec<Document>), StoreError> {
+        let attached = self.attached(release)?;
+        let read: Result<Vec<_>, _> =
+            attached.into_par_iter().map(|attached| self.read_document(attached)).collect();
+        let mut read = read?;
+        read.sort_by(|(_, a), (_, b)| {
+            (a.digest, &a.subject, &a.title).cmp(&(b.digest, &b.subject, &b.title))
+        });
+        let (summaries, others): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(is_summary, _)| *is_summary);
+        let documents = |pairs: Vec<(bool, Document)>| pairs.into_iter().map(|(_, d)| d).collect();
+        Ok((documents(summaries), documents(others)))
+    }
+
+    fn read_document(&self, attached: Attached) -> Result<(bool, Document), StoreError> {
+        let bytes = self.read(&attached.document, EVIDENCE_BYTES_MAX)?;
+        // The annotation only says where to look; the bytes decide.
+        let is_summary = attached.predicate_type.as_deref() == Some(SUMMARY_V1)
+            && recognise::predicate_type(&bytes).as_deref() == Some(SUMMARY_V1);
+        let document = Document {
+            digest: attached.document.digest,
+            kind: recognise::kind_of(&attached.document.media_type, &bytes),
+            bytes: bytes.into(),
+            media_type: attached.document.media_type,
+            title: attached.title,
+            subject: attached.subject,
+        };
+        Ok((is_summary, document))
+    }
+
+    /// The referrers of a release, read from their manifests and not from the documents.
+    pub(crate) fn attached(&self, release: &Release) -> Result<Vec<Attached>, StoreError> {
+        let name = release.name();
+        let mut subjects: BTreeMap<Digest, Subject> = release
+            .artifacts()
+            .iter()
+            .map(|artifact| (artifact.manifest.digest, Subject::Artifact(artifact.path.clone())))
+            .collect();
+        subjects.insert(release.digest(), Subject::Release);
+        let prefix = Key::evidence_prefix(name);
+        let referrers: Vec<_> = self.catalog().scan(&prefix).collect::<Result<_, _>>()?;
+        if referrers.len() > DOCUMENT_COUNT_MAX {
+            let (name, count) = (name.clone(), referrers.len());
+            return Err(StoreError::TooManyDocuments { name, count, limit: DOCUMENT_COUNT_MAX });
+        }
+        let attached = referrers.into_par_iter().map(|(_, listed)| {
+            let bytes = self.read(&listed, MANIFEST_BYTES_MAX)?;
+            let manifest = Manifest::parse(&bytes)
+                .map_err(|source| StoreError::Manifest { digest: listed.digest, source })?;
+            to_attached(&manifest, &subjects).map_err(|reason| StoreError::Referrer {
+                name: name.clone(),
+                digest: listed.digest,
+                reason,
+            })
+        });
+        attached.collect()
+    }
+
+    /// The referrers of a manifest, an index or a file, in the order of their digests. The
+    /// descriptors carry artifact type and annotations, as the referrers API lists them
+    /// (OCI distribution-spec, "Listing Referrers").
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let prefix = Key::referrer_prefix(subject);
+        self.catalog().scan(&prefix).map(|entry| entry.map(|(_, referrer)| referrer)).collect()
+    }
+
+    /// All bytes that a descriptor names, of which there may be at most `limit`; size and digest are
+    /// checked.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the blob moved to quarantine, `MissingBlob`, `Size`,
+    /// `BlobTooLarge`, or a failed call on the disk.
+    pub fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.inner.store.pool().read_described(descriptor, limit)
+    }
+
+    /// Opens a blob that is checked while it is read.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingBlob`], or a failed call on the disk.
+    pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader, StoreError> {
+        self.inner.store.pool().open_checked(digest)
+    }
+
+    /// Hashes a whole blob and hands it out open, to be read from anywhere. Costs one pass.
+    ///
+    /// # Errors
+    /// As [`Snapshot::read`], without a limit.
+    pub fn verify_blob(&self, descriptor: &Descriptor) -> Result<VerifiedBlob, StoreError> {
+        self.inner.store.pool().verify(descriptor)
+    }
+}
+
+fn to_attached(
+    manifest: &Manifest,
+    subjects: &BTreeMap<Digest, Subject>,
+) -> Result<Attached, &'static str> {
+    let subject = manifest.subject.as_ref().ok_or("it has no subject")?;
+    let subject = subjects.get(&subject.digest).ok_or("its subject is not in the release")?;
+    let [document] = manifest.layers.as_slice() else {
+        return Err("it does not have exactly one layer");
+    };
+    let title = match manifest.annotations.get(ANNOTATION_TITLE) {
+        None => None,
+        Some(title) => Some(title.parse().map_err(|_why| "its title is no path inside a release")?),
+    };
+    Ok(Attached {
+        subject: subject.clone(),
+        document: document.clone(),
+        title,
+        predicate_type: manifest.annotations.get(ANNOTATION_PREDICATE_TYPE).cloned(),
+    })
+}

@@ -1,0 +1,243 @@
+//! The stage: new blobs on their way into the pool, which share their barrier.
+//!
+//! ```text
+//! 1  temporary files are written in bonded/staging/        (many, in parallel)
+//! 2  one barrier: fsync of each where there are few or they are large, else one syncfs
+//! 3  each is renamed to blobs/sha256/<hex>
+//! 4  one fsync of blobs/sha256
+//! ```
+//!
+//! A crash before 3 leaves temporary files, which the next writer removes; a crash between 3 and 4
+//! leaves whole blobs that nothing refers to. A blob that exists is compared, not rewritten, and
+//! replaced if it turns out damaged.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bonded_model::{Descriptor, Digest, MediaType};
+
+use crate::blob::{HashOnly, Pool};
+use crate::disk::{DiskError, DiskFault, Handle};
+use crate::error::StoreError;
+use crate::hashing::{self, Digests, Sha512Wanted, Stream};
+
+/// Everybody may read a blob and nobody may write it.
+const BLOB_MODE: u32 = 0o444;
+
+/// From this size on, a file is streamed and synced by itself.
+pub(crate) const LARGE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Up to this many small files, one fsync each is cheaper than flushing the whole file system.
+const FSYNC_COUNT_MAX: usize = 8;
+
+/// Numbers the temporary files of this process; the writer's lock keeps other processes out.
+static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// New blobs that are written but not yet in the pool. Dropping it removes them.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pool: Pool,
+    /// Opened before the first write, so that the barrier reports every failed writeback.
+    directory: Handle,
+    staged: Mutex<BTreeMap<Digest, Staged>>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    temporary: PathBuf,
+    handle: Option<Handle>,
+    digests: Digests,
+}
+
+/// How a large file is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// By the calling thread alone, for use when other files keep the other cores busy.
+    One,
+    /// With a thread for each slow digest.
+    PerDigest,
+}
+
+/// Copies a source to a temporary file while it is hashed.
+struct Copy<'a, R> {
+    read: R,
+    temporary: &'a mut Handle,
+}
+
+impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        (self.read)(buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.temporary.write_all(bytes)
+    }
+}
+
+impl Stage {
+    pub(crate) fn new(pool: Pool) -> Result<Self, StoreError> {
+        let directory = pool.disk.open_directory(&pool.layout.staging())?;
+        Ok(Self { pool, directory, staged: Mutex::default() })
+    }
+
+    /// Holds a document.
+    pub(crate) fn add(
+        &self,
+        media_type: MediaType,
+        bytes: &[u8],
+    ) -> Result<Descriptor, StoreError> {
+        let digests = self.add_bytes(bytes, Sha512Wanted::No)?;
+        Ok(Descriptor::new(media_type, digests.sha256, digests.bytes))
+    }
+
+    /// Holds bytes that are in memory already.
+    pub(crate) fn add_bytes(
+        &self,
+        bytes: &[u8],
+        wanted: Sha512Wanted,
+    ) -> Result<Digests, StoreError> {
+        let digests = hashing::digests_of(bytes, wanted);
+        if self.is_staged(&digests) || self.is_held(&digests)? {
+            return Ok(digests);
+        }
+        let mut temporary = self.create_temporary()?;
+        let written = temporary.write_all(bytes);
+        self.settle(temporary, written.map(|()| digests))
+    }
+
+    /// Holds what `read` gives, hashing while writing.
+    pub(crate) fn add_stream(
+        &self,
+        read: impl FnMut(&mut [u8]) -> Result<usize, DiskError>,
+        wanted: Sha512Wanted,
+        threads: Threads,
+    ) -> Result<Digests, StoreError> {
+        let mut temporary = self.create_temporary()?;
+        let mut copy = Copy { read, temporary: &mut temporary };
+        let digests = match threads {
+            Threads::One => hashing::in_line(&mut copy, wanted),
+            Threads::PerDigest => hashing::pipelined(&mut copy, wanted),
+        };
+        self.settle(temporary, digests)
+    }
+
+    /// Makes everything staged durable and gives it its name. After success every blob that was
+    /// added is held, also those that were there before.
+    pub(crate) fn publish(self) -> Result<(), StoreError> {
+        self.barrier()?;
+        let layout = &self.pool.layout;
+        while let Some((digest, staged)) = self.lock().pop_first() {
+            let renamed = self.pool.disk.rename(&staged.temporary, &layout.blob(&digest));
+            if let Err(error) = renamed {
+                self.lock().insert(digest, staged); // so that dropping the stage removes it
+                return Err(error.into());
+            }
+        }
+        // Also where nothing was renamed: a blob found in place may come from a run that died
+        // before this call.
+        Ok(self.pool.disk.sync_directory(&layout.blobs())?)
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        let staged = self.lock();
+        let is_small = |staged: &&Staged| staged.digests.bytes < LARGE_BYTES;
+        let by_fsync = staged.values().filter(is_small).count() <= FSYNC_COUNT_MAX;
+        for one in staged.values().filter(|staged| by_fsync || !is_small(staged)) {
+            match &one.handle {
+                Some(handle) => handle.sync()?,
+                None => self.pool.disk.open(&one.temporary)?.sync()?,
+            }
+        }
+        if !by_fsync {
+            self.pool.disk.sync_filesystem(&self.directory)?;
+        }
+        Ok(())
+    }
+
+    fn create_temporary(&self) -> Result<Handle, StoreError> {
+        let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}", std::process::id());
+        Ok(self.pool.disk.create(&self.pool.layout.staging().join(name), BLOB_MODE)?)
+    }
+
+    /// Keeps a temporary file whose bytes are new, and removes any other.
+    fn settle(
+        &self,
+        temporary: Handle,
+        digests: Result<Digests, DiskError>,
+    ) -> Result<Digests, StoreError> {
+        let path = temporary.path().to_owned();
+        let is_new = match &digests {
+            Ok(digests) => !self.is_staged(digests) && !self.is_held(digests)?,
+            Err(_failed) => false,
+        };
+        if !is_new {
+            self.pool.disk.remove(&path)?;
+            return Ok(digests?);
+        }
+        let digests = digests?;
+        // Handles of small files are not kept: there may be more of them than a process may open.
+        let handle = (digests.bytes >= LARGE_BYTES).then_some(temporary);
+        let staged = Staged { temporary: path, handle, digests };
+        let double = self.lock().insert(digests.sha256, staged);
+        if let Some(double) = double {
+            self.pool.disk.remove(&double.temporary)?; // two threads had the same bytes at once
+        }
+        Ok(digests)
+    }
+
+    fn is_staged(&self, digests: &Digests) -> bool {
+        self.lock().contains_key(&digests.sha256)
+    }
+
+    /// Whether the pool holds these very bytes. A damaged blob is moved aside: what was just hashed
+    /// takes its place.
+    fn is_held(&self, digests: &Digests) -> Result<bool, StoreError> {
+        let pool = &self.pool;
+        let mut held = match pool.disk.open(&pool.layout.blob(&digests.sha256)) {
+            Ok(held) => held,
+            Err(error) if error.fault() == DiskFault::NotFound => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let state = held.read_state()?;
+        // BLAKE3 is compared where SHA-256 is the name: both were made from the same new bytes.
+        let found = blake3_of(&mut held)?;
+        if state.bytes == digests.bytes && found == digests.blake3 {
+            return Ok(true);
+        }
+        match pool.quarantine(&digests.sha256, found, &state) {
+            StoreError::Corrupt { quarantined: Some(_), .. } => Ok(false),
+            error => Err(error),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Staged>> {
+        // The map is whole between any two calls on it, so a panic elsewhere leaves it usable.
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn blake3_of(handle: &mut Handle) -> Result<Digest, DiskError> {
+    let mut hash = blake3::Hasher::new();
+    let mut stream = HashOnly(handle);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let count = stream.read(&mut buffer)?;
+        match buffer.get(..count) {
+            Some(bytes @ [_, ..]) => hash.update(bytes),
+            _ => return Ok(Digest::from_blake3(*hash.finalize().as_bytes())),
+        };
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let staged = std::mem::take(&mut *self.lock());
+        for one in staged.into_values() {
+            // A file that stays behind costs space until the next writer removes it.
+            drop(self.pool.disk.remove(&one.temporary));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A store as a whole: made, opened, looked at, locked for writing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bonded_model::limits::CATALOG_BYTES_MAX;
+use bonded_model::{Digest, MediaType, media_type};
+
+use crate::blob::Pool;
+use crate::catalog::Catalog;
+use crate::disk::{Disk, DiskError, DiskFault, FileKind};
+use crate::error::StoreError;
+use crate::facts::Facts;
+use crate::index::{self, IndexState};
+use crate::journal::Journal;
+use crate::layout::{Layout, OCI_LAYOUT};
+use crate::lock::{self, Holder};
+use crate::root::{FORMAT_VERSION, ROOT_BYTES_MAX, Root, RootError};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::writer::{self, Writer};
+
+/// A store in a directory. Cheap to clone; every clone and every process sees the same state.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    facts: Facts,
+}
+
+impl Store {
+    /// Makes an empty store in a directory that is empty or does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyAStore`], [`StoreError::NotEmpty`], or a failed call on the disk. A store
+    /// whose making was cut short is finished by the next call.
+    pub fn init(directory: &Path) -> Result<Self, StoreError> {
+        Self::init_on(directory, Disk::default())
+    }
+
+    /// Opens the store in a directory.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::NewerFormat`], [`StoreError::RootDamaged`],
+    /// [`StoreError::RootMissing`], or a failed call on the disk.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_on(directory, Disk::default())
+    }
+
+    pub(crate) fn init_on(directory: &Path, disk: Disk) -> Result<Self, StoreError> {
+        let layout = Layout::new(directory);
+        disk.create_directory(directory)?;
+        check_vacant(&disk, &layout)?;
+        for part in [layout.blobs(), layout.staging(), layout.quarantine(), layout.journals()] {
+            disk.create_directory(&part)?;
+        }
+        let catalog = Catalog::default();
+        let sealed = seal(&catalog)?;
+        let root = Root::first(sealed.root);
+        let stage = Stage::new(Pool { disk: disk.clone(), layout: layout.clone() })?;
+        for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
+            stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
+        }
+        stage.publish()?;
+        writer::replace(&disk, &layout, &layout.oci_layout(), OCI_LAYOUT)?;
+        writer::replace(&disk, &layout, &layout.index(), &index::generate(&catalog)?)?;
+        disk.sync_directory(&layout.directory().join("blobs"))?;
+        writer::replace(&disk, &layout, &layout.root(), &root.to_bytes())?;
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.sync_directory(parent)?;
+        }
+        Self::open_on(directory, disk)
+    }
+
+    pub(crate) fn open_on(directory: &Path, disk: Disk) -> Result<Self, StoreError> {
+        let layout = Layout::new(directory);
+        read_root(&disk, &layout)?;
+        let facts = Facts::new(&layout.facts(), disk.clone());
+        Ok(Self { inner: Arc::new(Inner { pool: Pool { disk, layout }, facts }) })
+    }
+
+    /// Where the store lies.
+    pub fn directory(&self) -> &Path {
+        self.inner.pool.layout.directory()
+    }
+
+    /// The newest state. Takes no lock and waits for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError`] if ROOT or the catalog cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        let root = read_root(disk, layout)?;
+        let page = self.inner.pool.read(&root.catalog, CATALOG_BYTES_MAX)?;
+        let catalog = Catalog::parse(&page)
+            .map_err(|source| StoreError::Catalog { root: root.catalog, source })?;
+        Ok(Snapshot::new(self.clone(), root, catalog))
+    }
+
+    /// Whether `index.json` is what the newest state gives, or somebody else has changed it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the state or the file cannot be read.
+    pub fn index_state(&self) -> Result<IndexState, StoreError> {
+        let expected = index::generate(self.snapshot()?.catalog())?;
+        let Pool { disk, layout } = &self.inner.pool;
+        Ok(index::read_state(disk, layout, &expected)?)
+    }
+
+    /// Takes the writer's lock, waiting up to `wait` for another writer. `on_wait` is called once,
+    /// with the name of that writer, if there is any waiting to do. What a dead writer left behind
+    /// is cleared away first.
+    ///
+    /// # Errors
+    /// [`StoreError::LockTimeout`] with who holds the lock, or a failed call on the disk; a read-only
+    /// store shows as one.
+    pub fn lock(
+        &self,
+        wait: Duration,
+        holder: &Holder,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<Writer, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        let lock = lock::take(disk, layout, wait, holder, on_wait)?;
+        Writer::begin(self.clone(), lock)
+    }
+
+    /// Opens a journal in this store, and makes it if need be. A name is letters, digits, `-`, `_`
+    /// and inner dots.
+    ///
+    /// # Errors
+    /// [`StoreError::Journal`] if the name is none, somebody else has it open, or it is damaged.
+    pub fn journal(&self, name: &str) -> Result<Journal, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        Ok(Journal::open(disk, &layout.journals(), name)?)
+    }
+
+    /// What is worth keeping but can be recomputed from the blobs.
+    pub fn facts(&self) -> &Facts {
+        &self.inner.facts
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+}
+
+/// The pages of a catalog; it has no root digest yet that an error could name.
+pub(crate) fn seal(catalog: &Catalog) -> Result<crate::catalog::Sealed, StoreError> {
+    let unsealed = Digest::sha256_of(b"");
+    catalog.seal().map_err(|source| StoreError::Catalog { root: unsealed, source })
+}
+
+/// Refuses to make a store where there is one, or anything else. What an earlier, interrupted call
+/// made is no obstacle: `bonded/` without ROOT and with no blobs but the two of an empty store.
+fn check_vacant(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
+    let path = layout.directory().to_owned();
+    let is_there = |error: Result<_, DiskError>| match error {
+        Ok(_) => Ok(true),
+        Err(error) if error.fault() == DiskFault::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    if is_there(disk.read_kind(&layout.root()))? {
+        return Err(StoreError::AlreadyAStore { path });
+    }
+    let own = ["oci-layout", "index.json", "blobs", "bonded"];
+    let entries = disk.list(&path)?;
+    let foreign = entries.iter().any(|(entry, _)| {
+        !entry.file_name().and_then(|name| name.to_str()).is_some_and(|name| own.contains(&name))
+    });
+    let begun = is_there(disk.read_kind(&layout.own()))?;
+    if foreign || !(begun || entries.is_empty()) {
+        return Err(StoreError::NotEmpty { path });
+    }
+    let blobs = if is_there(disk.read_kind(&layout.blobs()))? {
+        disk.list(&layout.blobs())?
+    } else {
+        vec![]
+    };
+    let sealed = seal(&Catalog::default())?.root;
+    let first = [sealed, Digest::sha256_of(&Root::first(sealed).to_bytes())];
+    if blobs.iter().all(|(blob, _)| first.iter().any(|digest| *blob == layout.blob(digest))) {
+        Ok(())
+    } else {
+        Err(StoreError::RootMissing { path: layout.root() })
+    }
+}
+
+/// Reads ROOT and says what is wrong if there is no reading it.
+pub(crate) fn read_root(disk: &Disk, layout: &Layout) -> Result<Root, StoreError> {
+    let path = layout.root();
+    let damaged = |path, source| StoreError::RootDamaged { path, source };
+    let bytes = match disk.read(&path, ROOT_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.fault() == DiskFault::NotFound => {
+            return Err(match disk.read_kind(&layout.own()) {
+                Ok(FileKind::Directory) => StoreError::RootMissing { path },
+                _ => StoreError::NotAStore { path: layout.directory().to_owned() },
+            });
+        }
+        Err(DiskError::OverLimit { bytes, limit, .. }) => {
+            let source = bonded_model::json::JsonError::TooLarge { bytes, limit };
+            return Err(damaged(path, source.into()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Root::parse(&bytes).map_err(|source| match source {
+        RootError::Newer { found } => StoreError::NewerFormat {
+            path: layout.directory().to_owned(),
+            found,
+            known: FORMAT_VERSION,
+        },
+        source => damaged(path, source),
+    })
+}

@@ -1,0 +1,147 @@
+//! One atomic change of a store.
+//!
+//! ```text
+//! 1  blobs, manifests, catalog pages and the new ROOT document become durable blobs   (see `stage`)
+//! 2  ROOT is compared with the one that the change started from
+//! 3  ROOT: temporary file → write → fsync → rename → fsync bonded/       here it happens
+//! 4  index.json the same way, if a tagged name changed
+//! ```
+//!
+//! A crash before 3 leaves the old state, after it the new one. One before 4 leaves `index.json`
+//! behind, which the next writer mends.
+
+use std::path::Path;
+
+use bonded_model::{Descriptor, MediaType, media_type};
+
+use crate::catalog::{Catalog, Key};
+use crate::disk::{Disk, DiskError};
+use crate::error::StoreError;
+use crate::index::{self, IndexState};
+use crate::layout::Layout;
+use crate::lock::WriterLock;
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::store::{self, Store};
+
+/// The right to change a store, and the change that is being prepared. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    base: Snapshot,
+    catalog: Catalog,
+    stage: Stage,
+    /// Last, so that it is let go after everything else is put away.
+    lock: WriterLock,
+}
+
+impl Writer {
+    /// Follows ROOT and clears away what a dead writer left.
+    pub(crate) fn begin(store: Store, lock: WriterLock) -> Result<Self, StoreError> {
+        let base = store.snapshot()?;
+        let pool = store.pool();
+        for (leftover, _) in pool.disk.list(&pool.layout.staging())? {
+            pool.disk.remove(&leftover)?;
+        }
+        write_index(&pool.disk, &pool.layout, base.catalog())?;
+        let stage = Stage::new(pool.clone())?;
+        Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
+    }
+
+    /// The state that the change starts from.
+    pub fn base(&self) -> &Snapshot {
+        &self.base
+    }
+
+    /// Holds a document; it is durable after the commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn hold(&self, media_type: MediaType, bytes: &[u8]) -> Result<Descriptor, StoreError> {
+        self.stage.add(media_type, bytes)
+    }
+
+    /// Points a key to content that is held.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub fn insert(
+        &mut self,
+        key: Key,
+        value: Descriptor,
+    ) -> Result<Option<Descriptor>, StoreError> {
+        self.catalog.insert(key, value)
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub fn remove(&mut self, key: &Key) -> Result<Option<Descriptor>, StoreError> {
+        self.catalog.remove(key)
+    }
+
+    /// Makes the change happen, all of it or nothing. A change that changes no name makes no epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the old state stays, but for [`StoreError::IndexNotWritten`], which comes after
+    /// the change has happened.
+    pub fn commit(self) -> Result<Snapshot, StoreError> {
+        let Self { store, base, catalog, stage, lock } = self;
+        if catalog == *base.catalog() {
+            stage.publish()?; // a blob that was found damaged may have been put back
+            return Ok(base);
+        }
+        let sealed = store::seal(&catalog)?;
+        let root = base.root_document().next(sealed.root);
+        for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
+            stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
+        }
+        stage.publish()?;
+        let pool = store.pool();
+        let found = store::read_root(&pool.disk, &pool.layout)?;
+        if found != *base.root_document() {
+            return Err(StoreError::Raced { expected: base.epoch(), found: found.epoch });
+        }
+        replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes())?;
+        let epoch = root.epoch;
+        write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
+            StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
+            error => error,
+        })?;
+        drop(lock);
+        Ok(Snapshot::new(store, root, catalog))
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+/// Brings `index.json` up to date, unless somebody else has changed it.
+fn write_index(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), StoreError> {
+    let expected = index::generate(catalog)?;
+    match index::read_state(disk, layout, &expected)? {
+        IndexState::Current | IndexState::Foreign => Ok(()),
+        IndexState::Missing | IndexState::Behind => {
+            Ok(replace(disk, layout, &layout.index(), &expected)?)
+        }
+    }
+}
+
+/// Replaces a small file in one step, durably. For use under the lock: the temporary name is fixed.
+pub(crate) fn replace(
+    disk: &Disk,
+    layout: &Layout,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), DiskError> {
+    let temporary = layout.staging().join("replacement");
+    disk.remove(&temporary)?;
+    let mut file = disk.create(&temporary, 0o644)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    disk.rename(&temporary, path)?;
+    let directory = path.parent().unwrap_or(layout.directory());
+    disk.sync_directory(directory)
+}

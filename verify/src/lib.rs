@@ -9,12 +9,34 @@
 //!              Verifier (TrustRoot)               Policy                  └─▶ Verified<Release>
 //! ```
 
+mod attestation;
 mod code;
+mod engine;
+mod facts;
+mod file;
 mod finding;
+mod identity;
+mod key;
+mod pattern;
+pub mod policy;
+mod provenance;
+mod sbom;
+mod signature;
 mod summary;
+mod sums;
+mod trust;
 mod verdict;
 
+#[cfg(test)]
+mod testing;
+
 pub use code::Code;
+pub use engine::verify_release;
+pub use file::{FileExpectation, FileQuestion, verify_file};
 pub use finding::{Finding, Severity};
+pub use key::{PublicKey, PublicKeyError};
+pub use policy::{Policy, PolicyError};
+pub use signature::Verifier;
 pub use summary::SummaryRequest;
+pub use trust::{TrustRoot, TrustRootError};
 pub use verdict::{AcceptedDocument, ArtifactVerdict, Role, SignedBy, Verdict, Verified};

@@ -1,0 +1,185 @@
+//! Attestations: signed documents as the rules see them, with everything known about each that does
+//! not depend on an artifact. One document is verified once, however many artifacts it covers.
+
+use bonded_model::sbom::SbomView;
+use bonded_model::statement::Statement;
+use bonded_model::{Timestamp, Version};
+
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::identity::{Signed, Signer, SignerRule, Who, recognise};
+use crate::key::PublicKey;
+use crate::policy::Policy;
+use crate::provenance;
+use crate::sbom;
+use crate::signature::{Against, Content, Material, SignedDocument, SignedFile, Verifier};
+use crate::verdict::SignedBy;
+
+/// One signed line of a document.
+#[derive(Debug)]
+pub(crate) struct Attestation {
+    /// What it is for, as far as its type tells.
+    pub(crate) purpose: Purpose,
+    /// What it says it is about. To be believed only if `faults` is empty; until then it only
+    /// decides whom the faults are reported to.
+    pub(crate) statement: Option<Statement>,
+    /// What stands against it, whatever artifact it is held against.
+    pub(crate) faults: Vec<Fault>,
+    /// The signers of the policy that made it.
+    pub(crate) signers: Vec<SignedBy>,
+}
+
+/// What an attestation is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// SLSA provenance, with the level of its builder in the policy.
+    Provenance { level: Option<u8> },
+    /// A wrapped SBOM, if its document can be read.
+    Sbom(Option<SbomView>),
+    /// A signature over a file.
+    File,
+    /// A statement that no rule reads.
+    Other,
+    /// Nothing legible.
+    Unreadable,
+}
+
+/// What attestations are assessed under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) verifier: &'a Verifier,
+    pub(crate) policy: &'a Policy,
+    pub(crate) version: Option<&'a Version>,
+    pub(crate) now: Timestamp,
+}
+
+impl Attestation {
+    /// Reads and assesses one line, with the file that it is about if it is a message signature.
+    pub(crate) fn assess(frame: &Frame<'_>, bytes: &[u8], file: Option<SignedFile<'_>>) -> Self {
+        let document = match SignedDocument::parse(bytes) {
+            Ok(document) => document,
+            Err(refused) => return Self::refused(refused.claimed, refused.fault),
+        };
+        match authenticate(frame.verifier, &document, &frame.policy.signers, file) {
+            Err(fault) => match document.into_content() {
+                Content::Statement(statement) => Self::refused(Some(statement), fault),
+                Content::File => Self {
+                    purpose: Purpose::File,
+                    statement: None,
+                    faults: vec![fault],
+                    signers: Vec::new(),
+                },
+            },
+            Ok(signed) => Self::authentic(frame, document.into_content(), &signed),
+        }
+    }
+
+    fn authentic(frame: &Frame<'_>, content: Content, signed: &Signed) -> Self {
+        let (signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
+            Ok(rules) => (rules.into_iter().map(|rule| signed.by(rule)).collect(), Vec::new()),
+            Err(faults) => (Vec::new(), faults),
+        };
+        let statement = match content {
+            Content::Statement(statement) => statement,
+            Content::File => {
+                return Self { purpose: Purpose::File, statement: None, faults, signers };
+            }
+        };
+        let mut purpose = Purpose::of(&statement);
+        match &mut purpose {
+            Purpose::Provenance { level } => {
+                let assessed = provenance::assess(frame, &statement, signed, &signers);
+                *level = assessed.level;
+                faults.extend(assessed.faults);
+            }
+            Purpose::Sbom(view) => match sbom::read_predicate(&statement) {
+                Ok(read) => *view = Some(read),
+                Err(fault) => faults.push(fault),
+            },
+            Purpose::File | Purpose::Other | Purpose::Unreadable => {}
+        }
+        Self { purpose, statement: Some(statement), faults, signers }
+    }
+
+    fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
+        let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
+        Self { purpose, statement: claimed, faults: vec![fault], signers: Vec::new() }
+    }
+}
+
+impl Purpose {
+    fn of(statement: &Statement) -> Self {
+        if provenance::is_type(&statement.predicate_type) {
+            Self::Provenance { level: None }
+        } else if sbom::is_type(&statement.predicate_type) {
+            Self::Sbom(None)
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Verifies a signature: by certificate for whoever holds it, by key with each key of the signers.
+pub(crate) fn authenticate(
+    verifier: &Verifier,
+    document: &SignedDocument,
+    rules: &[SignerRule],
+    file: Option<SignedFile<'_>>,
+) -> Result<Signed, Fault> {
+    let hint = match document.material() {
+        Material::Certificate => return verifier.verify(document, &Against { key: None, file }),
+        Material::Key { hint } => hint,
+    };
+    let mut faults = Vec::new();
+    for key in keys(rules) {
+        match verifier.verify(document, &Against { key: Some(key), file }) {
+            Ok(signed) => return Ok(signed),
+            Err(fault) => faults.push((key, fault)),
+        }
+    }
+    // The hint is unsigned: it chooses which fault to tell, never which key to believe.
+    let hinted = faults.iter().position(|(key, _)| hint.as_deref() == Some(hint_of(key).as_str()));
+    let only = (faults.len() == 1 && hint.is_none_or(|hint| !names_a_key(&hint))).then_some(0);
+    match hinted.or(only).map(|at| faults.swap_remove(at)) {
+        Some((_, fault)) => Err(fault),
+        None => Err(Fault::new(Code::SigKey, expected_keys(rules), "a signature by another key")),
+    }
+}
+
+fn keys(rules: &[SignerRule]) -> Vec<&PublicKey> {
+    let mut keys: Vec<&PublicKey> = Vec::new();
+    for rule in rules {
+        if let Who::Key(rule) = &rule.who
+            && !keys.contains(&&rule.key)
+        {
+            keys.push(&rule.key);
+        }
+    }
+    keys
+}
+
+fn expected_keys(rules: &[SignerRule]) -> String {
+    let digests: Vec<_> = keys(rules).iter().map(|key| key.digest().to_string()).collect();
+    if digests.is_empty() { "a key, but none is trusted".to_owned() } else { digests.join(" or ") }
+}
+
+/// The usual hint: base64 of the SHA-256 of the key.
+fn hint_of(key: &PublicKey) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(key.digest().as_bytes())
+}
+
+fn names_a_key(hint: &str) -> bool {
+    const HINT_CHARACTERS: usize = 44;
+    hint.len() == HINT_CHARACTERS && hint.ends_with('=')
+}
+
+impl Signed {
+    /// The certificate's holder, if the signature was made by one.
+    pub(crate) fn holder(&self) -> Option<&crate::identity::Holder> {
+        match &self.signer {
+            Signer::Certificate(holder) => Some(holder),
+            Signer::Key(_) => None,
+        }
+    }
+}

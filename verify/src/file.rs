@@ -1,0 +1,209 @@
+//! The verdict on one file and one bundle, offline: under a policy, an expected identity or a key.
+
+use std::collections::BTreeMap;
+
+use bonded_model::json::to_canonical;
+use bonded_model::statement::DigestMatch;
+use bonded_model::{Algorithm, ArtifactPath, Digest, Timestamp, Version};
+use serde::Serialize;
+
+use crate::attestation::{Attestation, Frame, Purpose};
+use crate::code::Code;
+use crate::facts;
+use crate::finding::{Fault, Finding, Severity};
+use crate::identity::{KeyRule, LogRule, SignerRule, Who};
+use crate::key::PublicKey;
+use crate::pattern::Pattern;
+use crate::policy::{Demand, Policy};
+use crate::signature::{SignedFile, Verifier};
+use crate::verdict::{About, AcceptedDocument, ArtifactVerdict, Grounds, Role, Verdict};
+
+/// The name of the one signer where an identity or a key is expected in place of a policy.
+const EXPECTED: &str = "expected";
+
+/// A file, as far as it is at hand, and the bundle that is said to belong to it.
+#[derive(Clone, Copy, Debug)]
+pub struct FileQuestion<'a> {
+    /// Its name, for the record.
+    pub path: Option<&'a ArtifactPath>,
+    /// Its digests: SHA-256, and perhaps SHA-512.
+    pub digests: &'a [Digest],
+    /// Its length, for the record.
+    pub size: Option<u64>,
+    /// Its bytes; only signatures without a prehash, such as Ed25519 over a file, need them.
+    pub bytes: Option<&'a [u8]>,
+    /// A Sigstore bundle or DSSE envelope, or several as JSON lines.
+    pub bundle: &'a [u8],
+    /// The version that the file belongs to, where the policy's ref asks for one.
+    pub version: Option<&'a Version>,
+}
+
+/// What the file's papers must show.
+#[derive(Clone, Copy, Debug)]
+pub enum FileExpectation<'a> {
+    /// What a policy demands of signers and provenance. Its rules on SBOMs, checksums and the set of
+    /// artifacts are about releases and are not asked.
+    Policy(&'a Policy),
+    /// A certificate with exactly this identity from exactly this issuer.
+    Identity {
+        /// The subject alternative name.
+        san: &'a str,
+        /// The issuer.
+        issuer: &'a str,
+    },
+    /// A signature by this key.
+    Key(&'a PublicKey),
+}
+
+/// Reaches the verdict on a file: a pure function of its arguments.
+pub fn verify_file(
+    verifier: &Verifier,
+    expectation: &FileExpectation<'_>,
+    question: &FileQuestion<'_>,
+    now: Timestamp,
+) -> Verdict {
+    let document = Digest::sha256_of(question.bundle);
+    let policy = policy_of(expectation);
+    let grounds = Grounds {
+        policy: policy.digest(),
+        trust_root: verifier.trust_root_digest(),
+        evidence: evidence_digest(question, document),
+        now,
+    };
+    let Some(file) = question.identity() else {
+        let fault = Fault::new(Code::SigSubject, "the SHA-256 digest of the file", "none");
+        let about = About::File { digest: document };
+        let finding = finding(question, None, Some(document), Severity::Fail, fault);
+        return Verdict::new(about, grounds, Vec::new(), vec![document], vec![finding]);
+    };
+    let frame = Frame { verifier, policy: &policy, version: question.version, now };
+    let signed = SignedFile { digests: question.digests, bytes: question.bytes };
+    let attestations = facts::attestations(&frame, question.bundle, Some(signed));
+    let demand = match expectation {
+        FileExpectation::Policy(policy) => Some(policy.provenance.demand),
+        FileExpectation::Identity { .. } | FileExpectation::Key(_) => None,
+    };
+    let judged: Vec<_> = attestations.iter().map(|a| judge(a, question, demand)).collect();
+    let satisfied = judged.iter().any(Vec::is_empty);
+    let severity = if satisfied { Severity::Note } else { Severity::Fail };
+    let faults = judged.iter().flatten().cloned();
+    let findings = faults.map(|f| finding(question, Some(file), Some(document), severity, f));
+    let accepted = attestations.iter().zip(&judged).filter(|(_, faults)| faults.is_empty());
+    let (mut level, mut documents) = (None, Vec::new());
+    for (attestation, _) in accepted {
+        let role = match attestation.purpose {
+            Purpose::Provenance { level: reached } => {
+                level = level.max(reached);
+                Role::Provenance
+            }
+            _ => Role::Signature,
+        };
+        let signer = attestation.signers.first().cloned();
+        documents.push(AcceptedDocument { document, role, signer });
+    }
+    let path = question.path.cloned();
+    let artifact = ArtifactVerdict { path, digest: file, level, accepted: documents };
+    let about = About::File { digest: file };
+    Verdict::new(about, grounds, vec![artifact], vec![document], findings.collect())
+}
+
+impl FileQuestion<'_> {
+    fn identity(&self) -> Option<Digest> {
+        self.digests.iter().find(|digest| digest.algorithm() == Algorithm::Sha256).copied()
+    }
+}
+
+/// What stands against one attestation as the paper of this file.
+fn judge(
+    attestation: &Attestation,
+    question: &FileQuestion<'_>,
+    demand: Option<Demand>,
+) -> Vec<Fault> {
+    let mut faults = attestation.faults.clone();
+    let provenance_wanted = demand.is_some_and(|demand| demand == Demand::Require);
+    let is_provenance = matches!(attestation.purpose, Purpose::Provenance { .. });
+    if demand.is_none() {
+        // With an identity or a key there is no policy to hold the predicate against.
+        let about_signature = |code: Code| {
+            let families = ["SIG-", "ID-", "STMT-"];
+            families.iter().any(|family| code.as_str().starts_with(family))
+        };
+        faults.retain(|fault| about_signature(fault.code));
+    }
+    if let Some(statement) = &attestation.statement
+        && statement.matches(question.digests) != DigestMatch::Agrees
+    {
+        let code = if is_provenance { Code::ProvSubject } else { Code::SigSubject };
+        let digests: Vec<_> =
+            statement.subjects.iter().flat_map(|s| s.digest.iter().map(|(_, hex)| hex)).collect();
+        faults.push(Fault::new(code, "the file's digest among the subjects", digests.join(", ")));
+    }
+    if provenance_wanted && !is_provenance && faults.is_empty() {
+        let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
+        let seen = seen.unwrap_or("a signature over the file");
+        faults.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
+    }
+    faults
+}
+
+fn finding(
+    question: &FileQuestion<'_>,
+    subject: Option<Digest>,
+    document: Option<Digest>,
+    severity: Severity,
+    fault: Fault,
+) -> Finding {
+    Finding {
+        path: question.path.cloned(),
+        subject,
+        document,
+        code: fault.code,
+        expected: fault.expected,
+        seen: fault.seen,
+        severity,
+    }
+}
+
+fn policy_of<'a>(expectation: &FileExpectation<'a>) -> std::borrow::Cow<'a, Policy> {
+    use std::borrow::Cow;
+    match expectation {
+        FileExpectation::Policy(policy) => Cow::Borrowed(policy),
+        FileExpectation::Identity { san, issuer } => {
+            let who = Who::Certificate {
+                issuer: (*issuer).to_owned(),
+                identity: Pattern::Exact((*san).to_owned()),
+                claims: BTreeMap::new(),
+            };
+            let digest = Digest::sha256_of(&to_canonical(&("identity", san, issuer)));
+            Cow::Owned(Policy::of_one_signer(SignerRule { name: EXPECTED.to_owned(), who }, digest))
+        }
+        FileExpectation::Key(key) => {
+            let who = Who::Key(KeyRule {
+                key: (*key).clone(),
+                valid_from: None,
+                valid_until: None,
+                log: LogRule::IfPresent,
+            });
+            let digest = Digest::sha256_of(&to_canonical(&("key", key.digest())));
+            Cow::Owned(Policy::of_one_signer(SignerRule { name: EXPECTED.to_owned(), who }, digest))
+        }
+    }
+}
+
+fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
+    #[derive(Serialize)]
+    struct Looked<'a> {
+        path: Option<&'a ArtifactPath>,
+        digests: &'a [Digest],
+        size: Option<u64>,
+        bundle: Digest,
+        version: Option<&'a Version>,
+    }
+    Digest::sha256_of(&to_canonical(&Looked {
+        path: question.path,
+        digests: question.digests,
+        size: question.size,
+        bundle,
+        version: question.version,
+    }))
+}

@@ -1,0 +1,255 @@
+//! Who signed, and who may sign: identities that a signature proved, and the policy's signers.
+//!
+//! A certificate names an issuer, an identity and claims (Fulcio, oid-info.md); a managed key is
+//! named by its digest. Only values that the certificate authority signed are compared.
+
+use std::collections::BTreeMap;
+
+use bonded_model::{Digest, Timestamp};
+
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::key::PublicKey;
+use crate::pattern::Pattern;
+use crate::verdict::SignedBy;
+
+/// The issuer of certificates for GitHub Actions workflows.
+pub(crate) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+/// A claim that a Fulcio certificate can make about a build, by its name in a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Claim {
+    BuildSignerUri,
+    BuildSignerDigest,
+    RunnerEnvironment,
+    SourceRepository,
+    SourceRepositoryDigest,
+    SourceRepositoryRef,
+    SourceRepositoryId,
+    SourceRepositoryOwner,
+    SourceRepositoryOwnerId,
+    BuildConfigUri,
+    BuildConfigDigest,
+    BuildTrigger,
+    SourceRepositoryVisibility,
+    DeploymentEnvironment,
+}
+
+impl Claim {
+    /// The name as policies write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BuildSignerUri => "build-signer-uri",
+            Self::BuildSignerDigest => "build-signer-digest",
+            Self::RunnerEnvironment => "runner-environment",
+            Self::SourceRepository => "source-repository",
+            Self::SourceRepositoryDigest => "source-repository-digest",
+            Self::SourceRepositoryRef => "source-repository-ref",
+            Self::SourceRepositoryId => "source-repository-id",
+            Self::SourceRepositoryOwner => "source-repository-owner",
+            Self::SourceRepositoryOwnerId => "source-repository-owner-id",
+            Self::BuildConfigUri => "build-config-uri",
+            Self::BuildConfigDigest => "build-config-digest",
+            Self::BuildTrigger => "build-trigger",
+            Self::SourceRepositoryVisibility => "source-repository-visibility",
+            Self::DeploymentEnvironment => "deployment-environment",
+        }
+    }
+}
+
+/// Who made a signature, as proved by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Signer {
+    /// The holder of a certificate.
+    Certificate(Holder),
+    /// The holder of a managed key, named by the key's digest.
+    Key(Digest),
+}
+
+/// What a trusted certificate says about its holder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) issuer: String,
+    pub(crate) identity: String,
+    pub(crate) claims: BTreeMap<Claim, String>,
+}
+
+/// A signature that holds, and when it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    pub(crate) signer: Signer,
+    /// Authenticated signing times; may be empty for managed keys.
+    pub(crate) times: Vec<Timestamp>,
+    /// Whether a transparency log vouches for it.
+    pub(crate) logged: bool,
+}
+
+/// Someone who may sign.
+#[derive(Clone, Debug)]
+pub(crate) struct SignerRule {
+    pub(crate) name: String,
+    pub(crate) who: Who,
+}
+
+/// How a signer is recognised.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    Certificate { issuer: String, identity: Pattern, claims: BTreeMap<Claim, String> },
+    Key(KeyRule),
+}
+
+/// A managed key with its conditions.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRule {
+    pub(crate) key: PublicKey,
+    pub(crate) valid_from: Option<Timestamp>,
+    pub(crate) valid_until: Option<Timestamp>,
+    pub(crate) log: LogRule,
+}
+
+/// Whether a signature by a managed key must stand in a transparency log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogRule {
+    /// Entries that are present must verify.
+    #[default]
+    IfPresent,
+    /// There must be one, and all must verify.
+    Require,
+}
+
+/// The signers of a policy that a signature satisfies, or what stands against it.
+pub(crate) type Recognised<'p> = Result<Vec<&'p SignerRule>, Vec<Fault>>;
+
+/// Finds the signers that a signature satisfies. With none, the faults are those of the signers that
+/// came nearest.
+pub(crate) fn recognise<'p>(
+    signed: &Signed,
+    rules: &'p [SignerRule],
+    now: Timestamp,
+) -> Recognised<'p> {
+    if let Some(time) = signed.times.iter().find(|time| **time > now) {
+        let expected = format!("a signing time up to {now}");
+        return Err(vec![Fault::new(Code::SigTime, expected, time.to_string())]);
+    }
+    let judged = rules.iter().map(|rule| (rule, judge(signed, rule, now)));
+    let (mut names, mut nearest) = (Vec::new(), (Distance::Other, Vec::new()));
+    for (rule, outcome) in judged {
+        match outcome {
+            Ok(()) => names.push(rule),
+            Err((distance, faults)) if distance < nearest.0 => nearest = (distance, faults),
+            Err((distance, faults)) if distance == nearest.0 => nearest.1.extend(faults),
+            Err(_further) => {}
+        }
+    }
+    if !names.is_empty() {
+        return Ok(names);
+    }
+    Err(if nearest.1.is_empty() { vec![stranger(signed)] } else { merged(nearest.1) })
+}
+
+/// How far a signature is from satisfying a signer; nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Distance {
+    Conditions,
+    Identity,
+    Issuer,
+    Other,
+}
+
+fn judge(
+    signed: &Signed,
+    rule: &SignerRule,
+    now: Timestamp,
+) -> Result<(), (Distance, Vec<Fault>)> {
+    match (&signed.signer, &rule.who) {
+        (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
+            if holder.issuer != *issuer {
+                let fault = Fault::new(Code::IdIssuer, issuer, &holder.issuer);
+                return Err((Distance::Issuer, vec![fault]));
+            }
+            if !identity.matches(&holder.identity) {
+                let fault = Fault::new(Code::IdSubject, identity.as_str(), &holder.identity);
+                return Err((Distance::Identity, vec![fault]));
+            }
+            conditions(claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value)))
+        }
+        (Signer::Key(digest), Who::Key(rule)) if rule.key.digest() == *digest => {
+            let unlogged = rule.log == LogRule::Require && !signed.logged;
+            let log = unlogged
+                .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
+            conditions(validity_faults(rule, &signed.times, now).into_iter().chain(log))
+        }
+        _ => Err((Distance::Other, Vec::new())),
+    }
+}
+
+fn conditions(faults: impl Iterator<Item = Fault>) -> Result<(), (Distance, Vec<Fault>)> {
+    let faults: Vec<_> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err((Distance::Conditions, faults)) }
+}
+
+fn claim_fault(holder: &Holder, claim: Claim, expected: &str) -> Option<Fault> {
+    let seen = holder.claims.get(&claim).map(String::as_str);
+    let text = |value: &str| format!("{} = {value}", claim.name());
+    (seen != Some(expected))
+        .then(|| Fault::new(Code::IdClaim, text(expected), text(seen.unwrap_or("(none)"))))
+}
+
+/// Every authenticated time must lie in the window; without one, `now` must.
+fn validity_faults(rule: &KeyRule, times: &[Timestamp], now: Timestamp) -> Vec<Fault> {
+    let (times, what) = match times {
+        [] => (std::slice::from_ref(&now), "used at"),
+        _ => (times, "signed at"),
+    };
+    let fault = |expected: String, time: &Timestamp| {
+        Fault::new(Code::IdValidity, expected, format!("{what} {time}"))
+    };
+    let early = times.iter().filter_map(|time| {
+        let from = rule.valid_from.filter(|from| time < from)?;
+        Some(fault(format!("not before {from}"), time))
+    });
+    let late = times.iter().filter_map(|time| {
+        let until = rule.valid_until.filter(|until| time >= until)?;
+        Some(fault(format!("before {until}"), time))
+    });
+    early.chain(late).collect()
+}
+
+/// The signature is of a kind for which the policy has no signer at all.
+fn stranger(signed: &Signed) -> Fault {
+    match &signed.signer {
+        Signer::Certificate(holder) => Fault::new(
+            Code::IdIssuer,
+            "a signer of the policy",
+            format!("{} of {}", holder.identity, holder.issuer),
+        ),
+        Signer::Key(digest) => Fault::new(Code::SigKey, "a key of the policy", digest.to_string()),
+    }
+}
+
+/// One finding for all signers that differ in the same way, not one for each.
+fn merged(faults: Vec<Fault>) -> Vec<Fault> {
+    let mut by_kind: BTreeMap<(Code, String), Vec<String>> = BTreeMap::new();
+    for fault in faults {
+        by_kind.entry((fault.code, fault.seen)).or_default().push(fault.expected);
+    }
+    let merge = |((code, seen), mut expected): ((Code, String), Vec<String>)| {
+        expected.sort();
+        expected.dedup();
+        Fault::new(code, expected.join(" or "), seen)
+    };
+    by_kind.into_iter().map(merge).collect()
+}
+
+impl Signed {
+    /// The record of this signature for a verdict.
+    pub(crate) fn by(&self, rule: &SignerRule) -> SignedBy {
+        let identity = match &self.signer {
+            Signer::Certificate(holder) => holder.identity.clone(),
+            Signer::Key(digest) => digest.to_string(),
+        };
+        let signed_at = self.times.iter().min().copied();
+        SignedBy { name: rule.name.clone(), identity, signed_at }
+    }
+}

@@ -1,0 +1,102 @@
+//! What is odd about a policy that is legal: holes, dead parts, and demands that nothing can meet.
+//! Patterns need no check: an unanchored one cannot be written.
+
+use std::collections::BTreeSet;
+
+use super::{Demand, Policy};
+use crate::identity::{SignerRule, Who};
+use crate::pattern::Pattern;
+
+/// How much a note on a policy weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoteWeight {
+    /// Nothing can ever pass, or a part contradicts another.
+    Contradiction,
+    /// More is allowed than a careful policy would.
+    Hole,
+    /// A part that has no effect.
+    Unused,
+}
+
+/// One thing that is odd about a policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyNote {
+    /// How much it weighs.
+    pub weight: NoteWeight,
+    /// What is odd, in one sentence.
+    pub text: String,
+}
+
+impl Policy {
+    /// Looks for contradictions, holes and unused parts; heaviest first.
+    pub fn check(&self) -> Vec<PolicyNote> {
+        let mut notes = Vec::new();
+        let mut note = |weight, text: String| notes.push(PolicyNote { weight, text });
+        self.contradictions().into_iter().for_each(|text| note(NoteWeight::Contradiction, text));
+        self.holes().into_iter().for_each(|text| note(NoteWeight::Hole, text));
+        self.unused().into_iter().for_each(|text| note(NoteWeight::Unused, text));
+        notes.sort();
+        notes
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let wanted = self.provenance.level;
+        let required = self.provenance.demand == Demand::Require;
+        let mut notes = Vec::new();
+        if required && self.builders.is_empty() {
+            notes.push("provenance is required, but no builder is trusted".to_owned());
+        }
+        if required && !self.builders.is_empty() && self.builders.iter().all(|b| b.level < wanted) {
+            notes.push(format!("level {wanted} is required, but no builder is trusted for it"));
+        }
+        notes
+    }
+
+    fn holes(&self) -> Vec<String> {
+        let rule = &self.provenance;
+        let mut notes = Vec::new();
+        let mut hole = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
+        let on = rule.demand != Demand::Off;
+        hole(!on, "[provenance] is off: artifacts need not say how they were built");
+        hole(rule.demand == Demand::Warn, "[provenance] only warns");
+        hole(on && rule.source.is_none(), "[provenance] names no source: any repository is accepted");
+        hole(on && rule.reference.is_none(), "[provenance] names no tag, branch or ref: any is accepted");
+        hole(on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted");
+        hole(self.sbom.demand != Demand::Require, "[sbom] is not required");
+        hole(self.artifacts.is_none(), "[release] lists no artifacts: a missing or extra one passes");
+        notes.extend(self.signers.iter().filter_map(signer_hole));
+        notes
+    }
+
+    fn unused(&self) -> Vec<String> {
+        let named: BTreeSet<&String> = self
+            .builders
+            .iter()
+            .flat_map(|builder| &builder.signers)
+            .chain(self.sbom.signers.iter().flatten())
+            .collect();
+        let idle = self.signers.iter().filter(|signer| !named.contains(&signer.name));
+        let signers = idle.map(|signer| {
+            format!("signer {:?} is named by no builder and no rule", signer.name)
+        });
+        let wanted = self.provenance.level;
+        let low = self.builders.iter().filter(|builder| builder.level < wanted);
+        let builders = low.map(|builder| {
+            format!("builder {:?} is below the required level {wanted}", builder.id)
+        });
+        signers.chain(builders).collect()
+    }
+}
+
+fn signer_hole(signer: &SignerRule) -> Option<String> {
+    match &signer.who {
+        Who::Certificate { identity: Pattern::Glob { .. } | Pattern::Regex { .. }, .. } => {
+            Some(format!("signer {:?} is given by a pattern, not exactly", signer.name))
+        }
+        Who::Certificate { .. } => None,
+        Who::Key(key) => key
+            .valid_until
+            .is_none()
+            .then(|| format!("signer {:?} is a key without valid_until", signer.name)),
+    }
+}

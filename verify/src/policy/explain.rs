@@ -1,0 +1,80 @@
+//! A policy told in sentences: what it would demand of a release.
+
+use bonded_model::Release;
+
+use super::{Demand, Policy};
+use crate::identity::{SignerRule, Who};
+use crate::sbom;
+
+impl Policy {
+    /// What the policy demands of each artifact of a release, one sentence a line.
+    pub fn explain(&self, release: &Release) -> Vec<String> {
+        let version = Some(&release.name().version);
+        let count = release.artifacts().len();
+        let mut lines = vec![format!(
+            "policy {} holds {count} artifacts of {} to this:",
+            self.name,
+            release.name()
+        )];
+        let rule = &self.provenance;
+        lines.push(format!(
+            "each artifact: SLSA provenance at level {} or above ({})",
+            rule.level,
+            rule.demand.name()
+        ));
+        let any = "any".to_owned();
+        lines.push(format!("  from source {}", rule.source.as_ref().unwrap_or(&any)));
+        let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
+        lines.push(format!("  at ref {}", reference.unwrap_or(any)));
+        for builder in &self.builders {
+            let signers: Vec<_> = builder.signers.iter().map(String::as_str).collect();
+            lines.push(format!(
+                "  built by {} (level {}), signed by {}",
+                builder.id,
+                builder.level,
+                signers.join(" or ")
+            ));
+        }
+        let formats: Vec<_> = self.sbom.formats.iter().map(|f| sbom::name(*f)).collect();
+        let formats = formats.join(" or ");
+        lines.push(format!("each artifact: an SBOM in {formats} ({})", self.sbom.demand.name()));
+        lines.push(format!(
+            "each artifact: a declared checksum ({}); one that disagrees always fails",
+            self.checksums.name()
+        ));
+        lines.extend(self.explain_artifacts(release));
+        lines.extend(self.signers.iter().map(explain_signer));
+        lines
+    }
+
+    fn explain_artifacts(&self, release: &Release) -> Vec<String> {
+        let Some(expected) = &self.artifacts else {
+            return vec!["the release: any set of artifacts".to_owned()];
+        };
+        let version = release.name().version.as_str();
+        let paths: Vec<_> = expected.iter().map(|p| p.replace("{version}", version)).collect();
+        vec![format!("the release: exactly {}", paths.join(", "))]
+    }
+}
+
+fn explain_signer(signer: &SignerRule) -> String {
+    match &signer.who {
+        Who::Certificate { issuer, identity, claims } => {
+            let claims: Vec<_> = claims.iter().map(|(c, v)| format!(", {} {v}", c.name())).collect();
+            let identity = identity.as_str();
+            format!("signer {}: {identity} certified by {issuer}{}", signer.name, claims.concat())
+        }
+        Who::Key(rule) => format!("signer {}: key {}", signer.name, rule.key.digest()),
+    }
+}
+
+impl Demand {
+    /// The word for it in a policy.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Require => "require",
+        }
+    }
+}

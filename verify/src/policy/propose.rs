@@ -1,0 +1,146 @@
+//! A first policy, proposed from what a release shows. Only identities whose signatures hold are
+//! proposed; who deserves trust, and for which level, stays for a person to decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use bonded_model::slsa::{Provenance, SourceRole};
+use bonded_model::{DocumentKind, Evidence, ReleaseName, Timestamp};
+
+use crate::facts::lines_of;
+use crate::identity::{Holder, Signed, Signer};
+use crate::signature::{Against, Content, SignedDocument, Verifier};
+
+/// What verified certificates and the provenance under them show.
+#[derive(Default)]
+struct Shown {
+    /// (identity, issuer) to the builders that they signed for.
+    signers: BTreeMap<(String, String), BTreeSet<String>>,
+    sources: BTreeSet<(String, Option<String>)>,
+    has_sbom: bool,
+    skipped: usize,
+}
+
+/// Proposes a policy text for the project of a release, from the evidence that is held for it.
+pub fn propose(verifier: &Verifier, evidence: &Evidence, now: Timestamp) -> String {
+    let mut shown = Shown::default();
+    for document in &evidence.documents {
+        match document.kind {
+            DocumentKind::Bundle | DocumentKind::Envelope => {
+                let lines = lines_of(&document.bytes);
+                lines.into_iter().for_each(|line| shown.look(verifier, line, now));
+            }
+            DocumentKind::Spdx | DocumentKind::CycloneDx => shown.has_sbom = true,
+            DocumentKind::Statement | DocumentKind::Checksums => {}
+        }
+    }
+    shown.write(evidence)
+}
+
+impl Shown {
+    fn look(&mut self, verifier: &Verifier, line: &[u8], now: Timestamp) {
+        match verified(verifier, line, now) {
+            Some((holder, provenance)) => {
+                let builders = self.signers.entry((holder.identity, holder.issuer)).or_default();
+                builders.insert(provenance.builder_id.clone());
+                let triggers = provenance.sources.iter().filter(|s| s.role == SourceRole::Trigger);
+                self.sources.extend(triggers.map(|source| {
+                    let (repository, reference) = source.repository_and_ref();
+                    (repository, reference.map(str::to_owned))
+                }));
+            }
+            None => self.skipped += 1,
+        }
+    }
+
+    fn write(&self, evidence: &Evidence) -> String {
+        let name = evidence.release.name();
+        let mut text = format!("version = 1\nname = {}\n", quoted(name.project.as_str()));
+        if self.skipped > 0 {
+            push(&mut text, format_args!(
+                "# {} signed documents were left out: they do not verify by certificate, or are no provenance.\n",
+                self.skipped
+            ));
+        }
+        let mut builders: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+        for (at, ((identity, issuer), ids)) in self.signers.iter().enumerate() {
+            let signer = format!("signer-{}", at + 1);
+            push(&mut text, format_args!(
+                "\n[[signer]]\nname = {}\nissuer = {}\nidentity = {}\n",
+                quoted(&signer),
+                quoted(issuer),
+                quoted(identity)
+            ));
+            ids.iter().for_each(|id| builders.entry(id).or_default().push(quoted(&signer)));
+        }
+        for (id, signers) in builders {
+            push(&mut text, format_args!(
+                "\n[[builder]]\nid = {}\nsigners = [{}]\nlevel = 1  # raise it to what you trust this builder for\n",
+                quoted(id),
+                signers.join(", ")
+            ));
+        }
+        text.push_str("\n[provenance]\nlevel = 1\n");
+        text.push_str(&self.source_lines(name));
+        let rule = if self.has_sbom { "require" } else { "off" };
+        push(&mut text, format_args!("\n[sbom]\nrule = {}\n", quoted(rule)));
+        text.push_str(&artifact_lines(evidence));
+        text
+    }
+
+    /// A source and a ref are proposed only where the evidence agrees on one.
+    fn source_lines(&self, name: &ReleaseName) -> String {
+        let repositories: BTreeSet<_> = self.sources.iter().map(|(source, _)| source).collect();
+        let references: BTreeSet<_> = self.sources.iter().map(|(_, at)| at.as_deref()).collect();
+        let mut text = match repositories.iter().collect::<Vec<_>>().as_slice() {
+            [one] => format!("source = {}\n", quoted(one)),
+            _ => "# source = \"…\"  # the evidence does not agree on one\n".to_owned(),
+        };
+        let references: Vec<_> = references.into_iter().collect();
+        text.push_str(&match references.as_slice() {
+            [Some(one)] => reference_line(one, name.version.as_str()),
+            _ => "# tag = \"{version}\"  # the evidence does not agree on a ref\n".to_owned(),
+        });
+        text
+    }
+}
+
+fn verified(verifier: &Verifier, line: &[u8], now: Timestamp) -> Option<(Holder, Provenance)> {
+    let document = SignedDocument::parse(line).ok()?; // counted as left out
+    let Signed { signer: Signer::Certificate(holder), times, .. } =
+        verifier.verify(&document, &Against::default()).ok()? // counted as left out
+    else {
+        return None;
+    };
+    let Content::Statement(statement) = document.content() else { return None };
+    let provenance = Provenance::parse(statement).ok()?; // counted as left out
+    times.iter().all(|time| *time <= now).then_some((holder, provenance))
+}
+
+fn reference_line(reference: &str, version: &str) -> String {
+    if let Some(tag) = reference.strip_prefix("refs/tags/") {
+        return format!("tag = {}\n", quoted(&tag.replace(version, "{version}")));
+    }
+    match reference.strip_prefix("refs/heads/") {
+        Some(branch) => format!("branch = {}\n", quoted(branch)),
+        None => format!("ref = {}\n", quoted(reference)),
+    }
+}
+
+fn artifact_lines(evidence: &Evidence) -> String {
+    let version = evidence.release.name().version.as_str();
+    let paths = evidence.release.artifacts().iter().map(|artifact| {
+        let path = artifact.path.as_str().replace(version, "{version}");
+        format!("    {},\n", quoted(&path))
+    });
+    format!("\n[release]\nartifacts = [\n{}]\n", paths.collect::<String>())
+}
+
+/// A TOML basic string: JSON's escapes are a subset of TOML's.
+fn quoted(text: &str) -> String {
+    String::from_utf8(bonded_model::json::to_canonical(text)).expect("JSON is UTF-8")
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("writing to a String never fails");
+}

@@ -1,0 +1,134 @@
+//! The policy as written: one type for each table, every unknown key refused.
+
+use std::collections::BTreeMap;
+
+use bonded_model::Timestamp;
+use bonded_model::sbom::SbomFormat;
+use serde::Deserialize;
+
+use super::Demand;
+use crate::identity::{Claim, LogRule};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Written {
+    pub(super) version: u32,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) signer: Vec<WrittenSigner>,
+    #[serde(default)]
+    pub(super) builder: Vec<WrittenBuilder>,
+    pub(super) provenance: WrittenProvenance,
+    #[serde(default)]
+    pub(super) sbom: WrittenSbom,
+    #[serde(default)]
+    pub(super) checksums: WrittenChecksums,
+    pub(super) release: Option<WrittenRelease>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenSigner {
+    pub(super) name: String,
+    pub(super) issuer: Option<String>,
+    pub(super) identity: Option<String>,
+    pub(super) identity_glob: Option<String>,
+    pub(super) identity_regex: Option<String>,
+    pub(super) claims: Option<WrittenClaims>,
+    pub(super) public_key: Option<String>,
+    pub(super) valid_from: Option<Timestamp>,
+    pub(super) valid_until: Option<Timestamp>,
+    pub(super) log: Option<LogRule>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct WrittenClaims {
+    build_signer_uri: Option<String>,
+    build_signer_digest: Option<String>,
+    runner_environment: Option<String>,
+    source_repository: Option<String>,
+    source_repository_digest: Option<String>,
+    source_repository_ref: Option<String>,
+    source_repository_id: Option<String>,
+    source_repository_owner: Option<String>,
+    source_repository_owner_id: Option<String>,
+    build_config_uri: Option<String>,
+    build_config_digest: Option<String>,
+    build_trigger: Option<String>,
+    source_repository_visibility: Option<String>,
+    deployment_environment: Option<String>,
+}
+
+impl WrittenClaims {
+    pub(super) fn into_map(self) -> BTreeMap<Claim, String> {
+        let pairs = [
+            (Claim::BuildSignerUri, self.build_signer_uri),
+            (Claim::BuildSignerDigest, self.build_signer_digest),
+            (Claim::RunnerEnvironment, self.runner_environment),
+            (Claim::SourceRepository, self.source_repository),
+            (Claim::SourceRepositoryDigest, self.source_repository_digest),
+            (Claim::SourceRepositoryRef, self.source_repository_ref),
+            (Claim::SourceRepositoryId, self.source_repository_id),
+            (Claim::SourceRepositoryOwner, self.source_repository_owner),
+            (Claim::SourceRepositoryOwnerId, self.source_repository_owner_id),
+            (Claim::BuildConfigUri, self.build_config_uri),
+            (Claim::BuildConfigDigest, self.build_config_digest),
+            (Claim::BuildTrigger, self.build_trigger),
+            (Claim::SourceRepositoryVisibility, self.source_repository_visibility),
+            (Claim::DeploymentEnvironment, self.deployment_environment),
+        ];
+        pairs.into_iter().filter_map(|(claim, value)| Some((claim, value?))).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenBuilder {
+    pub(super) id: String,
+    pub(super) signers: Vec<String>,
+    pub(super) level: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenProvenance {
+    #[serde(default)]
+    pub(super) rule: Demand,
+    pub(super) level: Option<u8>,
+    pub(super) source: Option<String>,
+    pub(super) tag: Option<String>,
+    pub(super) branch: Option<String>,
+    #[serde(rename = "ref")]
+    pub(super) reference: Option<String>,
+    pub(super) build_types: Option<Vec<String>>,
+    pub(super) parameters: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenSbom {
+    #[serde(default)]
+    pub(super) rule: Demand,
+    pub(super) formats: Option<Vec<SbomFormat>>,
+    pub(super) signers: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenChecksums {
+    pub(super) rule: Demand,
+}
+
+/// Digests already bind every artifact, so the absence of a further list is no hole.
+impl Default for WrittenChecksums {
+    fn default() -> Self {
+        Self { rule: Demand::Off }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenRelease {
+    pub(super) artifacts: Vec<String>,
+}

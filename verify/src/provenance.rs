@@ -1,0 +1,177 @@
+//! The rules over one SLSA provenance: builder, level, source, ref, build type, parameters, and the
+//! certificate's own claims. Which artifacts it is about is asked elsewhere.
+
+use bonded_model::slsa::{
+    PROVENANCE_V0_2, PROVENANCE_V1, Provenance, ProvenanceError, Source, SourceRole,
+    normalise_repository,
+};
+use bonded_model::statement::Statement;
+
+use crate::attestation::Frame;
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed};
+use crate::policy::ProvenanceRule;
+use crate::verdict::SignedBy;
+
+/// What the rules made of a provenance.
+#[derive(Debug, Default)]
+pub(crate) struct Assessed {
+    pub(crate) level: Option<u8>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Every predicate type under this prefix is taken for provenance, so that an unknown version is
+/// refused by name; only the two exact ones are ever accepted.
+const FAMILY: &str = "https://slsa.dev/provenance/";
+
+pub(crate) fn is_type(predicate_type: &str) -> bool {
+    predicate_type.starts_with(FAMILY)
+}
+
+/// Applies every rule; none stops another.
+pub(crate) fn assess(
+    frame: &Frame<'_>,
+    statement: &Statement,
+    signed: &Signed,
+    signers: &[SignedBy],
+) -> Assessed {
+    let provenance = match Provenance::parse(statement) {
+        Ok(provenance) => provenance,
+        Err(error) => return Assessed { level: None, faults: vec![parse_fault(&error)] },
+    };
+    let rule = &frame.policy.provenance;
+    let reference = rule.reference.as_ref().map(|template| {
+        template.fill(frame.version).ok_or_else(|| {
+            Fault::new(Code::ProvRef, template.as_str(), "no version was given to fill it in")
+        })
+    });
+    let mut assessed = builder(frame, &provenance, signers);
+    let (reference, unfilled) = match reference {
+        Some(Ok(reference)) => (Some(reference), None),
+        Some(Err(fault)) => (None, Some(fault)),
+        None => (None, None),
+    };
+    assessed.faults.extend(unfilled);
+    assessed.faults.extend(source_faults(rule, reference.as_deref(), &provenance.sources));
+    assessed.faults.extend(signed.holder().into_iter().flat_map(|h| claim_faults(h, &provenance)));
+    assessed.faults.extend(shape_faults(rule, &provenance));
+    assessed
+}
+
+fn parse_fault(error: &ProvenanceError) -> Fault {
+    match error {
+        ProvenanceError::PredicateType { found } => {
+            Fault::new(Code::ProvPredicate, format!("{PROVENANCE_V1} or {PROVENANCE_V0_2}"), found)
+        }
+        _ => Fault::of_error(Code::ProvMalformed, "a provenance predicate", error),
+    }
+}
+
+/// The builder must be in the policy, and be one that the signer speaks for. The level is the
+/// policy's; what the document says of levels is not read.
+fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> Assessed {
+    let id = &provenance.builder_id;
+    let Some(builder) = frame.policy.builder(id) else {
+        let known: Vec<_> = frame.policy.builders.iter().map(|b| b.id.as_str()).collect();
+        let expected = if known.is_empty() { "a builder".to_owned() } else { known.join(" or ") };
+        return Assessed { level: None, faults: vec![Fault::new(Code::ProvBuilder, expected, id)] };
+    };
+    let mut faults = Vec::new();
+    // A signer whom the policy does not know at all has been reported as such.
+    if !signers.is_empty() && !signers.iter().any(|signer| builder.signers.contains(&signer.name)) {
+        let expected: Vec<_> = builder.signers.iter().map(String::as_str).collect();
+        let seen: Vec<_> = signers.iter().map(|signer| signer.name.as_str()).collect();
+        faults.push(Fault::new(Code::ProvSigner, expected.join(" or "), seen.join(", ")));
+    }
+    let wanted = frame.policy.provenance.level;
+    if builder.level < wanted {
+        let seen = format!("level {} for {id}", builder.level);
+        faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));
+    }
+    Assessed { level: Some(builder.level), faults }
+}
+
+fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {
+    sources.iter().filter(|source| source.role == SourceRole::Trigger)
+}
+
+/// What started the build must be the wanted source at the wanted ref, and no material may be the
+/// same repository at another ref.
+fn source_faults(rule: &ProvenanceRule, reference: Option<&str>, sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let no_trigger = triggers(sources).next().is_none();
+    if let Some(wanted) = &rule.source {
+        let seen: Vec<_> = triggers(sources).map(|source| source.repository_and_ref().0).collect();
+        let wrong = seen.iter().filter(|seen| *seen != wanted);
+        faults.extend(wrong.map(|seen| Fault::new(Code::ProvSource, wanted, seen)));
+        faults.extend(no_trigger.then(|| Fault::new(Code::ProvSource, wanted, "no source")));
+    }
+    if let Some(wanted) = reference {
+        let seen = triggers(sources).map(|s| s.repository_and_ref().1.unwrap_or("no ref"));
+        let wrong = seen.filter(|seen| *seen != wanted);
+        faults.extend(wrong.map(|seen| Fault::new(Code::ProvRef, wanted, seen)));
+        faults.extend(no_trigger.then(|| Fault::new(Code::ProvRef, wanted, "no source")));
+    }
+    faults.extend(material_faults(sources));
+    faults
+}
+
+fn material_faults(sources: &[Source]) -> Vec<Fault> {
+    let Some((repository, reference)) = triggers(sources).next().map(Source::repository_and_ref)
+    else {
+        return Vec::new();
+    };
+    let materials = sources.iter().filter(|source| source.role == SourceRole::Material);
+    materials
+        .map(Source::repository_and_ref)
+        .filter(|(mine, at)| *mine == repository && at.is_some() && *at != reference)
+        .map(|(_, at)| {
+            let expected = reference.unwrap_or("no ref");
+            let seen = format!("{} among the materials", at.unwrap_or("no ref"));
+            Fault::new(Code::ProvRef, expected, seen)
+        })
+        .collect()
+}
+
+/// A certificate for a GitHub workflow says from which repository, ref and commit it ran. The
+/// predicate is written by the workflow and must not say otherwise.
+fn claim_faults(holder: &Holder, provenance: &Provenance) -> Vec<Fault> {
+    if holder.issuer != GITHUB_ISSUER {
+        return Vec::new();
+    }
+    let claim = |claim| holder.claims.get(&claim).map_or("no claim", String::as_str);
+    let mut faults = Vec::new();
+    let mut compare = |certified: &str, stated: &str| {
+        if certified != stated {
+            let expected = format!("{certified}, as certified");
+            faults.push(Fault::new(Code::ProvClaims, expected, stated));
+        }
+    };
+    for trigger in triggers(&provenance.sources) {
+        let (repository, reference) = trigger.repository_and_ref();
+        compare(&normalise_repository(claim(Claim::SourceRepository)), &repository);
+        compare(claim(Claim::SourceRepositoryRef), reference.unwrap_or("no ref"));
+        let commits = ["gitCommit", "sha1"].iter().filter_map(|name| trigger.digest.get(name));
+        commits.for_each(|commit| compare(claim(Claim::SourceRepositoryDigest), commit));
+    }
+    faults
+}
+
+fn shape_faults(rule: &ProvenanceRule, provenance: &Provenance) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Some(allowed) = &rule.build_types
+        && !allowed.contains(&provenance.build_type)
+    {
+        let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+        let expected = allowed.join(" or ");
+        faults.push(Fault::new(Code::ProvBuildType, expected, &provenance.build_type));
+    }
+    if let Some(allowed) = &rule.parameters {
+        let unknown = provenance.external_parameters.keys().filter(|name| !allowed.contains(*name));
+        let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+        let expected = format!("only {}", allowed.join(", "));
+        faults.extend(unknown.map(|name| Fault::new(Code::ProvParameter, &expected, name)));
+    }
+    faults
+}

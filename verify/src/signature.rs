@@ -1,0 +1,232 @@
+//! Signed documents and the seam behind which signatures are verified.
+//!
+//! A document is read once: limits first, then strict JSON, then the library's parser, then the
+//! statement inside. Whether its signature holds is asked once, without any artifact: the caller
+//! matches the statement's subjects. Only a message signature is asked about with a file.
+//!
+//! The strict profile is not an option: a signature by certificate needs a transparency-log entry,
+//! and every entry needs an inclusion proof and a checkpoint, whatever version the document claims
+//! to have. Its version is unsigned, so it must not decide what has to be proved.
+
+mod library;
+mod shape;
+
+use bonded_model::dsse::Envelope;
+use bonded_model::media_type::IN_TOTO;
+use bonded_model::statement::{Statement, StatementError};
+use bonded_model::{Algorithm, Digest};
+use sigstore_types::bundle::VerificationMaterialContent;
+use sigstore_types::{Bundle, SignatureContent};
+
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::identity::Signed;
+use crate::key::PublicKey;
+use crate::trust::{TrustRoot, TrustRootError};
+use shape::{Form, Shape};
+
+/// Decides whether signatures hold. A wrapper around the library is one; tests have another that
+/// injects faults.
+pub(crate) trait SignatureVerifier: Send + Sync {
+    /// Verifies the signature of a document, with a key if it was made with a managed one, and over
+    /// a file if it is a message signature.
+    fn verify(&self, document: &SignedDocument, against: &Against<'_>) -> Result<Signed, Fault>;
+}
+
+/// What a signature is verified against.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Against<'a> {
+    pub(crate) key: Option<&'a PublicKey>,
+    pub(crate) file: Option<SignedFile<'a>>,
+}
+
+/// The file that a message signature is said to cover.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignedFile<'a> {
+    pub(crate) digests: &'a [Digest],
+    /// Schemes without a prehash, such as Ed25519, need the file itself.
+    pub(crate) bytes: Option<&'a [u8]>,
+}
+
+/// Verifies signatures under one trust root; made once and shared.
+pub struct Verifier {
+    root: Digest,
+    signatures: Box<dyn SignatureVerifier>,
+}
+
+impl Verifier {
+    /// A verifier under that trust root.
+    ///
+    /// # Errors
+    /// [`TrustRootError::Unusable`] if a key or certificate in it cannot be used.
+    pub fn new(root: TrustRoot) -> Result<Self, TrustRootError> {
+        let signatures = library::Library::new(&root)?;
+        Ok(Self { root: root.digest(), signatures: Box::new(signatures) })
+    }
+
+    /// The digest of its trust root.
+    pub fn trust_root_digest(&self) -> Digest {
+        self.root
+    }
+
+    pub(crate) fn verify(
+        &self,
+        document: &SignedDocument,
+        against: &Against<'_>,
+    ) -> Result<Signed, Fault> {
+        self.signatures.verify(document, against)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_double(signatures: Box<dyn SignatureVerifier>) -> Self {
+        Self { root: Digest::sha256_of(b"double"), signatures }
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// A document that says to be signed, well-formed and within limits; nothing in it is proved.
+#[derive(Debug)]
+pub(crate) struct SignedDocument {
+    wire: Wire,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Bundle(Box<Bundle>),
+    Envelope(Envelope),
+}
+
+/// What a signature is over.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Statement(Statement),
+    /// A file that stands elsewhere.
+    File,
+}
+
+/// How a document says that its signature can be verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Material {
+    Certificate,
+    Key { hint: Option<String> },
+}
+
+/// Why a document was refused while reading, with the statement that it claims if that much is
+/// legible. The claim only decides whom the fault is reported to.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) fault: Fault,
+    pub(crate) claimed: Option<Statement>,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { fault, claimed: None }
+    }
+}
+
+impl SignedDocument {
+    /// Reads one bundle, envelope or bare statement; which one is told by its content.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        let shape = Shape::parse(bytes)?;
+        let wire = match shape.form {
+            Form::Statement => return Err(unsigned(bytes)),
+            Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
+            Form::Bundle => Wire::Bundle(Box::new(parse_bundle(bytes)?)),
+        };
+        let content = wire.content()?;
+        if let Some(fault) = shape.profile_fault() {
+            let claimed = match content {
+                Content::Statement(statement) => Some(statement),
+                Content::File => None,
+            };
+            return Err(Refused { fault, claimed });
+        }
+        Ok(Self { wire, content })
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    pub(crate) fn into_content(self) -> Content {
+        self.content
+    }
+
+    pub(crate) fn material(&self) -> Material {
+        match &self.wire {
+            Wire::Envelope(_) => Material::Key { hint: None },
+            Wire::Bundle(bundle) => match &bundle.verification_material.content {
+                VerificationMaterialContent::PublicKey(key) => {
+                    Material::Key { hint: Some(key.hint.clone()) }
+                }
+                _ => Material::Certificate,
+            },
+        }
+    }
+}
+
+impl Wire {
+    fn content(&self) -> Result<Content, Refused> {
+        match self {
+            Self::Envelope(envelope) => statement(&envelope.payload_type, &envelope.payload),
+            Self::Bundle(bundle) => match &bundle.content {
+                SignatureContent::DsseEnvelope(envelope) => {
+                    statement(&envelope.payload_type, envelope.payload.as_bytes())
+                }
+                SignatureContent::MessageSignature(_) => Ok(Content::File),
+                _ => Err(unsupported("a DSSE envelope or a message signature", "another").into()),
+            },
+        }
+    }
+}
+
+fn statement(payload_type: &str, payload: &[u8]) -> Result<Content, Refused> {
+    if payload_type != IN_TOTO {
+        return Err(unsupported(IN_TOTO, payload_type).into());
+    }
+    let statement = Statement::parse(payload).map_err(|error| statement_fault(&error))?;
+    let strong = |subject: &bonded_model::statement::Subject| {
+        [Algorithm::Sha256, Algorithm::Sha512].iter().any(|a| subject.digest.digest(*a).is_some())
+    };
+    if statement.subjects.iter().any(strong) {
+        return Ok(Content::Statement(statement));
+    }
+    let names: Vec<_> =
+        statement.subjects.iter().flat_map(|s| s.digest.iter().map(|(name, _)| name)).collect();
+    Err(Fault::new(Code::StmtDigest, "a sha256 or sha512 digest", names.join(", ")).into())
+}
+
+fn statement_fault(error: &StatementError) -> Fault {
+    Fault::of_error(Code::StmtMalformed, "an in-toto statement v1 or v0.1", error)
+}
+
+fn unsupported(expected: &str, seen: &str) -> Fault {
+    Fault::new(Code::SigUnsupported, expected, seen)
+}
+
+fn unsigned(bytes: &[u8]) -> Refused {
+    let fault = Fault::new(Code::SigUnsigned, "a signed statement", "a statement without signature");
+    match Statement::parse(bytes) {
+        Ok(statement) => Refused { fault, claimed: Some(statement) },
+        Err(error) => statement_fault(&error).into(),
+    }
+}
+
+fn parse_envelope(bytes: &[u8]) -> Result<Envelope, Fault> {
+    Envelope::parse(bytes)
+        .map_err(|error| Fault::of_error(Code::SigMalformed, "a DSSE envelope", &error))
+}
+
+fn parse_bundle(bytes: &[u8]) -> Result<Bundle, Fault> {
+    const EXPECTED: &str = "a Sigstore bundle";
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Fault::of_error(Code::SigMalformed, EXPECTED, &error))?;
+    Bundle::from_json(text).map_err(|error| Fault::of_error(Code::SigMalformed, EXPECTED, &error))
+}

@@ -1,0 +1,296 @@
+//! The outline of a signed document: what it is, and how much of everything it holds, read before
+//! any parser builds anything of it. The limits and the strict profile are held here.
+
+use bonded_model::json::{self, JsonError};
+use bonded_model::limits::{
+    CERTIFICATE_COUNT_MAX, EVIDENCE_BYTES_MAX, LOG_ENTRY_COUNT_MAX, PROOF_HASH_COUNT_MAX,
+    SIGNATURE_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX,
+};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::code::Code;
+use crate::finding::Fault;
+
+/// Which kind of document it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Bundle,
+    Envelope,
+    Statement,
+}
+
+/// A document's outline, within limits.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) form: Form,
+    by_certificate: bool,
+    log_entries: Vec<LogEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    media_type: Option<String>,
+    verification_material: Option<Material>,
+    dsse_envelope: Option<Dsse>,
+    signatures: Option<Vec<IgnoredAny>>,
+    #[serde(rename = "_type")]
+    statement_type: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Dsse {
+    signatures: Option<Vec<IgnoredAny>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    certificate: Option<IgnoredAny>,
+    x509_certificate_chain: Option<Chain>,
+    tlog_entries: Option<Vec<LogEntry>>,
+    timestamp_verification_data: Option<Timestamps>,
+}
+
+#[derive(Deserialize)]
+struct Chain {
+    certificates: Option<Vec<IgnoredAny>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Timestamps {
+    rfc3161_timestamps: Option<Vec<IgnoredAny>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEntry {
+    kind_version: Option<KindVersion>,
+    inclusion_proof: Option<Proof>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KindVersion {
+    kind: Option<String>,
+    version: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Proof {
+    hashes: Option<Vec<IgnoredAny>>,
+    checkpoint: Option<Checkpoint>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Checkpoint {
+    envelope: Option<String>,
+}
+
+/// The versions of a bundle that are understood; an absent one is read as the first.
+const MEDIA_TYPES: [&str; 4] = [
+    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+    "application/vnd.dev.sigstore.bundle+json;version=0.2",
+    "application/vnd.dev.sigstore.bundle+json;version=0.3",
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+];
+
+/// The kinds of log entries that can be verified.
+const ENTRY_KINDS: [(&str, &str); 4] =
+    [("hashedrekord", "0.0.1"), ("hashedrekord", "0.0.2"), ("dsse", "0.0.1"), ("intoto", "0.0.2")];
+
+impl Shape {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+        let document: Document = json::parse(bytes, EVIDENCE_BYTES_MAX).map_err(json_fault)?;
+        if let Some(dsse) = &document.dsse_envelope {
+            within("signatures", dsse.signatures.as_deref(), SIGNATURE_COUNT_MAX)?;
+        }
+        let Some(material) = document.verification_material else {
+            let form = match (document.statement_type, document.signatures) {
+                (None, Some(signatures)) => {
+                    within("signatures", Some(&signatures), SIGNATURE_COUNT_MAX)?;
+                    Form::Envelope
+                }
+                (Some(_), None) => Form::Statement,
+                _ => return Err(unknown()),
+            };
+            return Ok(Self { form, by_certificate: false, log_entries: Vec::new() });
+        };
+        known_media_type(document.media_type.as_deref())?;
+        material.check_limits()?;
+        Ok(Self {
+            form: Form::Bundle,
+            by_certificate: material.certificate.is_some()
+                || material.x509_certificate_chain.is_some(),
+            log_entries: material.tlog_entries.unwrap_or_default(),
+        })
+    }
+
+    /// What the strict profile misses: an entry where there must be one, its proof, its checkpoint.
+    pub(super) fn profile_fault(&self) -> Option<Fault> {
+        let fault = |seen: &str| {
+            Fault::new(Code::SigLog, "a log entry with inclusion proof and checkpoint", seen)
+        };
+        if self.by_certificate && self.log_entries.is_empty() {
+            return Some(fault("no log entry"));
+        }
+        let lacking = self.log_entries.iter().find_map(|entry| match &entry.inclusion_proof {
+            None => Some("a log entry without inclusion proof"),
+            Some(proof) if !proof.has_checkpoint() => Some("an inclusion proof without checkpoint"),
+            Some(_) => None,
+        });
+        lacking.map(fault)
+    }
+}
+
+impl Material {
+    fn check_limits(&self) -> Result<(), Fault> {
+        let entries = self.tlog_entries.as_deref();
+        within("log entries", entries, LOG_ENTRY_COUNT_MAX)?;
+        let chain = self.x509_certificate_chain.as_ref().and_then(|c| c.certificates.as_deref());
+        within("certificates", chain, CERTIFICATE_COUNT_MAX)?;
+        let data = self.timestamp_verification_data.as_ref();
+        let stamps = data.and_then(|data| data.rfc3161_timestamps.as_deref());
+        within("timestamps", stamps, SIGNED_TIMESTAMP_COUNT_MAX)?;
+        for entry in entries.unwrap_or_default() {
+            let proof = entry.inclusion_proof.as_ref();
+            let hashes = proof.and_then(|proof| proof.hashes.as_deref());
+            within("proof hashes", hashes, PROOF_HASH_COUNT_MAX)?;
+            entry.kind_version.as_ref().map_or(Ok(()), KindVersion::check)?;
+        }
+        Ok(())
+    }
+}
+
+impl KindVersion {
+    fn check(&self) -> Result<(), Fault> {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        let version = self.version.as_deref().unwrap_or_default();
+        if ENTRY_KINDS.contains(&(kind, version)) {
+            return Ok(());
+        }
+        let expected = "a log entry of a known kind";
+        Err(Fault::new(Code::SigUnsupported, expected, format!("{kind} {version}")))
+    }
+}
+
+impl Proof {
+    fn has_checkpoint(&self) -> bool {
+        let envelope = self.checkpoint.as_ref().and_then(|c| c.envelope.as_ref());
+        envelope.is_some_and(|envelope| !envelope.is_empty())
+    }
+}
+
+fn within<T>(what: &str, items: Option<&[T]>, limit: usize) -> Result<(), Fault> {
+    let count = items.map_or(0, <[T]>::len);
+    if count <= limit {
+        return Ok(());
+    }
+    let expected = format!("at most {limit} {what}");
+    Err(Fault::new(Code::SigLimit, expected, format!("{count}")))
+}
+
+fn known_media_type(found: Option<&str>) -> Result<(), Fault> {
+    match found {
+        Some(found) if !MEDIA_TYPES.contains(&found) => {
+            Err(Fault::new(Code::SigUnsupported, "a bundle of version 0.1, 0.2 or 0.3", found))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn json_fault(error: JsonError) -> Fault {
+    let code = match error {
+        JsonError::TooLarge { .. } => Code::SigLimit,
+        _ => Code::SigMalformed,
+    };
+    Fault::of_error(code, "a Sigstore bundle, DSSE envelope or in-toto statement", &error)
+}
+
+fn unknown() -> Fault {
+    let expected = "a Sigstore bundle, DSSE envelope or in-toto statement";
+    Fault::new(Code::SigMalformed, expected, "other JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<Form, Code>) {
+        let found = Shape::parse(text.as_bytes()).map(|s| s.form).map_err(|fault| fault.code);
+        assert_eq!(found, expected, "{}", text.chars().take(200).collect::<String>());
+    }
+
+    fn bundle(material: &str) -> String {
+        format!(r#"{{"verificationMaterial":{{{material}}}}}"#)
+    }
+
+    fn list(item: &str, count: usize) -> String {
+        format!("[{}]", vec![item; count].join(","))
+    }
+
+    #[test]
+    fn forms_are_told_by_content() {
+        check(&bundle(""), Ok(Form::Bundle));
+        check(r#"{"signatures":[]}"#, Ok(Form::Envelope));
+        check(r#"{"_type":"x"}"#, Ok(Form::Statement));
+    }
+
+    #[test]
+    fn must_reject() {
+        let malformed = ["", "{", "{}", "[]", "1", "\u{feff}{}", "{} {}", r#"{"a":1,"a":2}"#];
+        malformed.iter().for_each(|text| check(text, Err(Code::SigMalformed)));
+        check(r#"{"_type":"x","signatures":[]}"#, Err(Code::SigMalformed));
+        check(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), Err(Code::SigMalformed));
+        let version = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.4+json","verificationMaterial":{}}"#;
+        check(version, Err(Code::SigUnsupported));
+        let kind = r#""tlogEntries":[{"kindVersion":{"kind":"intoto","version":"0.0.1"}}]"#;
+        check(&bundle(kind), Err(Code::SigUnsupported));
+    }
+
+    #[test]
+    fn limits_hold_at_the_limit_and_not_beyond() {
+        let materials: [(usize, fn(usize) -> String); 4] = [
+            (LOG_ENTRY_COUNT_MAX, |n| format!(r#""tlogEntries":{}"#, list("{}", n))),
+            (CERTIFICATE_COUNT_MAX, |n| {
+                format!(r#""x509CertificateChain":{{"certificates":{}}}"#, list("{}", n))
+            }),
+            (SIGNED_TIMESTAMP_COUNT_MAX, |n| {
+                let stamps = list("{}", n);
+                format!(r#""timestampVerificationData":{{"rfc3161Timestamps":{stamps}}}"#)
+            }),
+            (PROOF_HASH_COUNT_MAX, |n| {
+                format!(r#""tlogEntries":[{{"inclusionProof":{{"hashes":{}}}}}]"#, list("\"\"", n))
+            }),
+        ];
+        for (limit, text) in materials {
+            check(&bundle(&text(limit)), Ok(Form::Bundle));
+            check(&bundle(&text(limit + 1)), Err(Code::SigLimit));
+        }
+        let signatures = list("{}", SIGNATURE_COUNT_MAX + 1);
+        check(&format!(r#"{{"signatures":{signatures}}}"#), Err(Code::SigLimit));
+    }
+
+    #[test]
+    fn the_strict_profile_does_not_ask_for_the_version() {
+        let proof = r#"{"inclusionProof":{"checkpoint":{"envelope":"x"}}}"#;
+        let table = [
+            (r#""certificate":{}"#.to_owned(), true),
+            (r#""publicKey":{}"#.to_owned(), false),
+            (format!(r#""certificate":{{}},"tlogEntries":[{proof}]"#), false),
+            (format!(r#""certificate":{{}},"tlogEntries":[{proof},{{}}]"#), true),
+            (r#""publicKey":{},"tlogEntries":[{}]"#.to_owned(), true),
+            (r#""publicKey":{},"tlogEntries":[{"inclusionProof":{}}]"#.to_owned(), true),
+        ];
+        for (material, lacking) in table {
+            for version in ["0.1", "0.2", "0.3"] {
+                let text = format!(
+                    r#"{{"mediaType":"application/vnd.dev.sigstore.bundle+json;version={version}","verificationMaterial":{{{material}}}}}"#
+                );
+                let fault = Shape::parse(text.as_bytes()).unwrap().profile_fault();
+                assert_eq!(fault.map(|f| f.code), lacking.then_some(Code::SigLog), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The rule over declared checksums: each must agree with the file that it names, whatever else the
+//! policy says. Whether there must be any is the policy's choice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bonded_model::checksums::{Checksum, sidecar_target};
+use bonded_model::{Algorithm, ArtifactPath, Digest, Document};
+
+use crate::code::Code;
+use crate::facts::{Attachments, Fact, Inventory, Reading, digests_of};
+use crate::finding::{Fault, Severity};
+
+/// What the declared checksums came to.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    /// For each artifact, the documents that agree with it.
+    pub(crate) agreed: BTreeMap<usize, BTreeSet<Digest>>,
+    /// What stands against documents, with the artifact concerned if there is one.
+    pub(crate) faults: Vec<(Option<usize>, Digest, Severity, Fault)>,
+}
+
+/// What a line of a checksum document names.
+enum Named<'a> {
+    Artifact(usize),
+    Evidence(&'a Document),
+    Nothing,
+}
+
+pub(crate) fn check(
+    documents: &[Document],
+    facts: &[Fact<'_>],
+    inventory: &Inventory<'_>,
+) -> Sums {
+    let titles: BTreeMap<&str, &Document> = documents
+        .iter()
+        .filter_map(|document| Some((document.title.as_ref()?.as_str(), document)))
+        .collect();
+    let mut sums = Sums::default();
+    for fact in facts {
+        let document = fact.document;
+        match &fact.reading {
+            Reading::Checksums(Ok(lines)) => lines.iter().for_each(|line| {
+                let named = resolve(document, &fact.attachments, lines, line);
+                let named = named.map(|paths| find(&paths, inventory, &titles));
+                sums.compare(document, line, named, inventory);
+            }),
+            Reading::Checksums(Err(fault)) => {
+                sums.faults.push((None, document.digest, Severity::Fail, fault.clone()));
+            }
+            Reading::Attestations(_) | Reading::Sbom(_) => {}
+        }
+    }
+    sums
+}
+
+/// The places that a line may mean, in the order in which they are tried: beside the document, at
+/// the top of the release, and for a sidecar the file that it stands beside.
+fn resolve(
+    document: &Document,
+    attachments: &Attachments,
+    lines: &[Checksum],
+    line: &Checksum,
+) -> Option<Vec<Place>> {
+    let beside = |name: &str| {
+        let directory = document.title.as_ref().map_or("", ArtifactPath::directory);
+        let slash = if directory.is_empty() { "" } else { "/" };
+        Place::Path(format!("{directory}{slash}{name}"))
+    };
+    let mut places = Vec::new();
+    if let Some(path) = &line.path {
+        places.extend([beside(path), Place::Path(path.clone())]);
+    }
+    let title = document.title.as_ref().map(ArtifactPath::file_name);
+    if lines.len() == 1 {
+        places.extend(title.and_then(sidecar_target).map(beside));
+        places.extend(attachments.to_artifacts.iter().copied().map(Place::Artifact));
+    }
+    (!places.is_empty()).then_some(places)
+}
+
+enum Place {
+    Path(String),
+    Artifact(usize),
+}
+
+fn find<'a>(
+    places: &[Place],
+    inventory: &Inventory<'_>,
+    titles: &BTreeMap<&str, &'a Document>,
+) -> Named<'a> {
+    let found = places.iter().find_map(|place| match place {
+        Place::Artifact(at) => Some(Named::Artifact(*at)),
+        Place::Path(path) => inventory
+            .at_path(path)
+            .map(Named::Artifact)
+            .or_else(|| titles.get(path.as_str()).copied().map(Named::Evidence)),
+    });
+    found.unwrap_or(Named::Nothing)
+}
+
+impl Sums {
+    fn compare(
+        &mut self,
+        document: &Document,
+        line: &Checksum,
+        named: Option<Named<'_>>,
+        inventory: &Inventory<'_>,
+    ) {
+        let (at, known) = match named {
+            None => {
+                let fault = Fault::new(Code::SumMalformed, "the name of a file", "none");
+                return self.faults.push((None, document.digest, Severity::Fail, fault));
+            }
+            Some(Named::Nothing) => {
+                let seen = line.path.as_deref().unwrap_or("a file that is not there");
+                let fault = Fault::new(Code::SumStray, "a file of the release", seen);
+                return self.faults.push((None, document.digest, Severity::Warn, fault));
+            }
+            Some(Named::Evidence(named)) => (None, known_of(named, line)),
+            Some(Named::Artifact(at)) => {
+                let artifact = inventory.release.artifacts().get(at);
+                (Some(at), artifact.map(digests_of).unwrap_or_default())
+            }
+        };
+        let mine = known.iter().find(|digest| digest.algorithm() == line.digest.algorithm());
+        let fault = match (mine, at) {
+            (Some(mine), Some(at)) if *mine == line.digest => {
+                self.agreed.entry(at).or_default().insert(document.digest);
+                return;
+            }
+            (Some(mine), None) if *mine == line.digest => return,
+            (Some(mine), _) => {
+                Fault::new(Code::SumMismatch, mine.to_string(), line.digest.to_string())
+            }
+            (None, _) => {
+                let expected = format!("a known {} of the file", line.digest.algorithm().name());
+                Fault::new(Code::SumUnknown, expected, line.digest.to_string())
+            }
+        };
+        self.faults.push((at, document.digest, Severity::Fail, fault));
+    }
+}
+
+fn known_of(document: &Document, line: &Checksum) -> Vec<Digest> {
+    match line.digest.algorithm() {
+        Algorithm::Sha512 => vec![Digest::sha512_of(&document.bytes)],
+        Algorithm::Sha256 | Algorithm::Blake3 => vec![document.digest],
+    }
+}

@@ -1,0 +1,102 @@
+//! Trust roots: whose certificates, logs and timestamps are believed.
+//!
+//! On the wire it is a Sigstore `trusted_root.json` (sigstore protobuf-specs,
+//! `sigstore_trustroot.proto`). It is an input with a digest that stands in every verdict; nothing
+//! here fetches or refreshes one.
+
+use bonded_model::Digest;
+use bonded_model::json::{self, JsonError};
+use bonded_model::limits::TRUST_ROOT_BYTES_MAX;
+use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A set of certificate authorities, logs and timestamp authorities, with its digest.
+#[derive(Clone, Debug)]
+pub struct TrustRoot {
+    name: &'static str,
+    digest: Digest,
+    inner: TrustedRoot,
+}
+
+/// Why bytes are no trust root.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustRootError {
+    /// Not strict JSON, or too large.
+    #[error("trust root is not strict JSON")]
+    Json(#[from] JsonError),
+    /// JSON, but no trusted root, or one with a key or certificate that cannot be read.
+    #[error("trust root is malformed")]
+    Malformed(#[source] Source),
+    /// Its keys and certificates cannot be used together.
+    #[error("trust root cannot be used for verification")]
+    Unusable(#[source] Source),
+}
+
+impl TrustRoot {
+    /// The root of the Sigstore public-good instance, as embedded in this program.
+    pub fn public_good() -> Self {
+        let bytes = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes();
+        Self::read("sigstore public good (embedded)", bytes).expect("the embedded root is valid")
+    }
+
+    /// Reads a trust root.
+    ///
+    /// # Errors
+    /// [`TrustRootError`] if it is too large, not strict JSON or no trusted root.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustRootError> {
+        Self::read("given trust root", bytes)
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What to call it.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    pub(crate) fn inner(&self) -> &TrustedRoot {
+        &self.inner
+    }
+
+    fn read(name: &'static str, bytes: &[u8]) -> Result<Self, TrustRootError> {
+        json::check(bytes, TRUST_ROOT_BYTES_MAX)?;
+        let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
+        let inner = TrustedRoot::from_json(text).map_err(|error| malformed(error.into()))?;
+        Ok(Self { name, digest: Digest::sha256_of(bytes), inner })
+    }
+}
+
+fn malformed(source: Source) -> TrustRootError {
+    TrustRootError::Malformed(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_root_is_named_by_its_bytes() {
+        let root = TrustRoot::public_good();
+        let bytes = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes();
+        assert_eq!(root.digest(), Digest::sha256_of(bytes));
+        assert_eq!(TrustRoot::parse(bytes).unwrap().digest(), root.digest());
+    }
+
+    #[test]
+    fn must_reject() {
+        let twice = SIGSTORE_PRODUCTION_TRUSTED_ROOT.replacen('{', r#"{"mediaType":"x","#, 1);
+        let cut = &SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes()[..200];
+        let long = vec![b' '; usize::try_from(TRUST_ROOT_BYTES_MAX).unwrap() + 1];
+        for bytes in [b"".as_slice(), cut, twice.as_bytes(), &long, b"{} {}"] {
+            assert!(matches!(TrustRoot::parse(bytes), Err(TrustRootError::Json(_))));
+        }
+        for bytes in [b"{}".as_slice(), b"[]", br#"{"mediaType":"application/vnd.dev.x"}"#] {
+            assert!(matches!(TrustRoot::parse(bytes), Err(TrustRootError::Malformed(_))));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Verdicts on public test vectors, made by real builders and by the Sigstore conformance suite.
+//!
+//! They lie outside of the repository, in the folder that `BONDED_VECTORS` names, else in
+//! `../../shared/vectors`. A checkout without them says so and passes, except in CI.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bonded_model::evidence::Subject;
+use bonded_model::{
+    Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
+    media_type,
+};
+use bonded_verify::{
+    Code, FileExpectation, FileQuestion, Policy, PublicKey, Severity, TrustRoot, Verdict, Verifier,
+    verify_file, verify_release,
+};
+
+const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator";
+const EXAMPLE: &str = "https://github.com/slsa-framework/example-package";
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+
+#[expect(clippy::disallowed_methods, reason = "a test finds its vectors by itself")]
+fn vectors() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let folder = std::env::var_os("BONDED_VECTORS").map_or(beside, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI needs the vectors at {}", folder.display());
+    println!("the vectors are not at {}: this test did not run", folder.display());
+    None
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test reads its vectors by itself")]
+fn read(path: &Path) -> Option<Vec<u8>> {
+    path.is_file().then(|| std::fs::read(path).unwrap())
+}
+
+fn now() -> Timestamp {
+    "2026-11-01T00:00:00Z".parse().unwrap()
+}
+
+fn public_good() -> Verifier {
+    Verifier::new(TrustRoot::public_good()).unwrap()
+}
+
+/// One file with documents beside it, all attached to the file.
+fn evidence(version: &str, files: &[(&str, Vec<u8>)], documents: &[(&str, Vec<u8>)]) -> Evidence {
+    let artifacts = files.iter().map(|(path, bytes)| {
+        let file = Descriptor::of(MediaType::known(media_type::OCTET_STREAM), bytes);
+        Artifact::of_file(path.parse().unwrap(), file, None, None).0
+    });
+    let name = format!("example@{version}").parse().unwrap();
+    let (release, _) = Release::new(name, artifacts.collect()).unwrap();
+    let documents = documents.iter().map(|(path, bytes)| Document {
+        digest: Digest::sha256_of(bytes),
+        bytes: Arc::from(bytes.as_slice()),
+        kind: DocumentKind::Bundle,
+        media_type: MediaType::known(media_type::SIGSTORE_BUNDLE),
+        title: None,
+        subject: Subject::Artifact(path.parse().unwrap()),
+    });
+    let documents = documents.collect();
+    Evidence { release, documents }
+}
+
+/// A policy for one builder whose identity is its id.
+fn policy_text(builders: &[&str], source: &str, reference: &str) -> String {
+    let mut text = "version = 1\nname = \"vectors\"\n".to_owned();
+    for (at, id) in builders.iter().enumerate() {
+        text += &format!(
+            "[[signer]]\nname = \"s{at}\"\nissuer = \"{GITHUB}\"\nidentity = \"{id}\"\n\
+             claims = {{ runner-environment = \"github-hosted\" }}\n\
+             [[builder]]\nid = \"{id}\"\nsigners = [\"s{at}\"]\nlevel = 3\n"
+        );
+    }
+    text + &format!(
+        "[provenance]\nlevel = 3\nsource = \"{source}\"\n{reference}\n[sbom]\nrule = \"off\"\n"
+    )
+}
+
+fn codes(verdict: &Verdict, severity: Severity) -> Vec<Code> {
+    let findings = verdict.findings().iter().filter(|finding| finding.severity == severity);
+    findings.map(|finding| finding.code).collect()
+}
+
+fn check(verdict: &Verdict, fails: &[Code], notes: usize) {
+    let text = String::from_utf8(verdict.to_json()).unwrap();
+    assert_eq!(codes(verdict, Severity::Fail), fails, "{text}");
+    assert_eq!(codes(verdict, Severity::Note).len(), notes, "{text}");
+    assert_eq!(verdict.is_pass(), fails.is_empty());
+}
+
+#[test]
+fn sigstore_bundles_by_path_and_by_digest() {
+    let Some(folder) = vectors().map(|folder| folder.join("sigstore-bundles")) else { return };
+    let identity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+    #[expect(clippy::disallowed_methods, reason = "a test lists its vectors by itself")]
+    let cases = std::fs::read_dir(&folder).unwrap();
+    let mut count = 0;
+    for case in cases.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        count += 1;
+        let name = case.file_name().unwrap().to_str().unwrap().to_owned();
+        let file = read(&case.join("artifact")).or_else(|| read(&folder.join("a.txt"))).unwrap();
+        let bundle = read(&case.join("bundle.sigstore.json")).unwrap();
+        let text = |file: &str, other: &str| {
+            let bytes = read(&case.join(file));
+            bytes.map_or(other.to_owned(), |b| String::from_utf8(b).unwrap().trim().to_owned())
+        };
+        let root = match read(&case.join("trusted_root.json")) {
+            Some(bytes) => TrustRoot::parse(&bytes),
+            None => Ok(TrustRoot::public_good()),
+        };
+        let Ok(verifier) = root.and_then(Verifier::new) else {
+            assert_eq!(name, "trust-root-tlog-missing-validity-start_fail");
+            continue;
+        };
+        let (san, issuer) = (text("identity", identity), text("issuer", GITHUB));
+        let key = read(&case.join("key.pub"))
+            .map(|pem| PublicKey::from_pem(std::str::from_utf8(&pem).unwrap()));
+        let Ok(key) = key.transpose() else {
+            assert_eq!(name, "managed-key-wrong-key_fail", "its key is not even base64");
+            continue;
+        };
+        let expectation = match &key {
+            Some(key) => FileExpectation::Key(key),
+            None => FileExpectation::Identity { san: &san, issuer: &issuer },
+        };
+        for bytes in [None, Some(file.as_slice())] {
+            let question = FileQuestion {
+                path: None,
+                digests: &[Digest::sha256_of(&file)],
+                size: None,
+                bytes,
+                bundle: &bundle,
+                version: None,
+            };
+            let verdict = verify_file(&verifier, &expectation, &question, now());
+            let json = String::from_utf8(verdict.to_json()).unwrap();
+            println!("{name}: {:?}", codes(&verdict, Severity::Fail));
+            assert_eq!(verdict.is_pass(), !name.ends_with("_fail"), "{name}: {json}");
+        }
+    }
+    assert_eq!(count, 36);
+}
+
+const TRIGGERS: [&str; 4] = ["push-v13.0.30", "push-v14", "push-v14.2", "workflow_dispatch"];
+
+/// The same file under four provenances: which of them are beside it decides.
+#[test]
+fn one_binary_under_four_provenances() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_generic/v2.1.0")) else {
+        return;
+    };
+    let of = |trigger: &str, suffix: &str| {
+        read(&folder.join(format!("binary-linux-amd64-{trigger}{suffix}"))).unwrap()
+    };
+    let attestation = |trigger: &str| ("binary", of(trigger, ".intoto.jsonl"));
+    let binary = of("push-v14.2", "");
+    let id = format!("{GENERATOR}/.github/workflows/generator_generic_slsa3.yml@refs/tags/v2.1.0");
+    let other = format!("{GENERATOR}/.github/workflows/builder_go_slsa3.yml@refs/tags/v2.1.0");
+    let policy = |text: String| Policy::parse(&text).unwrap();
+    let good = policy_text(&[&id], EXAMPLE, "tag = \"{version}\"");
+    let verifier = public_good();
+    let judge = |policy: &Policy, file: &[u8], triggers: &[&str]| {
+        let documents: Vec<_> = triggers.iter().map(|trigger| attestation(trigger)).collect();
+        let evidence = evidence("v14.2", &[("binary", file.to_vec())], &documents);
+        verify_release(&verifier, policy, &evidence, now())
+    };
+
+    let verdict = judge(&policy(good.clone()), &binary, &["push-v14.2"]);
+    check(&verdict, &[], 0);
+    assert_eq!(verdict.artifacts()[0].level, Some(3));
+    assert_eq!(verdict.artifacts()[0].accepted[0].signer.as_ref().unwrap().identity, id);
+
+    for (trigger, seen) in
+        [("push-v14", "refs/tags/v14"), ("workflow_dispatch", "refs/heads/main")]
+    {
+        let verdict = judge(&policy(good.clone()), &binary, &[trigger]);
+        check(&verdict, &[Code::ProvRef], 0);
+        let finding = &verdict.findings()[0];
+        assert_eq!((finding.expected.as_str(), finding.seen.as_str()), ("refs/tags/v14.2", seen));
+    }
+
+    let verdict = judge(&policy(good.clone()), &binary, &TRIGGERS);
+    check(&verdict, &[], 3);
+    assert_eq!(verdict.artifacts()[0].accepted.len(), 1);
+
+    let mut flipped = binary.clone();
+    flipped[1000] ^= 1;
+    check(&judge(&policy(good.clone()), &flipped, &["push-v14.2"]), &[Code::ProvSubject], 0);
+    check(&judge(&policy(good.clone()), &binary, &[]), &[Code::ProvMissing], 0);
+
+    let fork = policy_text(&[&id], "https://github.com/fork/example-package", "");
+    check(&judge(&policy(fork), &binary, &["push-v14.2"]), &[Code::ProvSource], 0);
+    let builder = policy(policy_text(&[&other], EXAMPLE, ""));
+    let verdict = judge(&builder, &binary, &["push-v14.2"]);
+    check(&verdict, &[Code::IdSubject, Code::ProvBuilder], 0);
+    let low = good.replace("signers = [\"s0\"]\nlevel = 3", "signers = [\"s0\"]\nlevel = 2");
+    check(&judge(&policy(low), &binary, &["push-v14.2"]), &[Code::ProvLevel], 0);
+    let other_file = good + "[release]\nartifacts = [\"LICENSE\"]\n";
+    let verdict = judge(&policy(other_file), &binary, &["push-v14.2"]);
+    check(&verdict, &[Code::RelMissing, Code::RelExtra], 0);
+}
+
+/// An empty file is legal, and the certificates' own claims agree with what was signed.
+#[test]
+fn an_empty_file_under_four_provenances() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_container-based/v2.1.0")) else {
+        return;
+    };
+    let documents: Vec<_> = TRIGGERS
+        .iter()
+        .map(|trigger| {
+            let name = format!("binary-linux-amd64-{trigger}.intoto.build.slsa");
+            ("binary", read(&folder.join(name)).unwrap())
+        })
+        .collect();
+    let id =
+        format!("{GENERATOR}/.github/workflows/builder_container-based_slsa3.yml@refs/tags/v2.1.0");
+    let text = policy_text(&[&id], EXAMPLE, "tag = \"{version}\"");
+    let policy = Policy::parse(&text).unwrap();
+    let evidence = evidence("v14.2", &[("binary", Vec::new())], &documents);
+    let verdict = verify_release(&public_good(), &policy, &evidence, now());
+    assert_eq!(verdict.artifacts()[0].level, Some(3));
+    assert_eq!(verdict.artifacts()[0].accepted.len(), 1);
+    assert!(verdict.is_pass());
+    assert!(verdict.findings().iter().all(|finding| finding.code == Code::ProvRef));
+
+    let any = Policy::parse(&policy_text(&[&id], EXAMPLE, "")).unwrap();
+    check(&verify_release(&public_good(), &any, &evidence, now()), &[], 0);
+}
+
+#[test]
+fn bazel_central_registry() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let file = |name: &str| read(&folder.join(name)).unwrap();
+    let attestation = |name: &str| file(&format!("{name}.intoto.jsonl"));
+    let publish =
+        "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
+    let ruleset =
+        "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
+    let source = "https://github.com/aspect-build/rules_lint";
+    let text = policy_text(&[publish, ruleset], source, "branch = \"publish-to-bcr\"");
+    let policy = Policy::parse(&text).unwrap();
+    let (module, lint) = ("MODULE.bazel", "rules_lint-v1.3.1.tar.gz");
+    let wrong = "MODULE-wrong-signer.bazel";
+    let judge = |pairs: &[(&str, &str)]| {
+        let files: Vec<_> = pairs.iter().map(|(name, _)| (*name, file(name))).collect();
+        let papers: Vec<_> = pairs.iter().map(|(name, paper)| (*name, attestation(paper))).collect();
+        verify_release(&public_good(), &policy, &evidence("v1.3.1", &files, &papers), now())
+    };
+    check(&judge(&[(module, module), (lint, lint)]), &[], 0);
+    check(&judge(&[(module, lint)]), &[Code::ProvSubject], 0);
+    check(&judge(&[(lint, module)]), &[Code::ProvSubject], 0);
+    check(&judge(&[(module, lint), (lint, module)]), &[Code::ProvSubject; 2], 0);
+    let verdict = judge(&[(wrong, wrong)]);
+    let fails = codes(&verdict, Severity::Fail);
+    assert!(fails.contains(&Code::IdSubject) && fails.contains(&Code::ProvClaims), "{fails:?}");
+}

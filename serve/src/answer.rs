@@ -9,7 +9,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bonded_model::{Descriptor, Digest};
+use bonded_model::Digest;
 use bytes::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
@@ -36,8 +36,17 @@ pub(crate) struct Answer {
 pub(crate) enum Payload {
     /// These.
     Inline(Bytes),
-    /// `length` bytes from `first` on of a blob of the store.
-    Blob { blob: Descriptor, first: u64, length: u64 },
+    /// A part of a blob of the store.
+    Blob(BlobPart),
+}
+
+/// `length` bytes from `first` on of a blob of `size` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlobPart {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) first: u64,
+    pub(crate) length: u64,
 }
 
 /// Answers with content.
@@ -114,11 +123,7 @@ fn joined(request: &HeaderMap, name: HeaderName) -> Option<String> {
 fn whole(content: &Content) -> Answer {
     let mut headers = content_headers(content);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.size));
-    let payload = match &content.source {
-        Source::Inline(bytes) => Payload::Inline(bytes.clone()),
-        Source::Blob(blob) => Payload::Blob { blob: blob.clone(), first: 0, length: content.size },
-    };
-    Answer { status: StatusCode::OK, headers, payload }
+    Answer { status: StatusCode::OK, headers, payload: payload(content, 0, content.size) }
 }
 
 fn part(content: &Content, first: u64, last: u64) -> Answer {
@@ -127,11 +132,16 @@ fn part(content: &Content, first: u64, last: u64) -> Answer {
     let range = format!("bytes {first}-{last}/{}", content.size);
     headers.insert(header::CONTENT_RANGE, ascii(&range));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let payload = match &content.source {
-        Source::Inline(bytes) => Payload::Inline(slice(bytes, first, length)),
-        Source::Blob(blob) => Payload::Blob { blob: blob.clone(), first, length },
-    };
+    let payload = payload(content, first, length);
     Answer { status: StatusCode::PARTIAL_CONTENT, headers, payload }
+}
+
+fn payload(content: &Content, first: u64, length: u64) -> Payload {
+    let Content { digest, size, .. } = *content;
+    match &content.source {
+        Source::Inline(bytes) => Payload::Inline(slice(bytes, first, length)),
+        Source::Store => Payload::Blob(BlobPart { digest, size, first, length }),
+    }
 }
 
 /// `length` bytes from `first` on, which must lie inside.

@@ -5,12 +5,16 @@
 //! and checked again when it is wanted again. Clients that ask for the same blob at the same time
 //! wait for one check, and few checks run side by side.
 //!
+//! What this does not see: a disk that changes the bytes of an open file after its check, in place.
+//! Nothing of this program writes to a blob; `fsck` is the tool that looks again.
+//!
 //! Locks: one mutex over the table of open blobs, never held across an await, guards nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bonded_model::{Descriptor, Digest};
+use bonded_model::media_type::OCTET_STREAM;
+use bonded_model::{Descriptor, Digest, MediaType};
 use bonded_store::{StoreError, VerifiedBlob};
 use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
@@ -32,9 +36,15 @@ const CHECK_COUNT_MAX: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BlobError {
     #[error("the store does not give the published bytes")]
-    Store(#[from] StoreError),
+    Store(#[source] Box<StoreError>),
     #[error("the check of the published bytes did not end")]
     Ended(#[from] JoinError),
+}
+
+impl From<StoreError> for BlobError {
+    fn from(source: StoreError) -> Self {
+        Self::Store(Box::new(source))
+    }
 }
 
 /// A checked blob.
@@ -70,14 +80,16 @@ impl Blobs {
     pub(crate) async fn check(
         &self,
         site: &Arc<Site>,
-        blob: &Descriptor,
+        digest: Digest,
+        size: u64,
     ) -> Result<Checked, BlobError> {
-        let (site, blob) = (Arc::clone(site), blob.clone());
-        if blob.size <= SMALL_BYTES_MAX {
+        let site = Arc::clone(site);
+        let blob = Descriptor::new(MediaType::known(OCTET_STREAM), digest, size);
+        if size <= SMALL_BYTES_MAX {
             let bytes = blocking(move || site.snapshot().read(&blob, SMALL_BYTES_MAX)).await??;
             return Ok(Checked::Small(bytes.into()));
         }
-        let slot = self.slot(&blob.digest);
+        let slot = self.slot(&digest);
         let open = slot.get_or_try_init(|| self.check_large(site, blob)).await?;
         Ok(Checked::Large(Arc::clone(open)))
     }

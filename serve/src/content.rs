@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bonded_model::{Descriptor, Digest};
+use bonded_model::Digest;
 use bytes::Bytes;
 
 /// Something that can be answered with.
@@ -21,7 +21,7 @@ pub(crate) enum Source {
     /// Made here, in memory.
     Inline(Bytes),
     /// In the store, to be checked before the first byte goes out.
-    Blob(Descriptor),
+    Store,
 }
 
 /// How long a cache may keep an answer.
@@ -66,13 +66,7 @@ impl Content {
     }
 
     /// Content of the store under an immutable name.
-    pub(crate) fn blob(blob: Descriptor, content_type: Cow<'static, str>) -> Self {
-        Self {
-            digest: blob.digest,
-            size: blob.size,
-            content_type,
-            cache: Cache::Immutable,
-            source: Source::Blob(blob),
-        }
+    pub(crate) fn stored(digest: Digest, size: u64, content_type: Cow<'static, str>) -> Self {
+        Self { digest, size, content_type, cache: Cache::Immutable, source: Source::Store }
     }
 }

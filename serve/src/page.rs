@@ -57,7 +57,7 @@ pub(crate) fn project(project: &Project, view: &ProjectView) -> String {
             &mut body,
             format_args!(
                 "<tr><td><a href=\"./release/{}/\">{}</a></td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>\n",
-                encode(version.as_str()),
+                href(version.as_str()),
                 escape(version.as_str()),
                 release.artifacts().len(),
                 size(total_bytes(release)),
@@ -120,7 +120,7 @@ fn file_row(view: &ReleaseView, artifact: &Artifact) -> String {
     format!(
         "<tr><td><a href=\"./{}\">{}</a>{platform}</td><td>{}</td><td><code>{}</code>{links}\
          <details><summary>check a download</summary><pre>{}</pre></details></td></tr>\n",
-        encode(artifact.path.as_str()),
+        href(artifact.path.as_str()),
         escape(artifact.path.as_str()),
         size(artifact.file.size),
         artifact.file.digest,
@@ -159,7 +159,7 @@ fn accepted_bundles<'a>(view: &'a ReleaseView, artifact: &Artifact) -> Vec<&'a L
 }
 
 fn document_link(listed: &ListedDocument) -> String {
-    format!("<a href=\"./{}\">{}</a>", encode(&listed.path), escape(&listed.path))
+    format!("<a href=\"./{}\">{}</a>", href(&listed.path), escape(&listed.path))
 }
 
 fn document(title: &str, body: &str) -> String {
@@ -175,6 +175,11 @@ fn document(title: &str, body: &str) -> String {
 
 fn add(body: &mut String, text: std::fmt::Arguments<'_>) {
     body.write_fmt(text).expect("writing to a string does not fail");
+}
+
+/// A path as the value of an attribute: an `&` is legal in a path and would start an entity here.
+fn href(path: &str) -> String {
+    escape(&encode(path))
 }
 
 /// Makes text safe as content of an element and of a quoted attribute.
@@ -225,6 +230,11 @@ mod tests {
             escape("<script>alert(\"x\")</script> & 'y'"),
             "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;y&#39;"
         );
+    }
+
+    #[test]
+    fn an_ampersand_in_a_link_starts_no_entity() {
+        assert_eq!(href("a&copy \"x\""), "a&amp;copy%20%22x%22");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bonded_model::Descriptor;
+use bonded_model::Digest;
 use bytes::Bytes;
 use hyper::header::HOST;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use crate::address::{self, Address};
-use crate::answer::{self, Answer, Payload};
+use crate::answer::{self, Answer, BlobPart, Payload};
 use crate::blobs::{Blobs, Checked};
 use crate::body::{BlobStream, Body};
 use crate::event::{Event, Events};
@@ -72,35 +72,33 @@ fn answer_at<B>(site: &Site, request: &Request<B>, path: &str) -> Answer {
 /// Checks what the answer would send; bytes that are not the published ones make it a 500. HEAD is
 /// checked too, since it promises what GET would give.
 async fn with_body(shared: &Shared, site: &Arc<Site>, answer: Answer) -> (Answer, Body) {
-    let (blob, first, length) = match answer.payload.clone() {
-        Payload::Inline(bytes) => return (answer, inline(bytes)),
-        Payload::Blob { blob, first, length } => (blob, first, length),
+    let BlobPart { digest, size, first, length } = match &answer.payload {
+        Payload::Inline(bytes) => {
+            let body = inline(bytes.clone());
+            return (answer, body);
+        }
+        Payload::Blob(part) => *part,
     };
-    match shared.blobs.check(site, &blob).await {
+    match shared.blobs.check(site, digest, size).await {
         Ok(Checked::Small(bytes)) => (answer, inline(answer::slice(&bytes, first, length))),
         Ok(Checked::Large(open)) => {
             let events = Arc::clone(&shared.events);
             (answer, Body::Blob(BlobStream::new(open, first, length, events)))
         }
         Err(error) => {
-            shared.events.happened(&Event::BlobRefused { digest: blob.digest, error: &error });
-            let refused = refused(&blob);
-            let Payload::Inline(bytes) = refused.payload.clone() else {
-                return (refused, Body::empty());
-            };
-            (refused, inline(bytes))
+            shared.events.happened(&Event::BlobRefused { digest, error: &error });
+            let message = Bytes::from(refusal(&digest));
+            (answer::text(StatusCode::INTERNAL_SERVER_ERROR, message.clone()), inline(message))
         }
     }
 }
 
 /// The operator hears what the store says; the client hears only that it gets nothing wrong.
-fn refused(blob: &Descriptor) -> Answer {
-    let message = format!(
-        "the store does not have the bytes that were published under {}; nothing else is sent in \
-         their place, please tell who runs this server\n",
-        blob.digest
-    );
-    answer::text(StatusCode::INTERNAL_SERVER_ERROR, message)
+fn refusal(digest: &Digest) -> String {
+    format!(
+        "the store does not have the bytes that were published under {digest}; nothing else is \
+         sent in their place, please tell who runs this server\n"
+    )
 }
 
 fn inline(bytes: Bytes) -> Body {

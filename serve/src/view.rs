@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bonded_model::inventory::{self, Admission, Entry, ListedDocument};
 use bonded_model::json::to_canonical;
 use bonded_model::marker::markers;
-use bonded_model::{Artifact, ArtifactPath, Descriptor, Project, Release, Version, tree};
+use bonded_model::{Artifact, ArtifactPath, Project, Release, Version, tree};
 use bonded_verify::Verified;
 use serde::Serialize;
 
@@ -116,13 +116,13 @@ impl ReleaseView {
         let path = rest.parse::<ArtifactPath>().ok(); // another text names no artifact
         let artifact = path.and_then(|path| self.release().artifact(&path));
         if let Some(Artifact { path, file, .. }) = artifact {
-            return Some(Content::blob(file.clone(), Cow::Borrowed(media::type_of(path.as_str()))));
+            let content_type = Cow::Borrowed(media::type_of(path.as_str()));
+            return Some(Content::stored(file.digest, file.size, content_type));
         }
         let at = self.documents.binary_search_by(|document| document.path.as_str().cmp(rest));
         let document = self.documents.get(at.ok()?)?; // not found is an answer
         let ListedDocument { media_type, digest, size, .. } = document;
-        let blob = Descriptor::new(media_type.clone(), *digest, *size);
-        Some(Content::blob(blob, Cow::Owned(media_type.to_string())))
+        Some(Content::stored(*digest, *size, Cow::Owned(media_type.to_string())))
     }
 
     /// Every path below the release's directory that a file or a document has.

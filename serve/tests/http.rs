@@ -1,0 +1,509 @@
+//! The server over real sockets, asked by a raw client: what goes over the wire is what is checked.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, in its helpers too")]
+
+#[path = "../../tests/world/verified.rs"]
+mod verified;
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bonded_model::{Digest, tree};
+use bonded_serve::{Event, Events, Handle, ServeError, Server, Site};
+use tokio::sync::oneshot;
+
+use verified::{RELEASE, World, small_release};
+
+const LARGE: &str = "/demo/release/v1.2.3/bin/linux%20amd64/%3Cdemo%3E%20&%20'co'";
+const README: &str = "/demo/release/v1.2.3/README.md";
+
+/// A server in a thread of its own, stopped when dropped.
+struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    events: Arc<Heard>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Events for Heard {
+    fn happened(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+impl Running {
+    fn start(site: Site) -> Self {
+        let events = Arc::new(Heard::default());
+        let hears: Arc<dyn Events> = events.clone();
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let address = SocketAddr::from(([127, 0, 0, 1], 0));
+                let server = Server::bind(address, site, hears).await.unwrap();
+                ready.send((server.local_addr(), server.handle())).unwrap();
+                let shutdown = async { stopped.await.unwrap_or(()) };
+                server.run(shutdown).await.unwrap();
+            });
+        });
+        let (address, handle) = is_ready.recv().unwrap();
+        Self { address, handle, events, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// With the release of [`World::new`].
+    fn with_release(world: &World) -> Self {
+        let (snapshot, release) = world.verified(RELEASE);
+        Self::start(Site::new(snapshot, vec![release]).unwrap())
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[])
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        self.send(request.as_bytes(), method)
+    }
+
+    fn send(&self, request: &[u8], method: &str) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes, method)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.events.0.lock().unwrap().clone()
+    }
+
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Parses a whole connection's bytes; the body must be as long as it was said to be.
+    fn parse(bytes: &[u8], method: &str) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let body = bytes[end + 4..].to_vec();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: BTreeMap<String, String> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        if method != "HEAD" && status != 304 {
+            assert_eq!(headers["content-length"], body.len().to_string(), "{head}");
+        }
+        Self { status, headers, body }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// What a cache would compare; the date is the time of the answer.
+    fn lasting_headers(&self) -> BTreeMap<String, String> {
+        let mut headers = self.headers.clone();
+        headers.remove("date");
+        headers
+    }
+}
+
+fn large() -> Vec<u8> {
+    small_release()[1].1.clone()
+}
+
+#[test]
+fn files_go_out_byte_for_byte_with_their_digest() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    for (path, expected, content_type) in [
+        (LARGE, large(), "application/octet-stream"),
+        (README, b"# demo\n".to_vec(), "text/markdown; charset=utf-8"),
+        ("/demo/release/v1.2.3/empty.txt", Vec::new(), "text/plain; charset=utf-8"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.body == expected, "{path}");
+        let digest = Digest::sha256_of(&expected);
+        let headers = &answer.headers;
+        assert_eq!(headers["etag"], format!("\"{digest}\""));
+        assert_eq!(headers["content-type"], content_type);
+        assert_eq!(headers["accept-ranges"], "bytes");
+        assert_eq!(headers["cache-control"], "public, max-age=31536000, immutable, no-transform");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert!(headers["repr-digest"].starts_with("sha-256=:"));
+        let head = server.ask("HEAD", path, &[]);
+        assert_eq!((head.status, head.lasting_headers()), (200, answer.lasting_headers()));
+        assert!(head.body.is_empty());
+    }
+    assert_eq!(server.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn every_listed_path_answers_and_head_equals_get() {
+    let world = World::new();
+    let (snapshot, release) = world.verified(RELEASE);
+    let site = Site::new(snapshot, vec![release]).unwrap();
+    let paths = site.paths();
+    let server = Running::start(site);
+    for path in &paths {
+        let path = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
+        let (got, head) = (server.get(&path), server.ask("HEAD", &path, &[]));
+        assert_eq!(got.status, 200, "{path}");
+        assert_eq!(head.lasting_headers(), got.lasting_headers(), "{path}");
+        if let Some(tag) = got.headers.get("etag") {
+            let again = server.ask("GET", &path, &[("If-None-Match", tag)]);
+            assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+            assert_eq!(&again.headers["etag"], tag);
+        }
+    }
+    let name = RELEASE.parse().unwrap();
+    assert!(paths.contains(&format!("/{}", tree::inventory(&name))));
+    assert!(paths.contains(&format!("/{}", tree::evidence_list(&name))));
+    assert!(paths.contains(&"/demo/stable-1.2.txt".to_owned()));
+    assert!(paths.iter().any(|path| path.contains("/.bonded/sha256-")), "{paths:?}");
+    assert!(paths.contains(&"/demo/release/v1.2.3/provenance.intoto.jsonl".to_owned()));
+}
+
+#[test]
+fn an_only_project_is_answered_without_its_name() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    for (short, long) in [
+        ("/", "/demo/"),
+        ("/releases.json", "/demo/releases.json"),
+        ("/stable.txt", "/demo/stable.txt"),
+        ("/release/stable.txt", "/demo/stable.txt"),
+        ("/release/v1.2.3/", "/demo/release/v1.2.3/"),
+        ("/release/v1.2.3/README.md", README),
+    ] {
+        let (short_answer, long_answer) = (server.get(short), server.get(long));
+        assert_eq!((short_answer.status, long_answer.status), (200, 200), "{short}");
+        assert_eq!(short_answer.body, long_answer.body, "{short}");
+        assert_eq!(short_answer.lasting_headers(), long_answer.lasting_headers(), "{short}");
+    }
+    assert_eq!(server.get("/stable.txt").text(), "v1.2.3");
+    let short_lived =
+        "public, max-age=0, s-maxage=60, stale-while-revalidate=60, stale-if-error=86400";
+    assert_eq!(server.get("/stable.txt").headers["cache-control"], short_lived);
+}
+
+#[test]
+fn ranges_are_slices_of_the_file() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    let content = large();
+    let size = content.len();
+    for (range, first, last) in [
+        ("bytes=0-0".to_owned(), 0, 0),
+        ("bytes=262143-262144".to_owned(), 262_143, 262_144),
+        ("bytes=1-2000000".to_owned(), 1, 2_000_000),
+        (format!("bytes={}-", size - 5), size - 5, size - 1),
+        ("bytes=-300000".to_owned(), size - 300_000, size - 1),
+        ("bytes=0-".to_owned(), 0, size - 1),
+    ] {
+        let answer = server.ask("GET", LARGE, &[("Range", &range)]);
+        assert_eq!(answer.status, 206, "{range}");
+        assert!(answer.body == content[first..=last], "{range}");
+        assert_eq!(answer.headers["content-range"], format!("bytes {first}-{last}/{size}"));
+    }
+    let none = server.ask("GET", LARGE, &[("Range", &format!("bytes={size}-"))]);
+    assert_eq!(none.status, 416);
+    assert_eq!(none.headers["content-range"], format!("bytes */{size}"));
+    let several = server.ask("GET", LARGE, &[("Range", "bytes=0-1,5-6")]);
+    assert_eq!((several.status, several.body.len()), (200, size));
+    let stale = server.ask("GET", LARGE, &[("Range", "bytes=0-1"), ("If-Range", "\"x\"")]);
+    assert_eq!((stale.status, stale.body.len()), (200, size));
+    let small = server.ask("GET", README, &[("Range", "bytes=2-5")]);
+    assert_eq!((small.status, small.text()), (206, "demo"));
+    let failed = server.ask("GET", README, &[("If-Match", "\"x\"")]);
+    assert_eq!((failed.status, failed.headers["cache-control"].as_str()), (412, "no-store"));
+}
+
+#[test]
+fn hostile_requests_are_refused() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    for (path, status) in [
+        ("/../../etc/passwd", 400),
+        ("/demo/release/v1.2.3/../../../x", 400),
+        ("/%2e%2e/%2e%2e/etc/passwd", 400),
+        ("/demo%2frelease", 400),
+        ("/demo/%00", 400),
+        ("/demo/%0d%0aX:%20y", 400),
+        ("/demo\\release", 400),
+        ("/%ff", 400),
+        ("/bonded/ROOT", 404),
+        ("/blobs/sha256", 404),
+        ("/index.json", 404),
+        ("/demo/release/v1.2.3/.bonded/", 404),
+        ("/demo/release/v9/", 404),
+        ("/DEMO/", 404),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+    }
+    let long = format!("/{}", "a".repeat(4096));
+    assert_eq!(server.get(&long).status, 414);
+    for (from, to) in [
+        ("//demo//release/v1.2.3/README.md", README),
+        ("/demo/release/v1.2.3/%52EADME.md", README),
+        ("//evil.example/", "/evil.example/"),
+        ("/demo", "/demo/"),
+        ("/demo/release/v1.2.3", "/demo/release/v1.2.3/"),
+        ("/release/v1.2.3", "/release/v1.2.3/"),
+    ] {
+        let answer = server.get(from);
+        assert_eq!((answer.status, answer.headers["location"].as_str()), (308, to), "{from}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
+        let answer = server.ask(method, README, &[]);
+        assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD"));
+    }
+    let no_host = server.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "GET");
+    assert_eq!(no_host.status, 400);
+    let wide = format!("GET / HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "a".repeat(40_000));
+    let refused = server.connect();
+    // The server may close before all of it is sent; what counts is that it answers others.
+    drop((&refused).write_all(wide.as_bytes()));
+    assert_eq!(server.get("/healthz").text(), "ok\n");
+}
+
+#[test]
+fn a_missing_path_says_what_is_near() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    for (path, near) in [
+        ("/demo/release/v1.2.3/RAEDME.md", "in /demo/release/v1.2.3/ there is: README.md,"),
+        (
+            "/demo/release/v1.2.3/bin/none",
+            "in /demo/release/v1.2.3/bin/ there is: linux%20amd64/\n",
+        ),
+        ("/demo/release/v1.2.4/README.md", "in /demo/release/ there is: v1.2.3/\n"),
+        ("/dmeo/x", "in / there is: demo/,"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404);
+        assert!(answer.text().contains(near), "{path}: {}", answer.text());
+    }
+}
+
+#[test]
+fn pages_escape_names_and_name_the_commands() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    let page = server.get("/demo/release/v1.2.3/");
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert!(
+        page.headers["content-security-policy"].contains("default-src 'none'; style-src 'sha256-")
+    );
+    let text = page.text();
+    assert!(!text.contains("<demo>") && !text.contains("<script"), "{text}");
+    assert!(
+        text.contains("href=\"./bin/linux%20amd64/%3Cdemo%3E%20&amp;%20&#39;co&#39;\""),
+        "{text}"
+    );
+    assert!(text.contains("bin/linux amd64/&lt;demo&gt; &amp; &#39;co&#39;"), "{text}");
+    assert!(text.contains("bonded verify ./README.md --bundle "), "{text}");
+    assert!(text.contains(&Digest::sha256_of(b"# demo\n").to_string()));
+    let list: serde_json::Value =
+        serde_json::from_slice(&server.get("/releases.json").body).unwrap();
+    assert_eq!(list["releases"][0]["version"], "v1.2.3");
+    assert_eq!(list["releases"][0]["artifacts"], 3);
+}
+
+#[test]
+fn a_corrupt_blob_is_never_served() {
+    for (path, bytes) in [(README, b"# demo\n".to_vec()), (LARGE, large())] {
+        let world = World::new();
+        let server = Running::with_release(&world);
+        let digest = Digest::sha256_of(&bytes);
+        world.corrupt(&digest);
+        // The first request finds the damage, the later ones find the blob in quarantine.
+        for request in [&[][..], &[("Range", "bytes=0-1")], &[]] {
+            let answer = server.ask("GET", path, request);
+            assert_eq!(answer.status, 500, "{path}");
+            assert!(answer.text().contains(&digest.to_string()), "{}", answer.text());
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            assert!(!answer.headers.contains_key("etag"));
+        }
+        assert_eq!(server.ask("HEAD", path, &[]).status, 500);
+        let heard = server.heard();
+        assert_eq!(heard.len(), 4, "{heard:?}");
+        assert!(heard[0].contains("BlobRefused") && heard[0].contains("Corrupt"), "{heard:?}");
+        assert!(heard[1].contains("MissingBlob"), "{heard:?}");
+        assert_eq!(server.get("/demo/release/v1.2.3/empty.txt").status, 200);
+    }
+}
+
+#[test]
+fn a_site_is_replaced_without_a_restart() {
+    let world = World::new();
+    let (empty, _) = world.verified(RELEASE);
+    let server = Running::start(Site::new(empty, Vec::new()).unwrap());
+    assert_eq!(server.get(README).status, 404, "in the store, and not verified");
+    assert!(!server.get("/").text().contains("demo"));
+
+    let (snapshot, release) = world.verified(RELEASE);
+    server.handle.replace(Site::new(snapshot, vec![release]).unwrap());
+    assert_eq!(server.get(README).status, 200);
+
+    world.ingest("other@v2.0.0", &[("a.txt", b"a\n".to_vec())]);
+    let (_, first) = world.verified(RELEASE);
+    let (snapshot, second) = world.verified("other@v2.0.0");
+    server.handle.replace(Site::new(snapshot, vec![first, second]).unwrap());
+    assert_eq!(server.get("/other/release/v2.0.0/a.txt").text(), "a\n");
+    assert_eq!(server.get("/release/v1.2.3/README.md").status, 404, "two projects, no short paths");
+    let list = server.get("/releases.json");
+    let expected = r#"{"projects":[{"project":"demo","releases":"demo/releases.json"},{"project":"other","releases":"other/releases.json"}]}"#;
+    assert_eq!(list.text(), expected);
+}
+
+#[test]
+fn one_connection_answers_many_requests() {
+    let world = World::new();
+    let mut server = Running::with_release(&world);
+    let mut stream = server.connect();
+    for _ in 0..3 {
+        let request = format!("GET {README} HTTP/1.1\r\nHost: t\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"# demo\n") {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0);
+            seen.extend_from_slice(&buffer[..count]);
+        }
+    }
+    // An idle connection does not hold the server up when it is to stop.
+    server.stop();
+    let mut rest = Vec::new();
+    assert_eq!(stream.read_to_end(&mut rest).unwrap(), 0);
+}
+
+#[test]
+fn an_answer_under_way_is_finished_before_the_server_stops() {
+    let world = World::new();
+    let mut server = Running::with_release(&world);
+    let mut stream = server.connect();
+    stream.write_all(format!("GET {LARGE} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).unwrap();
+    let mut bytes = vec![0; 1000];
+    stream.read_exact(&mut bytes).unwrap();
+    let reader = std::thread::spawn(move || {
+        stream.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    server.stop();
+    let answer = Answer::parse(&reader.join().unwrap(), "GET");
+    assert!(answer.body == large());
+}
+
+#[test]
+fn a_client_that_leaves_does_no_harm() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    for _ in 0..20 {
+        let mut stream = server.connect();
+        let request = format!("GET {LARGE} HTTP/1.1\r\nHost: t\r\nRange: bytes=5-\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut first = [0; 100];
+        stream.read_exact(&mut first).unwrap();
+    }
+    assert!(server.get(LARGE).body == large());
+}
+
+#[test]
+fn many_clients_of_one_large_file_all_get_it() {
+    let world = World::new();
+    let server = Running::with_release(&world);
+    let expected = large();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert!(server.get(LARGE).body == expected));
+        }
+    });
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let world = World::empty();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let site = Site::new(world.store.snapshot().unwrap(), Vec::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(Server::bind(address, site, Arc::new(()))).unwrap_err();
+    assert!(matches!(&error, ServeError::AddressInUse { address: at, .. } if *at == address));
+    let text = error.to_string();
+    assert!(text.contains(&address.to_string()) && text.contains("another port"), "{text}");
+}
+
+#[test]
+fn a_verdict_on_other_content_opens_nothing() {
+    let world = World::new();
+    let (_, release) = world.verified(RELEASE);
+    let (_, again) = world.verified(RELEASE);
+    let twice = world.verified(RELEASE);
+    let error = Site::new(twice.0, vec![twice.1, again]).unwrap_err();
+    assert!(matches!(error, ServeError::Twice { .. }), "{error}");
+
+    let elsewhere = World::empty();
+    let error = Site::new(elsewhere.store.snapshot().unwrap(), vec![release.clone()]).unwrap_err();
+    assert!(matches!(error, ServeError::Store { .. }), "{error}");
+
+    elsewhere.ingest(RELEASE, &[("README.md", b"other\n".to_vec())]);
+    let error = Site::new(elsewhere.store.snapshot().unwrap(), vec![release.clone()]).unwrap_err();
+    assert!(matches!(error, ServeError::ReleaseChanged { .. }), "{error}");
+
+    world.attach_note(RELEASE);
+    let error = Site::new(world.store.snapshot().unwrap(), vec![release]).unwrap_err();
+    assert!(matches!(error, ServeError::EvidenceChanged { .. }), "{error}");
+}

@@ -47,12 +47,12 @@ impl Pool {
 
     /// All bytes of a blob of at most `limit` bytes, checked.
     pub(crate) fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let handle = self.open(digest)?;
+        let mut handle = self.open(digest)?;
         let state = handle.read_state()?;
         if state.bytes > limit {
             return Err(StoreError::BlobTooLarge { digest: *digest, bytes: state.bytes, limit });
         }
-        let bytes = self.disk.read(handle.path(), limit)?;
+        let bytes = handle.read_to_end(limit)?;
         match Digest::sha256_of(&bytes) {
             found if found == *digest => Ok(bytes),
             found => Err(self.quarantine(digest, found, &state)),

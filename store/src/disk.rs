@@ -28,6 +28,12 @@ use rustix::fs::OFlags;
 
 #[cfg(test)]
 pub(crate) mod crash;
+mod plain;
+
+pub use plain::{
+    HashedFile, create_dir_all, hash_file, kind_of, read_dir, read_file, remove_tree,
+    write_file_new, write_private_file_new,
+};
 
 /// What was attempted on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,6 +294,12 @@ impl Disk {
         Ok(FileKind::of(metadata.file_type()))
     }
 
+    /// What stands at a path, links followed.
+    pub(crate) fn read_kind_behind_links(&self, path: &Path) -> Result<FileKind, DiskError> {
+        let metadata = self.call(Action::Inspect, path, || fs::metadata(path))?;
+        Ok(FileKind::of(metadata.file_type()))
+    }
+
     /// The state of the file at a path, links not followed.
     pub(crate) fn read_state(&self, path: &Path) -> Result<FileState, DiskError> {
         let metadata = self.call(Action::Inspect, path, || fs::symlink_metadata(path))?;
@@ -332,19 +344,7 @@ impl Disk {
 
     /// All bytes of a regular file of at most `limit` bytes.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
-        let mut handle = self.open(path)?;
-        let bytes = handle.read_state()?.bytes;
-        let over_limit = |bytes| DiskError::OverLimit { path: path.to_owned(), bytes, limit };
-        if bytes > limit {
-            return Err(over_limit(bytes));
-        }
-        let mut out = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        let mut bounded = (&mut handle.file).take(limit.saturating_add(1));
-        self.call(Action::Read, path, || bounded.read_to_end(&mut out))?;
-        match u64::try_from(out.len()) {
-            Ok(read) if read <= limit => Ok(out),
-            _ => Err(over_limit(limit.saturating_add(1))), // it grew while it was read
-        }
+        self.open(path)?.read_to_end(limit)
     }
 
     /// Creates a file that must not exist, with these permissions (less the umask).
@@ -379,6 +379,11 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         })
+    }
+
+    /// Removes a directory with everything in it; links in it are removed, not followed.
+    pub(crate) fn remove_tree(&self, path: &Path) -> Result<(), DiskError> {
+        self.call(Action::Remove, path, || fs::remove_dir_all(path))
     }
 
     /// Makes the names in a directory durable.
@@ -425,6 +430,22 @@ impl Handle {
         })
     }
 
+    /// All bytes from here on, of which there may be at most `limit`; a longer file is not read.
+    pub(crate) fn read_to_end(&mut self, limit: u64) -> Result<Vec<u8>, DiskError> {
+        let over_limit = |bytes| DiskError::OverLimit { path: self.path.clone(), bytes, limit };
+        let bytes = self.read_state()?.bytes;
+        if bytes > limit {
+            return Err(over_limit(bytes));
+        }
+        let mut out = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        let mut bounded = (&self.file).take(limit.saturating_add(1));
+        self.disk.call(Action::Read, &self.path, || bounded.read_to_end(&mut out))?;
+        match u64::try_from(out.len()) {
+            Ok(read) if read <= limit => Ok(out),
+            _ => Err(over_limit(limit.saturating_add(1))), // it grew while it was read
+        }
+    }
+
     /// Reads from a position, until the buffer is full or the file ends.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.disk.call(Action::Read, &self.path, || self.file.read_at(buffer, offset))
@@ -464,68 +485,4 @@ impl Handle {
             Err(TryLockError::Error(error)) => Err(error),
         })
     }
-}
-
-/// Reads a regular file of at most `limit` bytes.
-///
-/// # Errors
-/// [`DiskError`], with `OverLimit` before anything was read.
-pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
-    Disk::default().read(path, limit)
-}
-
-/// Writes a file that must not exist yet, durably, readable by everyone.
-///
-/// # Errors
-/// [`DiskError`]; what was written of the file is removed again.
-pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    write_new(path, bytes, 0o644)
-}
-
-/// Writes a file that must not exist yet, durably, readable by its owner alone: for private keys.
-///
-/// # Errors
-/// [`DiskError`]; what was written of the file is removed again.
-pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    write_new(path, bytes, 0o600)
-}
-
-/// Creates a directory and those above it; existing ones are fine.
-///
-/// # Errors
-/// [`DiskError`].
-pub fn create_dir_all(path: &Path) -> Result<(), DiskError> {
-    Disk::default().create_directory(path)
-}
-
-/// The entries of a directory with their types, ordered by name; links are not followed.
-///
-/// # Errors
-/// [`DiskError`].
-pub fn read_dir(path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
-    Disk::default().list(path)
-}
-
-/// What stands at a path, links followed; `None` if nothing does.
-///
-/// # Errors
-/// [`DiskError`] if that cannot be told.
-pub fn kind_of(path: &Path) -> Result<Option<FileKind>, DiskError> {
-    let disk = Disk::default();
-    match disk.call(Action::Inspect, path, || fs::metadata(path)) {
-        Ok(metadata) => Ok(Some(FileKind::of(metadata.file_type()))),
-        Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
-    let disk = Disk::default();
-    let mut handle = disk.create(path, mode)?;
-    if let Err(error) = handle.write_all(bytes).and_then(|()| handle.sync()) {
-        disk.remove(path)?;
-        return Err(error);
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    disk.sync_directory(parent.unwrap_or(Path::new(".")))
 }

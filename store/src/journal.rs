@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::digest;
 
-use crate::disk::{Disk, DiskError, Handle, LockAttempt};
+use crate::disk::{Disk, DiskError, DiskFault, Handle, LockAttempt};
 
 /// A journal of a million steps stays below; it is read whole.
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -78,10 +78,7 @@ pub struct Journal {
 
 impl Journal {
     pub(crate) fn open(disk: &Disk, directory: &Path, name: &str) -> Result<Self, JournalError> {
-        if !is_name(name) {
-            return Err(JournalError::Name { name: name.chars().take(80).collect() });
-        }
-        let path = directory.join(name);
+        let path = path_of(directory, name)?;
         let handle = disk.open_or_create(&path)?;
         if handle.try_lock()? == LockAttempt::HeldByAnother {
             return Err(JournalError::InUse { path });
@@ -95,6 +92,23 @@ impl Journal {
             handle.sync()?;
         }
         Ok(Self { handle, records, bytes })
+    }
+
+    /// The records of a journal that may be in use, or not be there at all; nothing is changed.
+    pub(crate) fn peek(
+        disk: &Disk,
+        directory: &Path,
+        name: &str,
+    ) -> Result<Vec<Vec<u8>>, JournalError> {
+        let path = path_of(directory, name)?;
+        match disk.read(&path, JOURNAL_BYTES_MAX) {
+            Ok(content) => match parse(&content) {
+                Ok((records, _)) => Ok(records),
+                Err(record) => Err(JournalError::Damaged { path, record }),
+            },
+            Err(error) if error.fault() == DiskFault::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Every record, oldest first.
@@ -125,6 +139,13 @@ impl Journal {
     /// A failed call on the disk.
     pub fn sync(&self) -> Result<(), JournalError> {
         Ok(self.handle.sync()?)
+    }
+}
+
+fn path_of(directory: &Path, name: &str) -> Result<PathBuf, JournalError> {
+    match is_name(name) {
+        true => Ok(directory.join(name)),
+        false => Err(JournalError::Name { name: name.chars().take(80).collect() }),
     }
 }
 

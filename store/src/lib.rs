@@ -9,23 +9,29 @@
 
 pub mod catalog;
 pub mod disk;
+pub mod ingest;
 pub mod journal;
+pub mod lock;
 
+mod attach;
 mod blob;
 mod error;
 mod facts;
 mod hashing;
 mod index;
 mod layout;
-mod lock;
 mod recognise;
 mod root;
 mod sha512;
 mod snapshot;
 mod stage;
 mod store;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests damage files by hand")]
+mod tests;
 mod writer;
 
+pub use attach::{AttachRequest, NewDocument, attach};
 pub use blob::{BlobReader, VerifiedBlob};
 pub use catalog::Catalog;
 pub use error::StoreError;

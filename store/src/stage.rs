@@ -194,7 +194,7 @@ impl Stage {
 
     /// Whether the pool holds these very bytes. A damaged blob is moved aside: what was just hashed
     /// takes its place.
-    fn is_held(&self, digests: &Digests) -> Result<bool, StoreError> {
+    pub(crate) fn is_held(&self, digests: &Digests) -> Result<bool, StoreError> {
         let pool = &self.pool;
         let mut held = match pool.disk.open(&pool.layout.blob(&digests.sha256)) {
             Ok(held) => held,

@@ -140,6 +140,16 @@ impl Store {
         Ok(Journal::open(disk, &layout.journals(), name)?)
     }
 
+    /// The records of a journal as they are now, without opening it: it may be in use, and one that
+    /// was never made has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Journal`] if the name is none or the journal is damaged.
+    pub fn journal_records(&self, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        Ok(Journal::peek(disk, &layout.journals(), name)?)
+    }
+
     /// What is worth keeping but can be recomputed from the blobs.
     pub fn facts(&self) -> &Facts {
         &self.inner.facts

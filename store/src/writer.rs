@@ -113,6 +113,11 @@ impl Writer {
         Ok(Snapshot::new(store, root, catalog))
     }
 
+    /// The names as they will be after the commit.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
     }

@@ -1,0 +1,128 @@
+//! Ordinary files, for callers outside this crate: configuration, keys, policies, downloads.
+
+use std::path::{Path, PathBuf};
+
+use bonded_model::Digest;
+
+use super::{Disk, DiskError, DiskFault, FileKind, Handle};
+use crate::hashing::{self, Sha512Wanted, Stream};
+
+/// A file that was read once: its digests, and its bytes if it is small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedFile {
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// SHA-512 of the bytes.
+    pub sha512: Digest,
+    /// How many bytes there are.
+    pub size: u64,
+    /// The bytes, unless there are more than the caller wanted to keep.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`DiskError`], with `OverLimit` before anything was read.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+    Disk::default().read(path, limit)
+}
+
+/// Hashes a regular file of any length in one pass, and keeps its bytes up to `keep_bytes_max`.
+///
+/// # Errors
+/// [`DiskError`] if it cannot be opened or read.
+pub fn hash_file(path: &Path, keep_bytes_max: u64) -> Result<HashedFile, DiskError> {
+    let mut handle = Disk::default().open(path)?;
+    let mut kept = Kept { handle: &mut handle, bytes: Some(Vec::new()), bytes_max: keep_bytes_max };
+    let digests = hashing::in_line(&mut kept, Sha512Wanted::Yes)?;
+    Ok(HashedFile {
+        sha256: digests.sha256,
+        sha512: digests.sha512.expect("it was asked for"),
+        size: digests.bytes,
+        bytes: kept.bytes,
+    })
+}
+
+struct Kept<'a> {
+    handle: &'a mut Handle,
+    bytes: Option<Vec<u8>>,
+    bytes_max: u64,
+}
+
+impl Stream<DiskError> for Kept<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.handle.read(buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.bytes = self.bytes.take().and_then(|mut kept| {
+            kept.extend_from_slice(bytes);
+            u64::try_from(kept.len()).is_ok_and(|length| length <= self.bytes_max).then_some(kept)
+        });
+        Ok(())
+    }
+}
+
+/// Writes a file that must not exist yet, durably, readable by everyone.
+///
+/// # Errors
+/// [`DiskError`]; what was written of the file is removed again.
+pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    write_new(path, bytes, 0o644)
+}
+
+/// Writes a file that must not exist yet, durably, readable by its owner alone: for private keys.
+///
+/// # Errors
+/// [`DiskError`]; what was written of the file is removed again.
+pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    write_new(path, bytes, 0o600)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
+    let disk = Disk::default();
+    let mut handle = disk.create(path, mode)?;
+    if let Err(error) = handle.write_all(bytes).and_then(|()| handle.sync()) {
+        disk.remove(path)?;
+        return Err(error);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    disk.sync_directory(parent.unwrap_or(Path::new(".")))
+}
+
+/// Creates a directory and those above it; existing ones are fine.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn create_dir_all(path: &Path) -> Result<(), DiskError> {
+    Disk::default().create_directory(path)
+}
+
+/// Removes a directory with everything in it; links in it are removed, not followed.
+///
+/// # Errors
+/// [`DiskError`]; part of it may be gone.
+pub fn remove_tree(path: &Path) -> Result<(), DiskError> {
+    Disk::default().remove_tree(path)
+}
+
+/// The entries of a directory with their types, ordered by name; links are not followed.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn read_dir(path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
+    Disk::default().list(path)
+}
+
+/// What stands at a path, links followed; `None` if nothing does.
+///
+/// # Errors
+/// [`DiskError`] if that cannot be told.
+pub fn kind_of(path: &Path) -> Result<Option<FileKind>, DiskError> {
+    match Disk::default().read_kind_behind_links(path) {
+        Ok(kind) => Ok(Some(kind)),
+        Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,290 @@
+//! Ingest: files and directories become a release, and the evidence beside them its referrers.
+//!
+//! ```text
+//! 1  walk      inputs → paths inside the release; refuses links that lead out, special files, …
+//! 2  sidecar   which of them are evidence: by name, confirmed by content
+//! 3  lock      from here on nobody else writes
+//! 4  intake    every artifact is hashed while it is written, several at once
+//! 5  commit    all of it in one step, or nothing
+//! ```
+//!
+//! A file given directly stands under its name, a file in a directory under its path below that
+//! directory. A release is immutable: the same bytes again change nothing, other bytes are refused.
+//! This module knows no policy: evidence that proves nothing is taken in as well.
+
+mod error;
+mod intake;
+mod sidecar;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bonded_model::evidence::Subject;
+use bonded_model::{
+    Artifact, ArtifactPath, Descriptor, Digest, DocumentKind, MediaType, Release, ReleaseName,
+    media_type,
+};
+
+pub use error::IngestError;
+
+use crate::attach;
+use crate::catalog::Key;
+use crate::error::StoreError;
+use crate::facts::BlobFacts;
+use crate::hashing::Sha512Wanted;
+use crate::lock::Holder;
+use crate::store::Store;
+use crate::writer::Writer;
+
+use intake::Taken;
+use sidecar::Sidecar;
+
+/// What to take in, and as what.
+#[derive(Clone, Debug)]
+pub struct IngestRequest<'a> {
+    /// The release that the files become, or that the evidence is added to.
+    pub release: &'a ReleaseName,
+    /// Files and directories.
+    pub inputs: &'a [PathBuf],
+    /// Who ingests; others that have to wait see it.
+    pub holder: &'a Holder,
+    /// How long to wait for another writer.
+    pub wait: Duration,
+}
+
+/// Told what an ingest is doing, from several threads at once. `()` listens to nothing.
+pub trait Progress: Sync {
+    /// So many artifacts with so many bytes are about to be read.
+    fn planned(&self, files: usize, bytes: u64);
+    /// So many more bytes have been read.
+    fn advanced(&self, bytes: u64);
+    /// An artifact has been read to its end.
+    fn finished_file(&self, path: &ArtifactPath);
+    /// Another writer has to be waited for.
+    fn waiting(&self, holder: &Holder);
+}
+
+impl Progress for () {
+    fn planned(&self, _files: usize, _bytes: u64) {}
+    fn advanced(&self, _bytes: u64) {}
+    fn finished_file(&self, _path: &ArtifactPath) {}
+    fn waiting(&self, _holder: &Holder) {}
+}
+
+/// What an ingest did.
+#[derive(Clone, Debug)]
+pub struct IngestReport {
+    /// The release as it is held now.
+    pub release: Release,
+    /// Whether anything changed.
+    pub outcome: Outcome,
+    /// The artifacts among the inputs, ordered by path.
+    pub files: Vec<IngestedFile>,
+    /// The evidence among the inputs, ordered by title.
+    pub evidence: Vec<IngestedDocument>,
+    /// How many bytes the artifacts have.
+    pub bytes: u64,
+    /// The epoch that holds all this.
+    pub epoch: u64,
+}
+
+/// Whether an ingest changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The release is new.
+    Created,
+    /// Everything was held already.
+    Unchanged,
+    /// The release was held; evidence was added to it.
+    EvidenceAdded,
+}
+
+/// One artifact among the inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestedFile {
+    /// Where it stands in the release.
+    pub path: ArtifactPath,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// BLAKE3 of its bytes.
+    pub blake3: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// One piece of evidence among the inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestedDocument {
+    /// Its path beside the artifacts.
+    pub title: Option<ArtifactPath>,
+    /// What it is.
+    pub kind: DocumentKind,
+    /// What it was attached to.
+    pub subject: Subject,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Why it was attached to that.
+    pub how: How,
+}
+
+/// How the subject of a document was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its name is that of an artifact and a suffix.
+    ByName,
+    /// Its content names the digests of one artifact, or of several and so of the release.
+    ByContent,
+    /// Neither; it was attached to the release, and a verdict will see what it is worth.
+    Unmatched,
+}
+
+/// Takes files and directories into a store.
+///
+/// # Errors
+/// [`IngestError`]; then the store is as it was before.
+pub fn ingest(
+    store: &Store,
+    request: &IngestRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<IngestReport, IngestError> {
+    let disk = &store.pool().disk;
+    let found = walk::walk(disk, request.inputs, store.directory())?;
+    let (sidecars, artifacts) = sidecar::split(disk, found)?;
+    let on_wait = &mut |holder: &Holder| progress.waiting(holder);
+    let mut writer = store.lock(request.wait, request.holder, on_wait)?;
+    let held = match writer.base().release(request.release) {
+        Ok(release) => Some(release),
+        Err(StoreError::NoRelease { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let plan = intake::Plan::new(disk, artifacts, wants_sha512(&sidecars))?;
+    progress.planned(plan.len(), plan.bytes());
+    let is_new = held.is_none();
+    let (release, taken) = match held {
+        None => create(&mut writer, request.release, &plan, progress)?,
+        Some(release) if plan.len() == 0 => (release, Vec::new()),
+        Some(release) => recognise_again(&writer, release, &plan, progress)?,
+    };
+    let placed = sidecar::place(&release, &sidecars);
+    let documents: Vec<_> = sidecars.iter().map(Sidecar::to_document).collect();
+    let subjects = placed.iter().map(|(subject, _)| subject.clone());
+    let attached: Vec<_> = subjects.zip(&documents).collect();
+    attach::add_documents(&mut writer, &release, &attached)?;
+
+    let epoch_before = writer.base().epoch();
+    let epoch = writer.commit()?.epoch();
+    let outcome = match (is_new, epoch == epoch_before) {
+        (true, _) => Outcome::Created,
+        (false, true) => Outcome::Unchanged,
+        (false, false) => Outcome::EvidenceAdded,
+    };
+    store.facts().put_many(&facts_of(&taken));
+    let evidence = sidecars.iter().zip(placed).map(|(sidecar, (subject, how))| IngestedDocument {
+        title: Some(sidecar.title.clone()),
+        kind: sidecar.kind(),
+        subject,
+        digest: Digest::sha256_of(&sidecar.bytes),
+        how,
+    });
+    Ok(IngestReport {
+        outcome,
+        evidence: evidence.collect(),
+        bytes: plan.bytes(),
+        epoch,
+        files: taken.into_iter().map(Taken::into_ingested).collect(),
+        release,
+    })
+}
+
+fn wants_sha512(sidecars: &[Sidecar]) -> Sha512Wanted {
+    if sidecars.iter().any(Sidecar::lists_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
+}
+
+/// Takes the artifacts of a new release in.
+fn create(
+    writer: &mut Writer,
+    name: &ReleaseName,
+    plan: &intake::Plan,
+    progress: &dyn Progress,
+) -> Result<(Release, Vec<Taken>), IngestError> {
+    if plan.len() == 0 {
+        return Err(IngestError::NoArtifacts { release: name.clone() });
+    }
+    let taken = plan.take_in(writer.stage(), progress)?;
+    writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
+    let manifest_type = MediaType::known(media_type::OCI_MANIFEST);
+    let artifacts: Result<Vec<Artifact>, StoreError> = taken
+        .iter()
+        .map(|file| {
+            let (artifact, manifest) = to_artifact(file);
+            writer.hold(manifest_type.clone(), &manifest.to_bytes())?;
+            Ok(artifact)
+        })
+        .collect();
+    let release_error = |source| StoreError::Release { name: name.clone(), source };
+    let (release, index) = Release::new(name.clone(), artifacts?).map_err(release_error)?;
+    writer.hold(release.index().media_type.clone(), &index.to_bytes())?;
+    writer.insert(Key::release(name), release.index().clone())?;
+    Ok((release, taken))
+}
+
+/// The SHA-512 stays out of the manifest: the digest of a release is a matter of its files alone, and
+/// not of which checksum lists lay beside them when they came in.
+fn to_artifact(file: &Taken) -> (Artifact, bonded_model::manifest::Manifest) {
+    let octets = MediaType::known(media_type::OCTET_STREAM);
+    let descriptor = Descriptor::new(octets, file.digests.sha256, file.digests.bytes);
+    Artifact::of_file(file.path.clone(), descriptor, None, None)
+}
+
+/// Compares the artifacts with those of the release that is held, and writes none of them but where
+/// what is held turns out damaged or gone.
+fn recognise_again(
+    writer: &Writer,
+    held: Release,
+    plan: &intake::Plan,
+    progress: &dyn Progress,
+) -> Result<(Release, Vec<Taken>), IngestError> {
+    let taken = plan.hash(progress)?;
+    let artifacts: Vec<Artifact> = taken.iter().map(|file| to_artifact(file).0).collect();
+    let name = held.name();
+    let release_error = |source| StoreError::Release { name: name.clone(), source };
+    let (given, _) = Release::new(name.clone(), artifacts).map_err(release_error)?;
+    if let Some((path, before, now)) = first_difference(&held, &given) {
+        return Err(IngestError::OtherRelease {
+            release: name.clone(),
+            path,
+            held: before,
+            given: now,
+            held_release: held.digest(),
+            given_release: given.digest(),
+        });
+    }
+    plan.put_back(writer.stage(), &taken)?;
+    Ok((held, taken))
+}
+
+/// The first path, in order, at which two releases differ, with the digest that each has there.
+fn first_difference(
+    held: &Release,
+    given: &Release,
+) -> Option<(ArtifactPath, Option<Digest>, Option<Digest>)> {
+    let mut digests: BTreeMap<&ArtifactPath, (Option<Digest>, Option<Digest>)> = BTreeMap::new();
+    for artifact in held.artifacts() {
+        digests.entry(&artifact.path).or_default().0 = Some(artifact.file.digest);
+    }
+    for artifact in given.artifacts() {
+        digests.entry(&artifact.path).or_default().1 = Some(artifact.file.digest);
+    }
+    let difference = digests.into_iter().find(|(_, (held, given))| held != given);
+    difference.map(|(path, (held, given))| (path.clone(), held, given))
+}
+
+fn facts_of(taken: &[Taken]) -> BTreeMap<Digest, BlobFacts> {
+    let facts = taken.iter().map(|file| {
+        let (blake3, sha512) = (file.digests.blake3, file.digests.sha512);
+        (file.digests.sha256, BlobFacts { blake3, sha512 })
+    });
+    facts.collect()
+}

@@ -1,0 +1,185 @@
+//! Sidecars: evidence that lies beside the artifacts.
+//!
+//! A name makes a candidate and the content has to confirm it; a candidate that is something else is
+//! an error, since a release that silently lost its provenance to a typing error, or silently gained
+//! a broken bundle as an artifact, helps nobody. A sidecar is about the artifact whose name it carries
+//! (`kubectl.sigstore.json`), else about the one whose digest its content names, else about the
+//! release. Lists of checksums are about the release.
+
+use std::path::PathBuf;
+
+use bonded_model::evidence::Subject;
+use bonded_model::limits::{CHECKSUMS_BYTES_MAX, EVIDENCE_BYTES_MAX};
+use bonded_model::{Algorithm, ArtifactPath, DocumentKind, Release, checksums};
+use rayon::prelude::*;
+
+use super::How;
+use super::error::IngestError;
+use super::intake::read_steadily;
+use super::walk::Found;
+use crate::attach::NewDocument;
+use crate::disk::{Disk, DiskError};
+use crate::recognise::{Expected, Recognised, recognise};
+
+/// Suffixes of attestations in use, longer ones first where one ends in another.
+const ATTESTATION_SUFFIXES: [&str; 18] = [
+    ".intoto.sigstore.json",
+    ".intoto.build.slsa",
+    ".intoto.sigstore",
+    ".intoto.jsonl",
+    ".intoto.json",
+    ".build.slsa",
+    ".slsa",
+    ".sigstore.json",
+    ".sigstore",
+    ".attestation.jsonl",
+    ".attestation.json",
+    ".att.jsonl",
+    ".att.json",
+    ".provenance.jsonl",
+    ".provenance.json",
+    "-provenance.json",
+    "-attestation.json",
+    "-attestations.json",
+];
+
+/// Suffixes of SBOMs in use.
+const SBOM_SUFFIXES: [&str; 6] =
+    [".spdx.json", ".spdx", ".cdx.json", ".cyclonedx.json", ".bom.json", ".sbom.json"];
+
+/// Whole names that stand for the release rather than one artifact.
+const ATTESTATION_NAMES: [&str; 4] =
+    ["provenance.json", "provenance.jsonl", "attestation.json", "attestations.json"];
+const SBOM_NAMES: [&str; 2] = ["bom.json", "sbom.json"];
+
+/// A file whose name and content say that it is evidence.
+#[derive(Debug)]
+pub(super) struct Sidecar {
+    pub(super) title: ArtifactPath,
+    pub(super) bytes: Vec<u8>,
+    recognised: Recognised,
+    expected: Expected,
+}
+
+/// Separates evidence from artifacts. The evidence is read, the artifacts are not.
+pub(super) fn split(disk: &Disk, found: Found) -> Result<(Vec<Sidecar>, Found), IngestError> {
+    let (candidates, artifacts): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .map(|(path, source)| (expected_of(path.file_name()), path, source))
+        .partition(|(expected, _, _)| expected.is_some());
+    let sidecars: Result<Vec<_>, _> = candidates
+        .into_par_iter()
+        .filter_map(|(expected, title, source)| Some(read(disk, expected?, title, source)))
+        .collect();
+    Ok((sidecars?, artifacts.into_iter().map(|(_, path, source)| (path, source)).collect()))
+}
+
+fn read(
+    disk: &Disk,
+    expected: Expected,
+    title: ArtifactPath,
+    path: PathBuf,
+) -> Result<Sidecar, IngestError> {
+    let limit = match expected {
+        Expected::Checksums(_) => CHECKSUMS_BYTES_MAX,
+        Expected::Attestation | Expected::Sbom => EVIDENCE_BYTES_MAX,
+    };
+    let bytes = match read_steadily(disk, &path, limit) {
+        Err(IngestError::Source(DiskError::OverLimit { path, bytes, limit })) => {
+            let expected = expected.description();
+            return Err(IngestError::EvidenceTooLarge { path, expected, bytes, limit });
+        }
+        other => other?,
+    };
+    match recognise(expected, &bytes) {
+        Ok(recognised) => Ok(Sidecar { title, bytes, recognised, expected }),
+        Err(source) => {
+            Err(IngestError::Evidence { path, expected: expected.description(), source })
+        }
+    }
+}
+
+/// What a file name lets expect, if it is one of evidence.
+fn expected_of(file_name: &str) -> Option<Expected> {
+    let name = file_name.to_ascii_lowercase();
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+    if let Some(algorithm) = checksums::algorithm_of(&name) {
+        Some(Expected::Checksums(algorithm))
+    } else if ends(&ATTESTATION_SUFFIXES) || ATTESTATION_NAMES.contains(&name.as_str()) {
+        Some(Expected::Attestation)
+    } else if ends(&SBOM_SUFFIXES) || SBOM_NAMES.contains(&name.as_str()) {
+        Some(Expected::Sbom)
+    } else {
+        None
+    }
+}
+
+/// The name without the suffix that makes it evidence, if anything is left.
+fn without_suffix(file_name: &str) -> Option<&str> {
+    let lower = file_name.to_ascii_lowercase();
+    let suffix = ATTESTATION_SUFFIXES.iter().chain(&SBOM_SUFFIXES).find(|s| lower.ends_with(*s));
+    match suffix {
+        Some(suffix) => file_name.get(..file_name.len() - suffix.len()),
+        None => checksums::sidecar_target(file_name),
+    }
+    .filter(|rest| !rest.is_empty())
+}
+
+impl Sidecar {
+    pub(super) fn kind(&self) -> DocumentKind {
+        self.recognised.kind
+    }
+
+    pub(super) fn lists_sha512(&self) -> bool {
+        self.expected == Expected::Checksums(Algorithm::Sha512)
+    }
+
+    pub(super) fn to_document(&self) -> NewDocument<'_> {
+        NewDocument {
+            bytes: &self.bytes,
+            kind: self.recognised.kind,
+            media_type: self.recognised.media_type.clone(),
+            title: Some(self.title.clone()),
+            predicate_type: self.recognised.predicate_type.as_deref(),
+        }
+    }
+
+    /// The artifact whose name this one carries: `a.spdx.json.sigstore.json` is about `a` if there
+    /// is no artifact `a.spdx.json`.
+    fn by_name<'a>(&self, release: &'a Release) -> Option<&'a ArtifactPath> {
+        let directory = self.title.directory();
+        let mut name = self.title.file_name();
+        loop {
+            name = without_suffix(name)?;
+            let path =
+                if directory.is_empty() { name.into() } else { format!("{directory}/{name}") };
+            let path = path.parse().ok()?; // a rest such as `..` names nothing
+            if let Some(artifact) = release.artifact(&path) {
+                return Some(&artifact.path);
+            }
+        }
+    }
+}
+
+/// What each sidecar is about, and how that was found.
+pub(super) fn place(release: &Release, sidecars: &[Sidecar]) -> Vec<(Subject, How)> {
+    sidecars.iter().map(|sidecar| place_one(release, sidecar)).collect()
+}
+
+fn place_one(release: &Release, sidecar: &Sidecar) -> (Subject, How) {
+    if let Some(path) = sidecar.by_name(release) {
+        return (Subject::Artifact(path.clone()), How::ByName);
+    }
+    let named = |artifact: &&bonded_model::Artifact| {
+        sidecar.recognised.digests.contains(&artifact.file.digest)
+            || artifact.sha512.is_some_and(|sha512| sidecar.recognised.digests.contains(&sha512))
+    };
+    let mut named = release.artifacts().iter().filter(named);
+    match (named.next(), named.next()) {
+        (None, _) => (Subject::Release, How::Unmatched),
+        (Some(one), None) if sidecar.kind() != DocumentKind::Checksums => {
+            (Subject::Artifact(one.path.clone()), How::ByContent)
+        }
+        _ => (Subject::Release, How::ByContent),
+    }
+}

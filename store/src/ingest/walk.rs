@@ -1,0 +1,106 @@
+//! From inputs to files with a path inside the release.
+//!
+//! Symbolic links: an input may be one. Inside an input directory, a link to a regular file inside
+//! the same directory is read as that file; every other link is refused, so that no tree can pull in
+//! what lies outside of it, and none can be endless.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bonded_model::ArtifactPath;
+use bonded_model::limits::{ARTIFACT_COUNT_MAX, DIRECTORY_DEPTH_MAX, DOCUMENT_COUNT_MAX};
+
+use super::error::IngestError;
+use crate::disk::{Disk, DiskError, FileKind};
+
+/// Every file of a full release with all its evidence.
+const FILE_COUNT_MAX: usize = ARTIFACT_COUNT_MAX + DOCUMENT_COUNT_MAX;
+
+/// Files by their path inside the release.
+pub(super) type Found = BTreeMap<ArtifactPath, PathBuf>;
+
+/// Finds every file of the inputs, in the order of their paths.
+pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Found, IngestError> {
+    let mut walk = Walk { disk, found: Found::new() };
+    let store = disk.resolve(store).map_err(IngestError::Source)?;
+    for input in inputs {
+        let resolved = disk.resolve(input).map_err(IngestError::Source)?;
+        match disk.read_kind(&resolved).map_err(IngestError::Source)? {
+            FileKind::Directory => {
+                if store.starts_with(&resolved) {
+                    return Err(IngestError::HoldsStore { path: input.clone(), store });
+                }
+                walk.directory(&resolved, &resolved, 0)?;
+            }
+            FileKind::File => {
+                let name = input.file_name().or(resolved.file_name()).unwrap_or_default();
+                walk.add(Path::new(name), input.clone(), resolved.clone())?;
+            }
+            found => return Err(IngestError::SpecialFile { path: input.clone(), found }),
+        }
+    }
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    disk: &'a Disk,
+    found: Found,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, root: &Path, at: &Path, depth: usize) -> Result<(), IngestError> {
+        if depth > DIRECTORY_DEPTH_MAX {
+            return Err(IngestError::TooDeep { path: at.to_owned(), limit: DIRECTORY_DEPTH_MAX });
+        }
+        for (path, kind) in self.disk.list(at).map_err(IngestError::Source)? {
+            match kind {
+                FileKind::Directory => self.directory(root, &path, depth + 1)?,
+                FileKind::File => self.add_below(root, path.clone(), path)?,
+                FileKind::Symlink => {
+                    let target = self.follow(root, &path)?;
+                    self.add_below(root, path, target)?;
+                }
+                found => return Err(IngestError::SpecialFile { path, found }),
+            }
+        }
+        Ok(())
+    }
+
+    /// The regular file inside the input that a link leads to.
+    fn follow(&self, root: &Path, link: &Path) -> Result<PathBuf, IngestError> {
+        let dead = |source: DiskError| IngestError::DeadLink { path: link.to_owned(), source };
+        let target = self.disk.resolve(link).map_err(dead)?;
+        let kind = self.disk.read_kind(&target).map_err(dead)?;
+        if kind == FileKind::File && target.starts_with(root) {
+            Ok(target)
+        } else {
+            Err(IngestError::Link { path: link.to_owned(), target })
+        }
+    }
+
+    fn add_below(
+        &mut self,
+        root: &Path,
+        path: PathBuf,
+        source: PathBuf,
+    ) -> Result<(), IngestError> {
+        let relative = path.strip_prefix(root).unwrap_or(&path).to_owned();
+        self.add(&relative, path, source)
+    }
+
+    fn add(&mut self, relative: &Path, shown: PathBuf, source: PathBuf) -> Result<(), IngestError> {
+        let Some(text) = relative.to_str() else {
+            return Err(IngestError::NotUtf8 { path: shown });
+        };
+        let path: ArtifactPath =
+            text.parse().map_err(|source| IngestError::Name { path: shown.clone(), source })?;
+        if let Some(first) = self.found.get(&path) {
+            return Err(IngestError::SamePath { path, first: first.clone(), second: shown });
+        }
+        if self.found.len() == FILE_COUNT_MAX {
+            return Err(IngestError::TooManyFiles { limit: FILE_COUNT_MAX });
+        }
+        self.found.insert(path, source);
+        Ok(())
+    }
+}

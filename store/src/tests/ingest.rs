@@ -1,0 +1,589 @@
+//! Files and directories become releases, or a clear error.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bonded_model::evidence::Subject;
+use bonded_model::name::{NameError, PathFault};
+use bonded_model::{Algorithm, ArtifactPath, Digest, DocumentKind};
+
+use super::{World, holder, name};
+use crate::disk::FileKind;
+use crate::ingest::{How, IngestError, IngestRequest, Outcome, Progress, ingest};
+use crate::lock::Holder;
+use crate::{RecogniseError, StoreError};
+
+fn path(text: &str) -> ArtifactPath {
+    text.parse().unwrap()
+}
+
+fn statement(digests: &[Digest]) -> String {
+    let subjects: Vec<String> = digests
+        .iter()
+        .map(|digest| format!(r#"{{"name":"x","digest":{{"sha256":"{}"}}}}"#, digest.hex()))
+        .collect();
+    format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{}],"predicateType":"https://example.com/p","predicate":{{}}}}"#,
+        subjects.join(",")
+    )
+}
+
+fn sbom(digest: Digest) -> String {
+    format!(
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{{"hashes":[{{"alg":"SHA-256","content":"{}"}}]}}]}}"#,
+        digest.hex()
+    )
+}
+
+#[test]
+fn a_directory_becomes_a_release_and_reads_back() {
+    let world = World::new();
+    let large: Vec<u8> = (0..20_000_000_u32).map(|at| u8::try_from(at % 253).unwrap()).collect();
+    world.file("bin/tool", &large);
+    world.file("empty", b"");
+    world.file("README", b"hello");
+    let report = world.ingest("demo@v1.0.0").unwrap();
+    assert_eq!((report.outcome, report.epoch, report.bytes), (Outcome::Created, 1, 20_000_005));
+    let paths: Vec<_> = report.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["README", "bin/tool", "empty"]);
+
+    let snapshot = world.store.snapshot().unwrap();
+    assert_eq!(snapshot.releases().unwrap(), [name("demo@v1.0.0")]);
+    let release = snapshot.release(&name("demo@v1.0.0")).unwrap();
+    assert_eq!(release, report.release);
+    let tool = release.artifact(&path("bin/tool")).unwrap();
+    assert_eq!(tool.file.digest, Digest::sha256_of(&large));
+    assert_eq!(snapshot.read(&tool.file, 1 << 30).unwrap(), large);
+    let mut streamed = Vec::new();
+    snapshot.open_blob(&tool.file.digest).unwrap().read_to_end(&mut streamed).unwrap();
+    assert_eq!(streamed, large);
+    let blob = snapshot.verify_blob(&tool.file).unwrap();
+    let mut part = [0; 5];
+    assert_eq!((blob.size(), blob.read_at(253, &mut part).unwrap()), (20_000_000, 5));
+    assert_eq!(part, [0, 1, 2, 3, 4]);
+    let blob = world.store_path.join("blobs/sha256").join(tool.file.digest.hex());
+    assert_eq!(fs::metadata(blob).unwrap().permissions().mode() & 0o777, 0o444);
+    let blake3 = world.store.facts().get(&tool.file.digest).unwrap().blake3;
+    assert_eq!(blake3.as_bytes(), blake3::hash(&large).as_bytes());
+    assert_eq!(world.store.facts().notice(), None);
+}
+
+#[test]
+fn the_same_bytes_again_change_nothing() {
+    let world = World::new();
+    world.file("a", b"a");
+    world.file("a.intoto.jsonl", statement(&[Digest::sha256_of(b"a")]));
+    let first = world.ingest("demo@v1").unwrap();
+    let again = world.ingest("demo@v1").unwrap();
+    assert_eq!((again.outcome, again.epoch), (Outcome::Unchanged, first.epoch));
+    assert_eq!(again.release, first.release);
+    assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn another_set_of_files_is_refused_with_both_digests() {
+    let world = World::new();
+    world.file("a", b"a");
+    world.file("b", b"b");
+    let first = world.ingest("demo@v1").unwrap();
+    let check = |world: &World, at: &str, before: Option<&[u8]>, now: Option<&[u8]>| {
+        let error = world.ingest("demo@v1").unwrap_err();
+        let text = error.to_string();
+        let IngestError::OtherRelease { path, held, given, held_release, given_release, .. } =
+            error
+        else {
+            panic!("{text}")
+        };
+        assert_eq!(path.as_str(), at);
+        assert_eq!((held, given), (before.map(Digest::sha256_of), now.map(Digest::sha256_of)));
+        assert_eq!(held_release, first.release.digest());
+        assert_ne!(given_release, held_release);
+        for digest in [held, given, Some(held_release), Some(given_release)].into_iter().flatten() {
+            assert!(text.contains(&digest.to_string()), "{text}");
+        }
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 1);
+    };
+    world.file("b", b"B");
+    check(&world, "b", Some(b"b"), Some(b"B"));
+    world.file("b", b"b");
+    world.file("c", b"c");
+    check(&world, "c", None, Some(b"c"));
+    fs::remove_file(world.inputs.join("c")).unwrap();
+    fs::remove_file(world.inputs.join("a")).unwrap();
+    check(&world, "a", Some(b"a"), None);
+}
+
+#[test]
+fn evidence_is_attached_by_name_then_by_content() {
+    let world = World::new();
+    let [a, b, twin] = ["a", "b", "twin"].map(|text| Digest::sha256_of(text.as_bytes()));
+    for (file, bytes) in [("a", "a"), ("d/b", "b"), ("t1", "twin"), ("t2", "twin")] {
+        world.file(file, bytes);
+    }
+    let hex = a.hex();
+    let artifact = |text: &str| Subject::Artifact(path(text));
+    let lines = format!("{}\n{}\n", statement(&[a]), statement(&[b]));
+    let table: [(&str, String, DocumentKind, Subject, How); 14] = [
+        ("a.intoto.jsonl", statement(&[b]), DocumentKind::Statement, artifact("a"), How::ByName),
+        (
+            "d/b.spdx",
+            "SPDXVersion: SPDX-2.3\n".into(),
+            DocumentKind::Spdx,
+            artifact("d/b"),
+            How::ByName,
+        ),
+        ("a.cdx.json", sbom(b), DocumentKind::CycloneDx, artifact("a"), How::ByName),
+        (
+            "a.spdx.json.att.json",
+            statement(&[b]),
+            DocumentKind::Statement,
+            artifact("a"),
+            How::ByName,
+        ),
+        ("a.sha256", hex.clone(), DocumentKind::Checksums, artifact("a"), How::ByName),
+        (
+            "b.intoto.jsonl",
+            statement(&[b]),
+            DocumentKind::Statement,
+            artifact("d/b"),
+            How::ByContent,
+        ),
+        ("bom.json", sbom(b), DocumentKind::CycloneDx, artifact("d/b"), How::ByContent),
+        (
+            "provenance.json",
+            statement(&[a, b]),
+            DocumentKind::Statement,
+            Subject::Release,
+            How::ByContent,
+        ),
+        (
+            "twins.sigstore",
+            statement(&[twin]),
+            DocumentKind::Statement,
+            Subject::Release,
+            How::ByContent,
+        ),
+        ("several.intoto.jsonl", lines, DocumentKind::Statement, Subject::Release, How::ByContent),
+        (
+            "SHA256SUMS",
+            format!("{hex}  a\n"),
+            DocumentKind::Checksums,
+            Subject::Release,
+            How::ByContent,
+        ),
+        (
+            "d/sha256sum.txt",
+            format!("{}  z\n", "0".repeat(64)),
+            DocumentKind::Checksums,
+            Subject::Release,
+            How::Unmatched,
+        ),
+        (
+            "gone.sigstore.json",
+            statement(&[Digest::sha256_of(b"gone")]),
+            DocumentKind::Statement,
+            Subject::Release,
+            How::Unmatched,
+        ),
+        (
+            "sbom.json",
+            sbom(Digest::sha256_of(b"gone")),
+            DocumentKind::CycloneDx,
+            Subject::Release,
+            How::Unmatched,
+        ),
+    ];
+    for (file, bytes, ..) in &table {
+        world.file(file, bytes);
+    }
+    let report = world.ingest("demo@v1").unwrap();
+    assert_eq!(report.files.len(), 4);
+    let by_title = |title: &str| {
+        let found = report.evidence.iter().find(|d| d.title.as_ref().unwrap().as_str() == title);
+        found.unwrap_or_else(|| panic!("{title}"))
+    };
+    for (title, bytes, kind, subject, how) in &table {
+        let document = by_title(title);
+        assert_eq!(
+            (document.kind, &document.subject, document.how),
+            (*kind, subject, *how),
+            "{title}"
+        );
+        assert_eq!(document.digest, Digest::sha256_of(bytes.as_bytes()));
+    }
+    let snapshot = world.store.snapshot().unwrap();
+    let evidence = snapshot.evidence(&name("demo@v1")).unwrap();
+    assert_eq!(evidence.documents.len(), table.len());
+    let order: Vec<_> = evidence.documents.iter().map(|d| (d.digest, d.subject.clone())).collect();
+    assert!(order.is_sorted());
+    for document in &evidence.documents {
+        assert_eq!(Digest::sha256_of(&document.bytes), document.digest);
+        let (title, _, kind, subject, _) =
+            table.iter().find(|row| Some(path(row.0)) == document.title).unwrap();
+        assert_eq!((document.kind, &document.subject), (*kind, subject), "{title}");
+    }
+    let manifest = &evidence.release.artifact(&path("d/b")).unwrap().manifest.digest;
+    assert_eq!(snapshot.referrers(manifest).unwrap().len(), 3);
+    // By the bytes that the statements name: a.intoto.jsonl, a.spdx.json.att.json, b.intoto.jsonl,
+    // provenance.json and the JSON lines.
+    assert_eq!(snapshot.referrers(&b).unwrap().len(), 5);
+    assert!(evidence.release.artifacts().iter().all(|artifact| artifact.sha512.is_none()));
+}
+
+#[test]
+fn evidence_may_come_later_and_its_name_stays_its_own() {
+    let world = World::new();
+    let a = Digest::sha256_of(b"a");
+    world.file("a", b"a");
+    world.ingest("demo@v1").unwrap();
+    let sidecar = world.file("late/a.intoto.jsonl", statement(&[a]));
+    let later = world.ingest_paths("demo@v1", &[&sidecar]).unwrap();
+    assert_eq!((later.outcome, later.epoch, later.files.len()), (Outcome::EvidenceAdded, 2, 0));
+    let again = world.ingest_paths("demo@v1", &[&sidecar]).unwrap();
+    assert_eq!((again.outcome, again.epoch), (Outcome::Unchanged, 2));
+    let other = statement(&[a, a]);
+    world.file("late/a.intoto.jsonl", &other);
+    let error = world.ingest_paths("demo@v1", &[&sidecar]).unwrap_err();
+    let IngestError::Store(StoreError::TitleTaken { title, held, given, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(title, path("a.intoto.jsonl"));
+    assert_eq!(held, Digest::sha256_of(statement(&[a]).as_bytes()));
+    assert_eq!(given, Digest::sha256_of(other.as_bytes()));
+}
+
+#[test]
+fn evidence_of_one_release_is_none_of_another_with_the_same_file() {
+    let world = World::new();
+    world.file("a", b"a");
+    let sidecar = world.file("a.intoto.jsonl", statement(&[Digest::sha256_of(b"a")]));
+    world.ingest("demo@v1").unwrap();
+    fs::remove_file(&sidecar).unwrap();
+    world.ingest("demo@v2").unwrap();
+    let snapshot = world.store.snapshot().unwrap();
+    assert_eq!(snapshot.evidence(&name("demo@v1")).unwrap().documents.len(), 1);
+    assert!(snapshot.evidence(&name("demo@v2")).unwrap().documents.is_empty());
+    world.file("a.intoto.jsonl", statement(&[Digest::sha256_of(b"a"), Digest::sha256_of(b"b")]));
+    assert_eq!(world.ingest("demo@v2").unwrap().outcome, Outcome::EvidenceAdded);
+}
+
+#[test]
+fn sha512_is_known_where_a_checksum_document_asks_for_it() {
+    let world = World::new();
+    world.file("a", b"a");
+    world.ingest("demo@v1").unwrap();
+    let sums = format!("{}  a\n", Digest::sha512_of(b"a").hex());
+    let check = |release: &str| {
+        let evidence = world.store.snapshot().unwrap().evidence(&name(release)).unwrap();
+        let artifact = evidence.release.artifact(&path("a")).unwrap();
+        assert_eq!(artifact.sha512, Some(Digest::sha512_of(b"a")));
+        let fact = world.store.facts().get(&artifact.file.digest).unwrap();
+        assert_eq!(fact.sha512.map(|digest| digest.algorithm()), Some(Algorithm::Sha512));
+        evidence.digest()
+    };
+    let list = world.file("SHA512SUMS", sums);
+    assert_eq!(world.ingest_paths("demo@v1", &[&list]).unwrap().outcome, Outcome::EvidenceAdded);
+    let first = check("demo@v1");
+    fs::remove_file(world.store_path.join("bonded/facts.redb")).unwrap();
+    assert_eq!(check("demo@v1"), first);
+    let both = world.ingest("demo@v2").unwrap();
+    check("demo@v2");
+    let one = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    assert_eq!(one.artifacts(), both.release.artifacts());
+}
+
+#[test]
+fn names_that_promise_evidence_must_keep_it() {
+    let good = statement(&[Digest::sha256_of(b"a")]);
+    let deep = "[".repeat(100);
+    let many = format!("{good}\n").repeat(1025);
+    let lines = format!("{good}\n\n{{}}\n");
+    type Check = fn(&RecogniseError) -> bool;
+    let table: [(&str, &str, Check); 13] = [
+        ("a.sigstore.json", "", |e| matches!(e, RecogniseError::Json(_))),
+        ("a.sigstore", "hello", |e| matches!(e, RecogniseError::Json(_))),
+        ("a.intoto.jsonl", "{}", |e| matches!(e, RecogniseError::Unknown)),
+        ("a.slsa", "[]", |e| matches!(e, RecogniseError::Json(_))),
+        ("a.build.slsa", &deep, |e| matches!(e, RecogniseError::Json(_))),
+        ("a.att.json", r#"{"_type":"x"}"#, |e| matches!(e, RecogniseError::Statement(_))),
+        (
+            "a.att.jsonl",
+            r#"{"payload":"!","payloadType":"t","signatures":[{"sig":"AA=="}]}"#,
+            |e| matches!(e, RecogniseError::Envelope(_)),
+        ),
+        (
+            "provenance.json",
+            r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{}}"#,
+            |e| matches!(e, RecogniseError::Bundle { .. }),
+        ),
+        ("b.intoto.jsonl", &lines, |e| matches!(e, RecogniseError::Line { line: 3, .. })),
+        ("c.intoto.jsonl", &many, |e| matches!(e, RecogniseError::TooManyLines)),
+        ("a.spdx.json", "{}", |e| matches!(e, RecogniseError::Sbom(_))),
+        ("bom.json", &good, |e| matches!(e, RecogniseError::Sbom(_))),
+        ("SHA256SUMS", "hello", |e| matches!(e, RecogniseError::Checksums(_))),
+    ];
+    for (file, content, is_right) in table {
+        let world = World::new();
+        world.file("a", b"a");
+        let sidecar = world.file(file, content);
+        let error = world.ingest("demo@v1").unwrap_err();
+        let IngestError::Evidence { path, source, .. } = error else { panic!("{file}: {error}") };
+        assert_eq!(path, sidecar.canonicalize().unwrap());
+        assert!(is_right(&source), "{file}: {source:?}");
+        assert!(world.store.snapshot().unwrap().releases().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_huge_sidecar_is_refused_by_its_length() {
+    let world = World::new();
+    world.file("a", b"a");
+    let sidecar = world.file("a.sigstore.json", b"");
+    fs::File::options().write(true).open(&sidecar).unwrap().set_len(3 << 30).unwrap();
+    let error = world.ingest("demo@v1").unwrap_err();
+    assert!(
+        matches!(error, IngestError::EvidenceTooLarge { bytes, .. } if bytes == 3 << 30),
+        "{error}"
+    );
+}
+
+#[test]
+fn inputs_that_are_no_files_of_a_release_are_refused() {
+    type Check = fn(&IngestError) -> bool;
+    let table: [(&str, fn(&Path), Check); 12] = [
+        ("nothing", |_| {}, |e| matches!(e, IngestError::NoArtifacts { .. })),
+        (
+            "evidence alone",
+            |d| fs::write(d.join("SHA256SUMS"), "0".repeat(64)).unwrap(),
+            |e| matches!(e, IngestError::NoArtifacts { .. }),
+        ),
+        (
+            "loop of directories",
+            |d| symlink(".", d.join("loop")).unwrap(),
+            |e| matches!(e, IngestError::Link { .. }),
+        ),
+        (
+            "loop of links",
+            |d| symlink("l", d.join("l")).unwrap(),
+            |e| matches!(e, IngestError::DeadLink { .. }),
+        ),
+        (
+            "dangling link",
+            |d| symlink("gone", d.join("l")).unwrap(),
+            |e| matches!(e, IngestError::DeadLink { .. }),
+        ),
+        (
+            "link that leads out",
+            |d| symlink("/etc/passwd", d.join("l")).unwrap(),
+            |e| matches!(e, IngestError::Link { .. }),
+        ),
+        (
+            "not UTF-8",
+            |d| {
+                fs::write(d.join(std::ffi::OsStr::from_bytes(b"\xff")), "x").unwrap();
+            },
+            |e| matches!(e, IngestError::NotUtf8 { .. }),
+        ),
+        (
+            "newline",
+            |d| fs::write(d.join("a\nb"), "x").unwrap(),
+            |e| {
+                matches!(
+                    e,
+                    IngestError::Name {
+                        source: NameError::Path { reason: PathFault::Character, .. },
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            "reserved",
+            |d| {
+                fs::create_dir(d.join(".bonded")).unwrap();
+                fs::write(d.join(".bonded/a"), "x").unwrap();
+            },
+            |e| {
+                matches!(
+                    e,
+                    IngestError::Name {
+                        source: NameError::Path { reason: PathFault::Reserved, .. },
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            "too deep",
+            |d| {
+                let deep = d.join("d/".repeat(70));
+                fs::create_dir_all(&deep).unwrap();
+            },
+            |e| matches!(e, IngestError::TooDeep { .. }),
+        ),
+        (
+            "FIFO",
+            |d| {
+                let fifo = d.join("pipe");
+                let made = std::process::Command::new("mkfifo").arg(fifo).status().unwrap();
+                assert!(made.success());
+            },
+            |e| matches!(e, IngestError::SpecialFile { found: FileKind::Fifo, .. }),
+        ),
+        (
+            "socket",
+            |d| {
+                drop(std::os::unix::net::UnixListener::bind(d.join("s")).unwrap());
+            },
+            |e| matches!(e, IngestError::SpecialFile { found: FileKind::Socket, .. }),
+        ),
+    ];
+    for (what, prepare, is_right) in table {
+        let world = World::new();
+        prepare(&world.inputs);
+        let error = world.ingest("demo@v1").expect_err(what);
+        assert!(is_right(&error), "{what}: {error:?}");
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 0, "{what}");
+    }
+}
+
+#[test]
+fn inputs_given_directly_are_checked_too() {
+    let world = World::new();
+    world.file("x/a", b"1");
+    world.file("y/a", b"1");
+    let refuse = |inputs: &[&Path]| world.ingest_paths("demo@v1", inputs).unwrap_err();
+    let (x, y) = (world.inputs.join("x/a"), world.inputs.join("y/a"));
+    assert!(matches!(refuse(&[&x, &y]), IngestError::SamePath { .. }));
+    assert!(matches!(refuse(&[Path::new("/dev/null")]), IngestError::SpecialFile { .. }));
+    assert!(matches!(refuse(&[&world.inputs.join("gone")]), IngestError::Source(_)));
+    let above = world.inputs.parent().unwrap();
+    assert!(matches!(refuse(&[above]), IngestError::HoldsStore { .. }));
+    symlink("x/a", world.inputs.join("link")).unwrap();
+    let report = world.ingest_paths("demo@v1", &[&world.inputs.join("link")]).unwrap();
+    assert_eq!(report.files[0].path, path("link"));
+}
+
+#[test]
+fn links_inside_a_directory_are_read_as_files() {
+    let world = World::new();
+    world.file("a", b"a");
+    symlink("a", world.inputs.join("b")).unwrap();
+    let report = world.ingest("demo@v1").unwrap();
+    let digests: Vec<_> = report.files.iter().map(|file| file.digest).collect();
+    assert_eq!(digests, [Digest::sha256_of(b"a"); 2]);
+}
+
+/// Writes to a file as soon as some of it has been read.
+struct Meddler<'a> {
+    file: &'a Path,
+    done: AtomicBool,
+}
+
+impl Progress for Meddler<'_> {
+    fn planned(&self, _files: usize, _bytes: u64) {}
+    fn finished_file(&self, _path: &ArtifactPath) {}
+    fn waiting(&self, _holder: &Holder) {}
+    fn advanced(&self, _bytes: u64) {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            let file = fs::File::options().write(true).open(self.file).unwrap();
+            file.set_len(30_000_000).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let world = World::new();
+    let file = world.file("a", vec![1; 20_000_000]);
+    let (release, inputs, holder) = (name("demo@v1"), [file.clone()], holder());
+    let wait = std::time::Duration::ZERO;
+    let request = IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait };
+    let meddler = Meddler { file: &file, done: AtomicBool::new(false) };
+    let error = ingest(&world.store, &request, &meddler).unwrap_err();
+    assert!(matches!(error, IngestError::Changed { .. }), "{error}");
+    assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
+    assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+}
+
+#[test]
+fn a_damaged_blob_is_put_back_by_ingesting_again() {
+    let world = World::new();
+    world.file("a", b"good");
+    let report = world.ingest("demo@v1").unwrap();
+    let blob = world.store_path.join("blobs/sha256").join(report.files[0].digest.hex());
+    for damage in [
+        |blob: &Path| fs::remove_file(blob).unwrap(),
+        |blob: &Path| {
+            fs::remove_file(blob).unwrap();
+            fs::write(blob, b"evil").unwrap();
+        },
+    ] {
+        damage(&blob);
+        assert_eq!(world.ingest("demo@v1").unwrap().outcome, Outcome::Unchanged);
+        assert_eq!(fs::read(&blob).unwrap(), b"good");
+    }
+}
+
+/// The public vectors beside the project, where they are.
+fn vectors(below: &str) -> Option<std::path::PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "a test may be told where the vectors lie")]
+    let root = std::env::var_os("BONDED_VECTORS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
+        std::path::PathBuf::from,
+    );
+    let found = root.join(below);
+    if found.is_dir() {
+        return Some(found);
+    }
+    eprintln!("did not run: there are no vectors at {}", found.display());
+    None
+}
+
+#[test]
+fn real_provenance_is_matched_by_digest() {
+    let Some(vectors) = vectors("slsa/gha_generic/v2.1.0") else { return };
+    let world = World::new();
+    let artifact = vectors.join("binary-linux-amd64-push-v14.2");
+    let sidecar = |of: &str| vectors.join(format!("binary-linux-amd64-{of}.intoto.jsonl"));
+    let (own, other) = (sidecar("push-v14.2"), sidecar("push-v14"));
+    let report = world.ingest_paths("demo@v14.2", &[&artifact, &own, &other]).unwrap();
+    let subject = Subject::Artifact(path("binary-linux-amd64-push-v14.2"));
+    let how: Vec<_> = report
+        .evidence
+        .iter()
+        .map(|document| (document.kind, document.subject.clone(), document.how))
+        .collect();
+    let expected =
+        [How::ByName, How::ByContent].map(|how| (DocumentKind::Bundle, subject.clone(), how));
+    assert_eq!(how, expected);
+
+    // All four at once hold the same bytes under four names: each goes by its name.
+    let report = world.ingest_paths("demo@all", &[&vectors]).unwrap();
+    assert!(report.evidence.iter().all(|document| document.how == How::ByName));
+    assert_eq!((report.files.len(), report.evidence.len()), (4, 4));
+    let Some(container) = self::vectors("slsa/gha_container-based/v2.1.0") else { return };
+    let report = world.ingest_paths("demo@container", &[&container]).unwrap();
+    assert!(report.files.iter().all(|file| file.size == 0));
+    assert!(report.evidence.iter().all(|document| document.how == How::ByName));
+}
+
+#[test]
+fn every_real_sidecar_is_recognised() {
+    let Some(slsa) = vectors("slsa") else { return };
+    for (folder, files, documents) in
+        [("bcr", 3, 3), ("gha_delegator/v1.9.0", 4, 4), ("gha_delegator/v2.1.0", 4, 4)]
+    {
+        let report = World::new().ingest_paths("demo@v1", &[&slsa.join(folder)]).unwrap();
+        assert_eq!((report.files.len(), report.evidence.len()), (files, documents), "{folder}");
+    }
+    let Some(kubernetes) = vectors("kubernetes") else { return };
+    let world = World::new();
+    world.file("a", b"a");
+    let report = world.ingest_paths("demo@v1", &[&world.inputs, &kubernetes]).unwrap();
+    assert_eq!(report.evidence[0].kind, DocumentKind::Statement);
+}

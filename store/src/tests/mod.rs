@@ -1,0 +1,70 @@
+//! Tests of the parts together, and what they share.
+
+mod ingest;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bonded_model::{ReleaseName, Timestamp};
+use tempfile::TempDir;
+
+use crate::Store;
+use crate::ingest::{IngestError, IngestReport, IngestRequest, ingest};
+use crate::lock::Holder;
+
+/// A store in one temporary directory and files to ingest in another.
+pub(crate) struct World {
+    _directory: TempDir,
+    pub(crate) inputs: PathBuf,
+    pub(crate) store_path: PathBuf,
+    pub(crate) store: Store,
+}
+
+pub(crate) fn holder() -> Holder {
+    Holder { who: "a test".into(), since: Timestamp::from_unix_seconds(1_700_000_000).unwrap() }
+}
+
+pub(crate) fn name(text: &str) -> ReleaseName {
+    text.parse().unwrap()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (inputs, store_path) = (directory.path().join("in"), directory.path().join("store"));
+        fs::create_dir(&inputs).unwrap();
+        let store = Store::init(&store_path).unwrap();
+        Self { _directory: directory, inputs, store_path, store }
+    }
+
+    pub(crate) fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.inputs.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub(crate) fn ingest(&self, release: &str) -> Result<IngestReport, IngestError> {
+        self.ingest_paths(release, &[&self.inputs])
+    }
+
+    pub(crate) fn ingest_paths(
+        &self,
+        release: &str,
+        inputs: &[&Path],
+    ) -> Result<IngestReport, IngestError> {
+        ingest_into(&self.store, release, inputs)
+    }
+}
+
+pub(crate) fn ingest_into(
+    store: &Store,
+    release: &str,
+    inputs: &[&Path],
+) -> Result<IngestReport, IngestError> {
+    let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
+    let (release, holder) = (name(release), holder());
+    let wait = Duration::from_secs(20);
+    ingest(store, &IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait }, &())
+}

@@ -228,3 +228,36 @@ impl std::fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What follows the introduction of `docs/findings.md`.
+    fn listed() -> String {
+        let section = |code: &Code| {
+            format!(
+                "\n## {code}\n\n{}\n\n- Clause: {}\n- Remedy: {}\n",
+                code.meaning(),
+                code.clause(),
+                code.remedy()
+            )
+        };
+        Code::ALL.iter().map(section).collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_code() {
+        let text = include_str!("../../docs/findings.md");
+        let at = text.find("\n## ").unwrap();
+        assert_eq!(text.get(at..).unwrap(), listed());
+    }
+
+    #[test]
+    fn codes_are_unique_and_grouped() {
+        let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        let families = ["SIG-", "ID-", "STMT-", "PROV-", "SBOM-", "SUM-", "REL-"];
+        assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
+    }
+}

@@ -147,7 +147,7 @@ impl Bench<'_> {
                 Ok(view) => self.sbom_faults(view, digests),
                 Err(fault) => vec![fault.clone()],
             };
-            faults.extend(self.policy.sbom.signers.as_ref().map(|signers| unsigned_sbom(signers)));
+            faults.extend(self.policy.sbom.signers.as_ref().map(unsigned_sbom));
             Some(Candidate { document: fact.document.digest, signer: None, level: None, faults })
         });
         wrapped.chain(plain).collect()

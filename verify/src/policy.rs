@@ -251,3 +251,157 @@ impl Policy {
         self.builders.iter().find(|builder| builder.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Case, Key};
+
+    fn documented() -> String {
+        let text = include_str!("../../docs/policy.md");
+        let (_, rest) = text.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    }
+
+    fn parse(from: &str, to: &str) -> Result<Policy, PolicyError> {
+        let text = documented();
+        assert!(text.contains(from), "{from}");
+        Policy::parse(&text.replacen(from, to, 1))
+    }
+
+    #[test]
+    fn the_documented_example_is_a_policy() {
+        let policy = Policy::parse(&documented()).unwrap();
+        assert_eq!(policy.name(), "example");
+        assert_eq!(policy.digest(), Digest::sha256_of(documented().as_bytes()));
+        assert_eq!((policy.signers.len(), policy.builders.len()), (4, 2));
+        assert!(documented().contains(Key::from_seed(1).public_pem().lines().nth(1).unwrap()));
+    }
+
+    #[test]
+    fn what_is_left_out_denies() {
+        let policy = Policy::parse(&Case::bare().policy.replace("rule = \"off\"\n", "")).unwrap();
+        assert_eq!(policy.provenance.demand, Demand::Require);
+        assert_eq!(policy.sbom.demand, Demand::Require);
+        assert_eq!(policy.checksums, Demand::Off);
+        let without = "version = 1\nname = \"a\"\n";
+        assert!(matches!(Policy::parse(without), Err(PolicyError::Toml(_))));
+        let without_level = "version = 1\nname = \"a\"\n[provenance]\n";
+        assert!(matches!(Policy::parse(without_level), Err(PolicyError::Level { found: 0, .. })));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let table = [
+            ("[provenance]\n", "[provenance]\nsorce = \"x\"\n", "source"),
+            ("[sbom]\n", "[sbom]\nformat = [\"spdx\"]\n", "formats"),
+            ("[checksums]\n", "[checksums]\nrules = \"warn\"\n", "rule"),
+            ("[release]\n", "[release]\nartefacts = []\n", "artifacts"),
+            ("level = 1\n", "level = 1\nsigner = []\n", "signers"),
+            ("log = ", "logs = ", "log"),
+            ("runner-environment", "runner-enviroment", "runner-environment"),
+            ("[sbom]\n", "[sboms]\n[sbom]\n", "sbom"),
+        ];
+        for (from, to, nearest) in table {
+            match parse(from, to) {
+                Err(PolicyError::Toml(error)) => {
+                    assert_eq!(error.hint.as_deref(), Some(nearest), "{to}");
+                }
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn must_reject_shapes() {
+        let toml = [
+            ("version = 1\n", ""),
+            ("name = \"example\"\n", ""),
+            ("version = 1\n", "version = 1\nversion = 1\n"),
+            ("rule = \"require\"", "rule = \"maybe\""),
+            ("log = \"if-present\"", "log = \"never\""),
+            ("formats = [\"spdx\"", "formats = [\"swid\""),
+            ("level = 3", "level = \"3\""),
+            ("level = 3", "level = 300"),
+            ("level = 3", "level = -1"),
+            ("valid_from = \"2026-01-01T00:00:00Z\"", "valid_from = \"2026-01-01\""),
+            ("[release]", "[[release]]"),
+        ];
+        for (from, to) in toml {
+            assert!(matches!(parse(from, to), Err(PolicyError::Toml(_))), "{to}");
+        }
+        let long = " ".repeat(usize::try_from(POLICY_BYTES_MAX).unwrap() + 1);
+        assert!(matches!(Policy::parse(&long), Err(PolicyError::TooLarge { .. })));
+        assert!(matches!(parse("version = 1", "version = 2"), Err(PolicyError::Version { found: 2 })));
+        assert!(matches!(
+            parse("tag = \"{version}\"", "tag = \"a\"\nbranch = \"b\""),
+            Err(PolicyError::Reference)
+        ));
+        assert!(matches!(parse("tag = \"{version}\"", "tag = \"\""), Err(PolicyError::Reference)));
+        let artifacts = ["../x", "/x", "", "a//b"];
+        for path in artifacts {
+            let found = parse("\"LICENSE\"", &format!("\"{path}\""));
+            assert!(matches!(found, Err(PolicyError::Artifact { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn must_reject_levels_and_names() {
+        for level in ["0", "4"] {
+            let found = parse("level = 3", &format!("level = {level}"));
+            assert!(matches!(found, Err(PolicyError::Level { .. })), "{level}");
+        }
+        let names = [
+            ("name = \"our people\"", "name = \"release key\""),
+            ("name = \"our people\"", "name = \"\""),
+            ("name = \"example\"", "name = \"\""),
+            ("id = \"https://example.com/workshop\"", "id = \"\""),
+        ];
+        for (from, to) in names {
+            assert!(matches!(parse(from, to), Err(PolicyError::Name { .. })), "{to}");
+        }
+        let lists = [
+            ("signers = [\"slsa-generic\"]", "signers = []"),
+            ("formats = [\"spdx\", \"cyclonedx\"]", "formats = []"),
+            ("signers = [\"release key\"]\n\n[checksums]", "signers = []\n\n[checksums]"),
+            ("artifacts = [\"example-{version}.tar.gz\", \"LICENSE\"]", "artifacts = []"),
+        ];
+        for (from, to) in lists {
+            assert!(matches!(parse(from, to), Err(PolicyError::EmptyList { .. })), "{to}");
+        }
+        match parse("signers = [\"slsa-generic\"]", "signers = [\"slsa-generik\"]") {
+            Err(PolicyError::UnknownSigner { nearest, .. }) => {
+                assert_eq!(nearest.as_deref(), Some("slsa-generic"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn must_reject_signers() {
+        let issuer = "issuer = \"https://accounts.example.com\"\n";
+        let regex = "identity_regex = '(alice|bob)@example\\.com'\n";
+        let from = "valid_from = \"2026-01-01T00:00:00Z\"\n";
+        let unclear = [
+            (issuer, ""),
+            (issuer, "issuer = \"\"\n"),
+            (regex, ""),
+            (regex, "identity = \"\"\n"),
+            (regex, "identity = \"a\"\nidentity_glob = \"*\"\n"),
+            (regex, "identity = \"a\"\nlog = \"require\"\n"),
+            (regex, "identity = \"a\"\npublic_key = \"\"\n"),
+            (from, "identity = \"a\"\n"),
+            (from, "claims = {}\n"),
+            (from, "valid_from = \"2027-01-01T00:00:00Z\"\n"),
+        ];
+        for (from, to) in unclear {
+            assert!(matches!(parse(from, to), Err(PolicyError::Signer { .. })), "{to}");
+        }
+        for pattern in ["(", "a)|(?:b", "a{1000}{1000}"] {
+            let found = parse(regex, &format!("identity_regex = '{pattern}'\n"));
+            assert!(matches!(found, Err(PolicyError::Pattern { .. })), "{pattern}");
+        }
+        let found = parse("MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyE");
+        assert!(matches!(found, Err(PolicyError::Key { .. })));
+    }
+}

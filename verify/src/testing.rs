@@ -1,1 +1,273 @@
-//! What the tests of this crate sign with.
+//! What the tests of this crate are made of: keys from fixed seeds, bundles signed with them, a
+//! double of the signature seam, and a case that passes until something in it is changed.
+
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonded_model::dsse::{Envelope, Signature, pae};
+use bonded_model::evidence::Subject as AttachedTo;
+use bonded_model::media_type::{IN_TOTO, OCTET_STREAM};
+use bonded_model::slsa::PROVENANCE_V1;
+use bonded_model::statement::{Statement, Subject};
+use bonded_model::{
+    Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
+    bundle,
+};
+use serde_json::{Value, json};
+
+use crate::engine::verify_release;
+use crate::finding::Fault;
+use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed, Signer};
+use crate::policy::Policy;
+use crate::signature::{Against, SignatureVerifier, SignedDocument, Verifier};
+use crate::trust::TrustRoot;
+use crate::verdict::Verdict;
+
+pub(crate) const BUILDER: &str = "https://example.com/builder";
+pub(crate) const SOURCE: &str = "https://github.com/o/r";
+pub(crate) const TAG: &str = "refs/tags/v1";
+
+/// An Ed25519 key made from a seed.
+pub(crate) struct Key(Ed25519KeyPair);
+
+impl Key {
+    pub(crate) fn from_seed(seed: u8) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
+    }
+
+    fn spki(&self) -> Vec<u8> {
+        const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+        [HEAD.as_slice(), self.0.public_key().as_ref()].concat()
+    }
+
+    pub(crate) fn public_pem(&self) -> String {
+        let body = STANDARD.encode(self.spki());
+        format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::sha256_of(&self.spki())
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(message).as_ref().to_vec()
+    }
+
+    pub(crate) fn envelope(&self, payload_type: &str, payload: &[u8]) -> Envelope {
+        let bytes = self.sign(&pae(payload_type, payload));
+        Envelope {
+            payload_type: payload_type.to_owned(),
+            payload: payload.to_vec(),
+            signatures: vec![Signature { key_id: None, bytes }],
+        }
+    }
+
+    /// A bundle with this key around any payload.
+    pub(crate) fn bundle(&self, payload: &[u8]) -> Vec<u8> {
+        bundle::with_managed_key(&self.envelope(IN_TOTO, payload), &self.digest())
+    }
+
+    /// A bundle with this key that signs a file itself.
+    pub(crate) fn file_bundle(&self, file: &[u8], declared: &Digest) -> Vec<u8> {
+        let signature = STANDARD.encode(self.sign(file));
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": STANDARD.encode(self.digest().as_bytes())}},
+            "messageSignature": {
+                "messageDigest": {"algorithm": "SHA2_256", "digest": STANDARD.encode(declared.as_bytes())},
+                "signature": signature,
+            },
+        })
+        .to_string()
+        .into_bytes()
+    }
+}
+
+/// A statement that only a double can hold for signed: a bundle of the right shape by certificate,
+/// whose certificate and log entry are nonsense.
+pub(crate) fn certified(statement: &Statement) -> Vec<u8> {
+    let root = STANDARD.encode([7; 32]);
+    let checkpoint = format!("log\n1\n{root}\n\n\u{2014} log {}\n", STANDARD.encode([1; 8]));
+    json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {
+            "certificate": {"rawBytes": "AAAA"},
+            "tlogEntries": [{
+                "logIndex": "0",
+                "logId": {"keyId": root},
+                "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+                "integratedTime": "1",
+                "canonicalizedBody": "e30=",
+                "inclusionProof": {
+                    "logIndex": "0", "rootHash": root, "treeSize": "1", "hashes": [],
+                    "checkpoint": {"envelope": checkpoint},
+                },
+            }],
+        },
+        "dsseEnvelope": {
+            "payload": STANDARD.encode(statement.to_bytes()),
+            "payloadType": IN_TOTO,
+            "signatures": [{"sig": "AAAA"}],
+        },
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// A provenance v1 of one file.
+pub(crate) fn provenance(file: &[u8], change: impl FnOnce(&mut Value)) -> Statement {
+    let mut predicate = json!({
+        "buildDefinition": {
+            "buildType": "https://example.com/build/v1",
+            "externalParameters": {"source": {"uri": format!("git+{SOURCE}@{TAG}")}},
+        },
+        "runDetails": {"builder": {"id": BUILDER}},
+    });
+    change(&mut predicate);
+    statement(file, PROVENANCE_V1, &predicate)
+}
+
+pub(crate) fn statement(file: &[u8], predicate_type: &str, predicate: &Value) -> Statement {
+    let subject = Subject::new("some name", Digest::sha256_of(file));
+    Statement::new(vec![subject], predicate_type, predicate)
+}
+
+/// An SPDX document that names one file.
+pub(crate) fn spdx(file: &[u8]) -> Value {
+    json!({
+        "spdxVersion": "SPDX-2.3",
+        "files": [{"checksums": [
+            {"algorithm": "SHA256", "checksumValue": Digest::sha256_of(file).hex()}
+        ]}],
+    })
+}
+
+/// A verifier of signatures that answers as it is told, whatever it is asked.
+pub(crate) struct Double(pub(crate) Result<Signed, Fault>);
+
+impl SignatureVerifier for Double {
+    fn verify(&self, _: &SignedDocument, _: &Against<'_>) -> Result<Signed, Fault> {
+        self.0.clone()
+    }
+}
+
+/// What a workflow's certificate would say of the case's provenance.
+pub(crate) fn workflow() -> Signed {
+    let claims = [(Claim::SourceRepository, SOURCE), (Claim::SourceRepositoryRef, TAG)];
+    let holder = Holder {
+        issuer: GITHUB_ISSUER.to_owned(),
+        identity: BUILDER.to_owned(),
+        claims: claims.map(|(claim, value)| (claim, value.to_owned())).into(),
+    };
+    let signer = Signer::Certificate(holder);
+    Signed { signer, times: vec![time("2026-01-01T00:00:00Z")], logged: true }
+}
+
+pub(crate) fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Everything that a verdict on a release is reached from.
+pub(crate) struct Case {
+    pub(crate) double: Option<Double>,
+    pub(crate) policy: String,
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) now: Timestamp,
+}
+
+pub(crate) const FILE: &[u8] = b"hello";
+pub(crate) const PATH: &str = "bin/a";
+
+impl Case {
+    /// One file with provenance by a managed key; passes without a finding.
+    pub(crate) fn good() -> Self {
+        let key = Key::from_seed(1);
+        let mut case = Self::bare();
+        case.attach(DocumentKind::Bundle, &key.bundle(&provenance(FILE, |_| {}).to_bytes()));
+        case
+    }
+
+    /// The same without any document.
+    pub(crate) fn bare() -> Self {
+        let policy = format!(
+            "version = 1\nname = \"case\"\n\
+             [[signer]]\nname = \"key\"\npublic_key = '''\n{}'''\n#key\n\
+             [[builder]]\nid = \"{BUILDER}\"\nsigners = [\"key\"]\nlevel = 3\n\
+             [provenance]\nlevel = 3\nsource = \"{SOURCE}\"\ntag = \"{{version}}\"\n#provenance\n\
+             [sbom]\nrule = \"off\"\n#sbom\n",
+            Key::from_seed(1).public_pem()
+        );
+        let now = time("2026-06-01T00:00:00Z");
+        Self { double: None, policy, files: vec![(PATH, FILE.to_vec())], documents: vec![], now }
+    }
+
+    /// The same by certificate, whose signature a double holds for good.
+    pub(crate) fn certified(signed: Signed) -> Self {
+        let mut case = Self::bare();
+        let key = Key::from_seed(1).public_pem();
+        case.edit(
+            &format!("public_key = '''\n{key}'''\n"),
+            &format!("issuer = \"{GITHUB_ISSUER}\"\nidentity = \"{BUILDER}\"\n"),
+        );
+        case.attach(DocumentKind::Bundle, &certified(&provenance(FILE, |_| {})));
+        case.double = Some(Double(Ok(signed)));
+        case
+    }
+
+    /// Replaces a part of the policy's text, which must be there.
+    pub(crate) fn edit(&mut self, from: &str, to: &str) {
+        assert!(self.policy.contains(from), "{from}");
+        self.policy = self.policy.replacen(from, to, 1);
+    }
+
+    /// Attaches a document to the file.
+    pub(crate) fn attach(&mut self, kind: DocumentKind, bytes: &[u8]) {
+        let subject = AttachedTo::Artifact(PATH.parse().unwrap());
+        self.add(kind, bytes, None, subject);
+    }
+
+    /// Attaches a document to the release.
+    pub(crate) fn attach_to_release(&mut self, kind: DocumentKind, bytes: &[u8]) {
+        self.add(kind, bytes, None, AttachedTo::Release);
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        kind: DocumentKind,
+        bytes: &[u8],
+        title: Option<&str>,
+        subject: AttachedTo,
+    ) {
+        self.documents.push(Document {
+            digest: Digest::sha256_of(bytes),
+            bytes: Arc::from(bytes),
+            kind,
+            media_type: MediaType::known(OCTET_STREAM),
+            title: title.map(|title| title.parse().unwrap()),
+            subject,
+        });
+    }
+
+    pub(crate) fn evidence(&self) -> Evidence {
+        let artifacts = self.files.iter().map(|(path, bytes)| {
+            let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
+            Artifact::of_file(path.parse().unwrap(), file, None, None).0
+        });
+        let (release, _) =
+            Release::new("demo@v1".parse().unwrap(), artifacts.collect()).unwrap();
+        Evidence { release, documents: self.documents.clone() }
+    }
+
+    pub(crate) fn verdict(self) -> Verdict {
+        let policy = Policy::parse(&self.policy).unwrap();
+        let (evidence, now) = (self.evidence(), self.now);
+        let verifier = match self.double {
+            Some(double) => Verifier::of_double(Box::new(double)),
+            None => Verifier::new(TrustRoot::public_good()).unwrap(),
+        };
+        verify_release(&verifier, &policy, &evidence, now)
+    }
+}

@@ -29,6 +29,9 @@ pub enum TrustRootError {
     /// JSON, but no trusted root, or one with a key or certificate that cannot be read.
     #[error("trust root is malformed")]
     Malformed(#[source] Source),
+    /// It names nobody: nothing signed by certificate could ever verify under it.
+    #[error("trust root names no certificate authority and no transparency log")]
+    Empty,
     /// Its keys and certificates cannot be used together.
     #[error("trust root cannot be used for verification")]
     Unusable(#[source] Source),
@@ -67,6 +70,9 @@ impl TrustRoot {
         json::check(bytes, TRUST_ROOT_BYTES_MAX)?;
         let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
         let inner = TrustedRoot::from_json(text).map_err(|error| malformed(error.into()))?;
+        if inner.certificate_authorities.is_empty() && inner.tlogs.is_empty() {
+            return Err(TrustRootError::Empty);
+        }
         Ok(Self { name, digest: Digest::sha256_of(bytes), inner })
     }
 }
@@ -95,8 +101,13 @@ mod tests {
         for bytes in [b"".as_slice(), cut, twice.as_bytes(), &long, b"{} {}"] {
             assert!(matches!(TrustRoot::parse(bytes), Err(TrustRootError::Json(_))));
         }
-        for bytes in [b"{}".as_slice(), b"[]", br#"{"mediaType":"application/vnd.dev.x"}"#] {
+        for bytes in [b"[]".as_slice(), b"1", br#"{"mediaType":"x","tlogs":[{}]}"#] {
             assert!(matches!(TrustRoot::parse(bytes), Err(TrustRootError::Malformed(_))));
+        }
+        let empty = br#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
+        for bytes in [b"{}".as_slice(), empty] {
+            let error = TrustRoot::parse(bytes).unwrap_err();
+            assert!(matches!(error, TrustRootError::Empty | TrustRootError::Malformed(_)), "{error:?}");
         }
     }
 }

@@ -1,0 +1,360 @@
+//! For each finding code one minimal case that produces exactly it and one that just avoids it.
+
+use std::collections::BTreeSet;
+
+use bonded_model::evidence::Subject as AttachedTo;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, LINE_COUNT_MAX};
+use bonded_model::media_type::IN_TOTO;
+use bonded_model::slsa::PROVENANCE_V1;
+use bonded_model::{Digest, DocumentKind};
+use serde_json::json;
+
+use crate::code::Code;
+use crate::finding::{Fault, Severity};
+use crate::identity::{Claim, Signed, Signer};
+use crate::testing::{
+    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, provenance, spdx, statement,
+    time, workflow,
+};
+
+/// How a case is made from whether the code is to be produced.
+type Make = fn(bool) -> Case;
+
+fn signed(payload: &[u8]) -> Case {
+    let mut case = Case::bare();
+    case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(payload));
+    case
+}
+
+fn attached(bytes: &[u8]) -> Case {
+    let mut case = Case::bare();
+    case.attach(DocumentKind::Bundle, bytes);
+    case
+}
+
+fn good_line() -> Vec<u8> {
+    Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes())
+}
+
+fn with_policy(produce: bool, from: &str, bad: &str, good: &str) -> Case {
+    let mut case = Case::good();
+    case.edit(from, if produce { bad } else { good });
+    case
+}
+
+fn with_sbom(rule: &str, sbom: &[u8]) -> Case {
+    let mut case = Case::good();
+    case.edit("rule = \"off\"\n#sbom", rule);
+    case.attach(DocumentKind::Spdx, sbom);
+    case
+}
+
+fn with_checksums(title: &str, text: &str) -> Case {
+    let mut case = Case::good();
+    let kind = DocumentKind::Checksums;
+    case.add(kind, text.as_bytes(), Some(title), AttachedTo::Release);
+    case
+}
+
+fn holder(change: impl FnOnce(&mut crate::identity::Holder)) -> Signed {
+    let mut signed = workflow();
+    if let Signer::Certificate(holder) = &mut signed.signer {
+        change(holder);
+    }
+    signed
+}
+
+fn signature_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::SigLimit, |produce| {
+            let count = LINE_COUNT_MAX + usize::from(produce);
+            attached(&vec![good_line(); count].join(&b'\n'))
+        }),
+        (Code::SigMalformed, |produce| attached(&if produce { b"{}".to_vec() } else { good_line() })),
+        (Code::SigUnsupported, |produce| {
+            let kind = if produce { "application/json" } else { IN_TOTO };
+            let payload = provenance(FILE, |_| {}).to_bytes();
+            attached(&Key::from_seed(1).envelope(kind, &payload).to_bytes())
+        }),
+        (Code::SigUnsigned, |produce| {
+            let payload = provenance(FILE, |_| {}).to_bytes();
+            attached(&if produce { payload } else { good_line() })
+        }),
+        (Code::SigInvalid, |produce| {
+            let key = Key::from_seed(1);
+            let mut envelope = key.envelope(IN_TOTO, &provenance(FILE, |_| {}).to_bytes());
+            envelope.signatures[0].bytes[0] ^= u8::from(produce);
+            attached(&bonded_model::bundle::with_managed_key(&envelope, &key.digest()))
+        }),
+        (Code::SigSubject, |produce| {
+            let mut case = Case::good();
+            let declared = Digest::sha256_of(if produce { b"other" } else { FILE });
+            let bundle = Key::from_seed(1).file_bundle(FILE, &declared);
+            case.attach(DocumentKind::Bundle, &bundle);
+            case
+        }),
+        (Code::SigCertificate, |produce| {
+            let mut case = Case::certified(workflow());
+            if produce {
+                let why = Fault::new(Code::SigCertificate, "a trusted certificate", "another");
+                case.double = Some(Double(Err(why)));
+            }
+            case
+        }),
+        (Code::SigLog, |p| with_policy(p, "#key", "log = \"require\"", "log = \"if-present\"")),
+        (Code::SigTime, |produce| {
+            let mut case = Case::certified(workflow());
+            let signing = time("2026-01-01T00:00:00Z").unix_seconds() - i64::from(produce);
+            case.now = bonded_model::Timestamp::from_unix_seconds(signing).unwrap();
+            case
+        }),
+        (Code::SigKey, |produce| {
+            let key = Key::from_seed(if produce { 2 } else { 1 });
+            attached(&key.bundle(&provenance(FILE, |_| {}).to_bytes()))
+        }),
+    ]
+}
+
+fn identity_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::IdIssuer, |produce| {
+            let add = if produce { "/" } else { "" };
+            Case::certified(holder(|holder| holder.issuer += add))
+        }),
+        (Code::IdSubject, |produce| {
+            let add = if produce { "@refs/heads/x" } else { "" };
+            Case::certified(holder(|holder| holder.identity += add))
+        }),
+        (Code::IdClaim, |produce| {
+            let runner = if produce { "self-hosted" } else { "github-hosted" };
+            let mut case = Case::certified(holder(|holder| {
+                holder.claims.insert(Claim::RunnerEnvironment, runner.to_owned());
+            }));
+            case.edit("#key", "claims = { runner-environment = \"github-hosted\" }");
+            case
+        }),
+        (Code::IdValidity, |p| {
+            let until = |text| format!("valid_until = \"{text}\"");
+            let (bad, good) = (until("2026-06-01T00:00:00Z"), until("2026-06-01T00:00:01Z"));
+            with_policy(p, "#key", &bad, &good)
+        }),
+        (Code::StmtMalformed, |produce| {
+            let payload = provenance(FILE, |_| {}).to_bytes();
+            signed(&if produce { b"{}".to_vec() } else { payload })
+        }),
+        (Code::StmtDigest, |produce| {
+            let text = String::from_utf8(provenance(FILE, |_| {}).to_bytes()).unwrap();
+            signed(text.replace("sha256", if produce { "sha1" } else { "sha256" }).as_bytes())
+        }),
+        (Code::StmtUnused, |produce| {
+            let mut case = Case::good();
+            let kind = if produce { "https://example.com/t" } else { PROVENANCE_V1 };
+            let predicate = provenance(FILE, |_| {}).predicate;
+            let predicate = serde_json::from_str(predicate.get()).unwrap();
+            let payload = statement(FILE, kind, &predicate).to_bytes();
+            case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&payload));
+            case
+        }),
+    ]
+}
+
+fn provenance_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::ProvMissing, |produce| if produce { Case::bare() } else { Case::good() }),
+        (Code::ProvPredicate, |produce| {
+            let kind = format!("{PROVENANCE_V1}{}", if produce { ".0" } else { "" });
+            let predicate = provenance(FILE, |_| {}).predicate;
+            let predicate = serde_json::from_str(predicate.get()).unwrap();
+            signed(&statement(FILE, &kind, &predicate).to_bytes())
+        }),
+        (Code::ProvMalformed, |produce| {
+            let change = |predicate: &mut serde_json::Value| {
+                if produce {
+                    predicate["runDetails"] = json!({});
+                }
+            };
+            signed(&provenance(FILE, change).to_bytes())
+        }),
+        (Code::ProvSubject, |produce| {
+            let file = if produce { b"other" } else { FILE };
+            signed(&provenance(file, |_| {}).to_bytes())
+        }),
+        (Code::ProvBuilder, |p| {
+            let id = |id: &str| format!("id = \"{id}\"");
+            with_policy(p, &id(BUILDER), &id("https://example.com/other"), &id(BUILDER))
+        }),
+        (Code::ProvSigner, |produce| {
+            let mut case = Case::good();
+            let other = Key::from_seed(2).public_pem();
+            let second =
+                format!("[[signer]]\nname = \"second\"\npublic_key = '''\n{other}'''\n[[builder]]");
+            case.edit("[[builder]]", &second);
+            let signers = if produce { "[\"second\"]" } else { "[\"second\", \"key\"]" };
+            case.edit("[\"key\"]", signers);
+            case
+        }),
+        (Code::ProvLevel, |p| with_policy(p, "level = 3", "level = 2", "level = 3")),
+        (Code::ProvSource, |p| {
+            let source = |at: &str| format!("source = \"{at}\"");
+            let (other, same) = (format!("{SOURCE}2"), format!("git+{SOURCE}.git"));
+            with_policy(p, &source(SOURCE), &source(&other), &source(&same))
+        }),
+        (Code::ProvRef, |p| {
+            with_policy(p, "tag = \"{version}\"", "branch = \"v1\"", "ref = \"refs/tags/{version}\"")
+        }),
+        (Code::ProvClaims, |produce| {
+            let claim = format!("{SOURCE}{}", if produce { "2" } else { "" });
+            Case::certified(holder(|holder| {
+                holder.claims.insert(Claim::SourceRepository, claim);
+            }))
+        }),
+        (Code::ProvBuildType, |p| {
+            let types = |at: &str| format!("build_types = [\"https://example.com/build/{at}\"]");
+            with_policy(p, "#provenance", &types("v2"), &types("v1"))
+        }),
+        (Code::ProvParameter, |p| {
+            with_policy(p, "#provenance", "parameters = []", "parameters = [\"source\"]")
+        }),
+    ]
+}
+
+fn paper_cases() -> Vec<(Code, Make)> {
+    const REQUIRE: &str = "rule = \"require\"\n";
+    vec![
+        (Code::SbomMissing, |produce| {
+            let mut case = Case::good();
+            case.edit("rule = \"off\"\n#sbom", REQUIRE);
+            if !produce {
+                let sbom = spdx(FILE).to_string();
+                case.attach_to_release(DocumentKind::Spdx, sbom.as_bytes());
+            }
+            case
+        }),
+        (Code::SbomMalformed, |produce| {
+            let sbom = if produce { json!({}) } else { spdx(FILE) };
+            with_sbom(REQUIRE, sbom.to_string().as_bytes())
+        }),
+        (Code::SbomFormat, |produce| {
+            let format = if produce { "cyclonedx" } else { "spdx" };
+            let rule = format!("formats = [\"{format}\"]\n");
+            with_sbom(&rule, spdx(FILE).to_string().as_bytes())
+        }),
+        (Code::SbomSubject, |produce| {
+            let file = if produce { b"other" } else { FILE };
+            with_sbom(REQUIRE, spdx(file).to_string().as_bytes())
+        }),
+        (Code::SbomSigner, |produce| {
+            let mut case = Case::good();
+            case.edit("rule = \"off\"\n#sbom", "signers = [\"key\"]\n");
+            let kind = "https://spdx.dev/Document/v2.3";
+            let statement = statement(FILE, kind, &spdx(FILE)).to_bytes();
+            match produce {
+                true => case.attach(DocumentKind::Spdx, spdx(FILE).to_string().as_bytes()),
+                false => case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&statement)),
+            }
+            case
+        }),
+        (Code::SumMissing, |produce| {
+            let rule = if produce { "require" } else { "off" };
+            let mut case = Case::good();
+            case.edit("#sbom", &format!("[checksums]\nrule = \"{rule}\""));
+            case
+        }),
+        (Code::SumMismatch, |produce| {
+            let digest = Digest::sha256_of(if produce { b"other" } else { FILE });
+            with_checksums("SHA256SUMS", &format!("{}  {PATH}\n", digest.hex()))
+        }),
+        (Code::SumMalformed, |produce| {
+            let cut = usize::from(produce);
+            let hex = Digest::sha256_of(FILE).hex();
+            with_checksums("bin/a.sha256", hex.get(cut..).unwrap())
+        }),
+        (Code::SumUnknown, |produce| match produce {
+            true => with_checksums("bin/a.sha512", &Digest::sha512_of(FILE).hex()),
+            false => with_checksums("bin/a.sha256", &Digest::sha256_of(FILE).hex()),
+        }),
+        (Code::SumStray, |produce| {
+            let path = if produce { "bin/b" } else { PATH };
+            with_checksums("SHA256SUMS", &format!("{}  {path}\n", Digest::sha256_of(FILE).hex()))
+        }),
+    ]
+}
+
+fn release_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::RelMissing, |p| {
+            let set = |paths: &str| format!("[release]\nartifacts = [{paths}]");
+            with_policy(p, "#sbom", &set("\"bin/a\", \"bin/b-{version}\""), &set("\"bin/a\""))
+        }),
+        (Code::RelExtra, |produce| {
+            let mut case = Case::good();
+            case.edit("#sbom", "[release]\nartifacts = [\"bin/a\"]");
+            // The same bytes under a second name are covered by the same provenance.
+            case.files.extend(produce.then(|| ("bin/b", FILE.to_vec())));
+            case
+        }),
+        (Code::RelUnmatched, |produce| {
+            let mut case = Case::good();
+            let file = if produce { b"other" } else { FILE };
+            let payload = provenance(file, |_| {}).to_bytes();
+            case.attach_to_release(DocumentKind::Bundle, &Key::from_seed(1).bundle(&payload));
+            case
+        }),
+        (Code::RelLimit, |produce| {
+            let mut case = Case::good();
+            case.edit("[provenance]\n", "[provenance]\nrule = \"off\"\n");
+            let document = case.documents[0].clone();
+            case.documents = vec![document; DOCUMENT_COUNT_MAX + usize::from(produce)];
+            case
+        }),
+    ]
+}
+
+fn cases() -> Vec<(Code, Make)> {
+    let groups = [
+        signature_cases(),
+        identity_cases(),
+        provenance_cases(),
+        paper_cases(),
+        release_cases(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+#[test]
+fn every_code_has_its_pair() {
+    let with_cases: Vec<_> = cases().into_iter().map(|(code, _)| code).collect();
+    assert_eq!(with_cases, Code::ALL);
+}
+
+#[test]
+fn every_code_is_produced_alone_and_just_avoided() {
+    for (code, make) in cases() {
+        let found = |produce| -> BTreeSet<Code> {
+            make(produce).verdict().findings().iter().map(|finding| finding.code).collect()
+        };
+        assert_eq!(found(true), BTreeSet::from([code]), "{code} produced");
+        assert!(!found(false).contains(&code), "{code} avoided");
+    }
+}
+
+/// Codes that name something that is merely odd, or superfluous.
+#[test]
+fn a_code_fails_the_verdict_unless_it_is_harmless() {
+    let harmless = [Code::StmtUnused, Code::SumStray, Code::RelUnmatched, Code::SigSubject];
+    for (code, make) in cases() {
+        let verdict = make(true).verdict();
+        assert_eq!(verdict.is_pass(), harmless.contains(&code), "{code}");
+        let weights: BTreeSet<_> = verdict.findings().iter().map(|f| f.severity).collect();
+        assert_eq!(weights.contains(&Severity::Fail), !harmless.contains(&code), "{code}");
+    }
+}
+
+#[test]
+fn a_nonsense_certificate_is_refused_by_the_library() {
+    let mut case = Case::certified(workflow());
+    case.double = None;
+    let verdict = case.verdict();
+    let codes: Vec<_> = verdict.findings().iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::SigCertificate]);
+}

@@ -20,7 +20,13 @@ fn main() {
     let mut ingest = || {
         let bonded = || Command::new(env!("CARGO_BIN_EXE_bonded"));
         measure::must(bonded().arg("init").arg(&store));
-        measure::must(bonded().arg("--store").arg(&store).args(["ingest", "--release", "bench@1.0.0"]).arg(&file));
+        measure::must(
+            bonded()
+                .arg("--store")
+                .arg(&store)
+                .args(["ingest", "--release", "bench@1.0.0"])
+                .arg(&file),
+        );
         std::fs::remove_dir_all(&store).expect("the store was there");
     };
     let mut cp = || {

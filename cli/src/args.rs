@@ -1,0 +1,367 @@
+//! The command line, as typed. Each verb's arguments are a struct here; the verb itself is a module
+//! of the same name under `commands`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bonded_model::{ReleaseName, Timestamp};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
+
+/// Holds release artifacts until their papers clear, then lets them out.
+#[derive(Debug, Parser)]
+#[command(name = "bonded", version, propagate_version = true, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// The store's directory [default: `BONDED_STORE`, then `store` in bonded.toml]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// The configuration file [default: `BONDED_CONFIG`, then ./bonded.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The form of what goes to standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done or pass, 1 verdict fail, 2 usage, 3 local environment, 4 remote, 70 defect.
+
+The whole idea in seconds: bonded demo";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a store
+    Init(InitArgs),
+    /// Take files and directories into a release, with the evidence that lies beside them
+    Ingest(IngestArgs),
+    /// List the releases in the store
+    List(ListArgs),
+    /// Show a release: its artifacts, evidence and recorded verdicts
+    Show(ShowArgs),
+    /// Reach a verdict on a release in the store, or on one downloaded file
+    Verify(VerifyArgs),
+    /// Write, check and explain policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Bring verified releases to directories and buckets
+    #[command(subcommand)]
+    Mirror(MirrorVerb),
+    /// Serve verified releases over HTTP
+    Serve(ServeArgs),
+    /// Make a signing key
+    Keygen(KeygenArgs),
+    /// Sign a statement about artifacts of a release, and attach it
+    #[command(subcommand)]
+    Attest(AttestKind),
+    /// Show the whole idea on a small release, in seconds
+    Demo(DemoArgs),
+    /// Show the configuration in force
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where [default: the configured store]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// `ingest`
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// The release that takes them
+    #[arg(long, value_name = "PROJECT@VERSION")]
+    pub(crate) release: ReleaseName,
+    /// Files and directories; a directory's paths become paths inside the release
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// How long a second writer waits.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Seconds to wait for another writer [default: 30, or `wait_seconds` in bonded.toml]
+    #[arg(long = "wait", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only this project
+    pub(crate) project: Option<bonded_model::Project>,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Which release
+    #[arg(value_name = "PROJECT@VERSION")]
+    pub(crate) release: ReleaseName,
+}
+
+/// How to reach verdicts.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JudgeArgs {
+    /// The policy [default: the project's policy in bonded.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The trusted root [default: the one in bonded.toml, then the embedded public-good root]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Option<PathBuf>,
+    /// Reach the verdict as of this time (RFC 3339) instead of now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bonded verify demo@v1.0.0 --policy policy.toml
+  bonded verify kubectl --bundle kubectl.sigstore.json --policy policy.toml
+  bonded verify sha256:HEX --bundle b.json --identity SAN --issuer URL
+  bonded verify kubectl --bundle kubectl.sigstore.json --key release.pub")]
+pub(crate) struct VerifyArgs {
+    /// PROJECT@VERSION in the store; with --bundle a file, or sha256: and 64 hex digits
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+    /// The bundle that came with the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// The signer's identity (certificate SAN), exact
+    #[arg(
+        long,
+        value_name = "SAN",
+        requires = "issuer",
+        requires = "bundle",
+        conflicts_with = "policy"
+    )]
+    pub(crate) identity: Option<String>,
+    /// The issuer that vouched for the identity, exact
+    #[arg(long, value_name = "URL", requires = "identity")]
+    pub(crate) issuer: Option<String>,
+    /// The signer's public key in PEM
+    #[arg(long, value_name = "PEM", requires = "bundle", conflicts_with_all = ["policy", "identity"])]
+    pub(crate) key: Option<PathBuf>,
+    /// The release's version, where the policy's source names `{version}` and a file is verified
+    #[arg(long, value_name = "VERSION", requires = "bundle")]
+    pub(crate) release_version: Option<bonded_model::Version>,
+    /// Do not attach the verdict's summary to the release
+    #[arg(long, conflicts_with = "bundle")]
+    pub(crate) no_record: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Write a starting policy from what a release in the store shows
+    Init {
+        /// Which release
+        #[arg(value_name = "PROJECT@VERSION")]
+        release: ReleaseName,
+        /// Where to write it [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The trusted root [default: as for verify]
+        #[arg(long, value_name = "FILE")]
+        trusted_root: Option<PathBuf>,
+    },
+    /// Read a policy and say what is wrong or dangerous in it
+    Check {
+        /// The policy
+        file: PathBuf,
+    },
+    /// Tell what a policy demands of a release in the store
+    Explain {
+        /// Which release
+        #[arg(value_name = "PROJECT@VERSION")]
+        release: ReleaseName,
+        /// The policy [default: the project's policy in bonded.toml]
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+}
+
+/// `mirror …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum MirrorVerb {
+    /// Say what would be done, and do nothing
+    Plan(MirrorPlanArgs),
+    /// Do it; a run that was killed goes on where it was
+    Apply(MirrorApplyArgs),
+    /// Say what each destination has and lacks
+    Status(MirrorTargets),
+}
+
+/// What to mirror, and to where.
+#[derive(Debug, Args)]
+pub(crate) struct MirrorTargets {
+    /// Releases [default: every release in the store whose verdict is a pass]
+    #[arg(value_name = "PROJECT@VERSION")]
+    pub(crate) releases: Vec<ReleaseName>,
+    /// A destination: its name in bonded.toml, or a URL file:///DIR or s3://BUCKET/PREFIX
+    /// [default: every destination in bonded.toml]
+    #[arg(long = "to", value_name = "NAME|URL")]
+    pub(crate) to: Vec<String>,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+/// `mirror plan`
+#[derive(Debug, Args)]
+pub(crate) struct MirrorPlanArgs {
+    #[command(flatten)]
+    pub(crate) targets: MirrorTargets,
+    /// Also save the plan, to be reviewed and applied later
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `mirror apply`
+#[derive(Debug, Args)]
+pub(crate) struct MirrorApplyArgs {
+    #[command(flatten)]
+    pub(crate) targets: MirrorTargets,
+    /// Apply this saved plan instead of a new one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Print the plan and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:8080, or `serve.listen` in bonded.toml]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+/// `keygen`
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Writes FILE (private, mode 0600) and FILE.pub
+    #[arg(long, value_name = "FILE", default_value = "bonded.key")]
+    pub(crate) out: PathBuf,
+}
+
+/// `attest …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttestKind {
+    /// SLSA provenance v1: who built it, how, from which source
+    Provenance(AttestProvenanceArgs),
+    /// An SBOM, as an in-toto statement about the artifact
+    Sbom(AttestSbomArgs),
+}
+
+/// What is attested, and with which key.
+#[derive(Debug, Args)]
+pub(crate) struct AttestTarget {
+    /// PROJECT@VERSION for all artifacts, or PROJECT@VERSION/PATH for one
+    #[arg(value_name = "RELEASE[/PATH]")]
+    pub(crate) target: String,
+    /// The private key, as `bonded keygen` writes it
+    #[arg(long, value_name = "PEM")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `attest provenance`
+#[derive(Debug, Args)]
+pub(crate) struct AttestProvenanceArgs {
+    #[command(flatten)]
+    pub(crate) target: AttestTarget,
+    /// The builder's URI, as the policy names it
+    #[arg(long, value_name = "URI")]
+    pub(crate) builder_id: String,
+    /// The kind of build
+    #[arg(long, value_name = "URI")]
+    pub(crate) build_type: String,
+    /// The source repository
+    #[arg(long, value_name = "URL")]
+    pub(crate) source: String,
+    /// The source ref, such as refs/tags/v1.0.0
+    #[arg(long, value_name = "REF")]
+    pub(crate) source_ref: String,
+    /// The source commit, 40 or 64 hex digits
+    #[arg(long, value_name = "HEX")]
+    pub(crate) commit: Option<String>,
+}
+
+/// `attest sbom`
+#[derive(Debug, Args)]
+pub(crate) struct AttestSbomArgs {
+    #[command(flatten)]
+    pub(crate) target: AttestTarget,
+    /// The document: SPDX 2 or CycloneDX, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sbom: PathBuf,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Stop after showing it instead of serving until Ctrl-C
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Where to put everything; must not exist or be an earlier demo's [default: ./bonded-demo]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// `config …`
+#[derive(Clone, Copy, Debug, Subcommand, ValueEnum)]
+pub(crate) enum ConfigVerb {
+    /// Print every setting with its value and where it comes from
+    Show,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mixes_that_make_no_sense_do_not_parse() {
+        for line in [
+            "bonded verify a@1 --identity x --issuer y",
+            "bonded verify f --bundle b --identity x",
+            "bonded verify f --bundle b --key k --policy p",
+            "bonded verify f --bundle b --key k --identity x --issuer y",
+            "bonded verify f --bundle b --no-record",
+            "bonded ingest x",
+            "bonded ingest --release a x",
+            "bonded verify a@1 --at yesterday",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `ingest`: takes files and directories into a release, with the evidence beside them.
+
+use bonded_store::ingest::{IngestReport, IngestRequest, Outcome as Ingested, ingest};
+use serde_json::json;
+
+use super::{Context, Outcome, holder};
+use crate::args::IngestArgs;
+use crate::error::CliError;
+use crate::output::{self, Format};
+use crate::progress::Progress;
+use crate::report;
+
+pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<Outcome, CliError> {
+    let store = context.open_store()?;
+    let request = IngestRequest {
+        release: &args.release,
+        inputs: &args.paths,
+        holder: &holder(&format!("ingest {}", args.release))?,
+        wait: context.wait(&args.wait),
+    };
+    let progress = Progress::new("ingest");
+    let report = ingest(&store, &request, &progress).map_err(report::ingest_error)?;
+    drop(progress);
+    match context.format {
+        Format::Text => output::data(&text(&report))?,
+        Format::Json => output::data_json(&json(&report))?,
+    }
+    output::say(&format!("next: bonded verify {} --policy FILE", args.release));
+    Ok(Outcome::Done)
+}
+
+fn text(report: &IngestReport) -> String {
+    let release = &report.release;
+    let outcome = match report.outcome {
+        Ingested::Created => "took in",
+        Ingested::Unchanged => "already held, unchanged:",
+        Ingested::EvidenceAdded => "added evidence to",
+    };
+    let mut text =
+        format!("{outcome} {}  {}  epoch {}\n", release.name(), release.digest(), report.epoch);
+    for artifact in release.artifacts() {
+        let size = output::human_bytes(artifact.file.size);
+        text += &format!("  {}  {size:>10}  {}\n", artifact.file.digest.short(), artifact.path);
+    }
+    for document in &report.evidence {
+        let title = document.title.as_ref().map_or("(no name)", |title| title.as_str());
+        let subject = report::subject(&document.subject);
+        text += &format!(
+            "  evidence  {}  {title} → {subject}, {}\n",
+            report::kind(document.kind),
+            report::how(document.how)
+        );
+    }
+    text
+}
+
+fn json(report: &IngestReport) -> serde_json::Value {
+    let evidence: Vec<_> = report
+        .evidence
+        .iter()
+        .map(|document| {
+            json!({
+                "digest": document.digest, "kind": document.kind, "subject": document.subject,
+                "title": document.title, "how": report::how(document.how),
+            })
+        })
+        .collect();
+    let outcome = match report.outcome {
+        Ingested::Created => "created",
+        Ingested::Unchanged => "unchanged",
+        Ingested::EvidenceAdded => "evidence-added",
+    };
+    json!({
+        "release": report.release, "outcome": outcome, "evidence": evidence,
+        "bytes": report.bytes, "epoch": report.epoch,
+    })
+}

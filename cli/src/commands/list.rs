@@ -1,0 +1,39 @@
+//! `list`: the releases in the store.
+
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::args::ListArgs;
+use crate::error::CliError;
+use crate::output::{self, Format};
+use crate::report;
+
+pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliError> {
+    let store = context.open_store()?;
+    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let names = snapshot.releases().map_err(report::store_error)?;
+    let wanted =
+        names.iter().filter(|name| args.project.as_ref().is_none_or(|p| *p == name.project));
+    let releases: Result<Vec<_>, _> = wanted.map(|name| snapshot.release(name)).collect();
+    let releases = releases.map_err(report::store_error)?;
+    match context.format {
+        Format::Text => releases.iter().try_for_each(|release| {
+            let bytes: u64 = release.artifacts().iter().map(|artifact| artifact.file.size).sum();
+            let (count, size) = (release.artifacts().len(), output::human_bytes(bytes));
+            output::data_line(&format!(
+                "{}  {count} artifacts, {size}  {}",
+                release.name(),
+                release.digest()
+            ))
+        })?,
+        Format::Json => {
+            output::data_json(&json!({ "epoch": snapshot.epoch(), "releases": releases }))?
+        }
+    }
+    if releases.is_empty() {
+        output::say(
+            "no releases here; take one in with: bonded ingest --release PROJECT@VERSION PATH…",
+        );
+    }
+    Ok(Outcome::Done)
+}

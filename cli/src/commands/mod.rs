@@ -1,0 +1,89 @@
+//! One module per verb. Each loads what it needs, calls the libraries, and prints.
+
+mod attest;
+mod completions;
+mod config;
+mod demo;
+mod ingest;
+mod init;
+mod keygen;
+mod list;
+mod mirror;
+mod policy;
+mod serve;
+mod show;
+mod verify;
+
+use std::time::Duration;
+
+use bonded_store::Holder;
+use bonded_store::Store;
+
+use crate::args::{Cli, Verb, WaitArgs};
+use crate::clock;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::output::Format;
+use crate::{report, runtime};
+
+/// How a verb ended, if not in an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1: a decision was reached, and it is no.
+    VerdictFail,
+}
+
+/// What every verb may look at.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The configuration in force.
+    pub(crate) config: Config,
+    /// The form of stdout.
+    pub(crate) format: Format,
+}
+
+/// Runs the verb.
+pub(crate) fn run(cli: Cli) -> Result<Outcome, CliError> {
+    if let Verb::Completions { shell } = cli.verb {
+        return completions::run(shell);
+    }
+    runtime::survive_file_size_limit()?;
+    let config = Config::load(cli.config.as_deref(), cli.store.as_deref())?;
+    let context = Context { config, format: cli.format };
+    match cli.verb {
+        Verb::Init(args) => init::run(&context, &args),
+        Verb::Ingest(args) => ingest::run(&context, &args),
+        Verb::List(args) => list::run(&context, &args),
+        Verb::Show(args) => show::run(&context, &args),
+        Verb::Verify(args) => verify::run(&context, &args),
+        Verb::Policy(verb) => policy::run(&context, &verb),
+        Verb::Mirror(verb) => mirror::run(&context, &verb),
+        Verb::Serve(args) => serve::run(&context, &args),
+        Verb::Keygen(args) => keygen::run(&context, &args),
+        Verb::Attest(kind) => attest::run(&context, &kind),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Config(verb) => config::run(&context, verb),
+        Verb::Completions { shell } => completions::run(shell),
+    }
+}
+
+impl Context {
+    /// Opens the store, and says on stderr what a person should know about its state.
+    pub(crate) fn open_store(&self) -> Result<Store, CliError> {
+        let directory = self.config.store()?;
+        Store::open(directory).map_err(report::store_error)
+    }
+
+    /// How long to wait for another writer.
+    pub(crate) fn wait(&self, args: &WaitArgs) -> Duration {
+        Duration::from_secs(args.seconds.unwrap_or(self.config.wait_seconds.value))
+    }
+}
+
+/// Who holds the writer's lock while this verb works.
+pub(crate) fn holder(what: &str) -> Result<Holder, CliError> {
+    let who = format!("bonded {what} (process {})", std::process::id());
+    Ok(Holder { who, since: clock::now()? })
+}

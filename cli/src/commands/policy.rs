@@ -1,0 +1,112 @@
+//! `policy init`, `check`, `explain`.
+
+use std::path::Path;
+
+use bonded_model::ReleaseName;
+use bonded_model::limits::POLICY_BYTES_MAX;
+use bonded_store::disk;
+use bonded_verify::Policy;
+use bonded_verify::policy::{NoteWeight, PolicyNote, propose};
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::args::{JudgeArgs, PolicyVerb};
+use crate::error::CliError;
+use crate::judge::{self, Judge};
+use crate::output::{self, Format};
+use crate::{clock, report};
+
+pub(super) fn run(context: &Context, verb: &PolicyVerb) -> Result<Outcome, CliError> {
+    match verb {
+        PolicyVerb::Init { release, out, trusted_root } => {
+            init(context, release, out.as_deref(), trusted_root.as_deref())
+        }
+        PolicyVerb::Check { file } => check(context, file),
+        PolicyVerb::Explain { release, policy } => explain(context, release, policy.as_deref()),
+    }
+}
+
+fn init(
+    context: &Context,
+    name: &ReleaseName,
+    out: Option<&Path>,
+    trusted_root: Option<&Path>,
+) -> Result<Outcome, CliError> {
+    let verifier = judge::verifier(&context.config, trusted_root)?;
+    let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;
+    let evidence = snapshot.evidence(name).map_err(report::store_error)?;
+    let text = propose(&verifier, &evidence, clock::now()?);
+    let Some(out) = out else {
+        output::data(&text)?;
+        return Ok(Outcome::Done);
+    };
+    disk::write_file_new(out, text.as_bytes()).map_err(|source| {
+        CliError::environment(format!("cannot write policy {}", out.display()))
+            .because(source)
+            .hint("an existing file is never overwritten; choose another name")
+    })?;
+    output::say(&format!(
+        "wrote {0}; read it, then: bonded verify {name} --policy {0}",
+        out.display()
+    ));
+    Ok(Outcome::Done)
+}
+
+fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
+    let bytes = judge::read(file, POLICY_BYTES_MAX, "policy")?;
+    let refuse = || CliError::usage(format!("policy {} is wrong", file.display()));
+    let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
+    let parsed = Policy::parse(&text).map_err(|source| {
+        refuse().because(source).hint("every key is described in docs/policy.md")
+    })?;
+    let notes = parsed.check();
+    match context.format {
+        Format::Text => {
+            output::data_line(&format!(
+                "policy {} reads well  {}",
+                parsed.name(),
+                parsed.digest()
+            ))?;
+            notes.iter().try_for_each(|note| {
+                output::data_line(&format!("  {}: {}", weight(note.weight), note.text))
+            })?;
+        }
+        Format::Json => {
+            let note =
+                |note: &PolicyNote| json!({ "weight": weight(note.weight), "text": note.text });
+            let notes: Vec<_> = notes.iter().map(note).collect();
+            output::data_json(
+                &json!({ "name": parsed.name(), "digest": parsed.digest(), "notes": notes }),
+            )?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn weight(weight: NoteWeight) -> &'static str {
+    match weight {
+        NoteWeight::Contradiction => "contradiction",
+        NoteWeight::Hole => "hole",
+        NoteWeight::Unused => "unused",
+    }
+}
+
+fn explain(
+    context: &Context,
+    name: &ReleaseName,
+    file: Option<&Path>,
+) -> Result<Outcome, CliError> {
+    let args = JudgeArgs { policy: file.map(Path::to_path_buf), trusted_root: None, at: None };
+    let judge = Judge::load(&context.config, &args)?;
+    let policy = judge.policy(&name.project)?;
+    let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;
+    let release = snapshot.release(name).map_err(report::store_error)?;
+    let lines = policy.explain(&release);
+    match context.format {
+        Format::Text => lines.iter().try_for_each(|line| output::data_line(line))?,
+        Format::Json => output::data_json(
+            &json!({ "release": name, "policy": policy.digest(), "demands": lines }),
+        )?,
+    }
+    Ok(Outcome::Done)
+}

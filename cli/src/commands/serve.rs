@@ -1,0 +1,106 @@
+//! `serve`: the HTTP views over the verified releases of the store.
+//!
+//! The store is looked at every two seconds; when its epoch has moved, verdicts are reached again and
+//! the site is replaced as a whole, so that a release appears complete or not at all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bonded_serve::{Handle, Server, Site};
+use bonded_store::{Snapshot, Store};
+
+use super::{Context, Outcome};
+use crate::args::{JudgeArgs, ServeArgs};
+use crate::error::CliError;
+use crate::judge::Judge;
+use crate::{output, report, runtime};
+
+/// How often the store is asked whether its epoch has moved.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// How long to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until Ctrl-C or SIGTERM.
+    AskedToStop,
+    /// Not at all: everything was set up, and that was the point.
+    Now,
+}
+
+pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliError> {
+    let announce = |address: SocketAddr| {
+        output::data_line(&format!("http://{address}/"))?;
+        Ok(Until::AskedToStop)
+    };
+    run_announced(context, args, &announce)?;
+    output::say("stopped; every request under way was finished");
+    Ok(Outcome::Done)
+}
+
+/// Serves; `announce` is told the address once clients can connect, and says how long to go on.
+pub(super) fn run_announced(
+    context: &Context,
+    args: &ServeArgs,
+    announce: &dyn Fn(SocketAddr) -> Result<Until, CliError>,
+) -> Result<(), CliError> {
+    let store = context.open_store()?;
+    let listen = args.listen.unwrap_or(context.config.listen.value);
+    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let epoch = snapshot.epoch();
+    let site = site(context, &args.judge, snapshot)?;
+    runtime::block_on(async {
+        let server = Server::bind(listen, site, Arc::new(report::ServeEvents))
+            .await
+            .map_err(report::serve_error)?;
+        let (address, handle) = (server.local_addr(), server.handle());
+        let stop = async {
+            match tokio::task::block_in_place(|| announce(address)) {
+                Ok(Until::AskedToStop) => runtime::until_asked_to_stop().await,
+                Ok(Until::Now) => {}
+                Err(error) => output::say(&error.to_string()),
+            }
+        };
+        let refresh = refresh(context, &args.judge, store, handle, epoch);
+        tokio::select! {
+            ended = server.run(stop) => ended.map_err(report::serve_error),
+            error = refresh => Err(error),
+        }
+    })
+}
+
+/// A site of every release in the snapshot whose verdict is a pass.
+fn site(context: &Context, judge: &JudgeArgs, snapshot: Snapshot) -> Result<Site, CliError> {
+    let judge = Judge::load(&context.config, judge)?;
+    let names = snapshot.releases().map_err(report::store_error)?;
+    let judged = judge.admit(&snapshot, &names)?;
+    let (visible, hidden) = (judged.admitted.len(), judged.refused);
+    output::say(&format!("epoch {}: {visible} releases visible, {hidden} not", snapshot.epoch()));
+    Site::new(snapshot, judged.admitted).map_err(report::serve_error)
+}
+
+/// Replaces the site whenever the store has moved; ends only in an error of the store itself.
+async fn refresh(
+    context: &Context,
+    judge: &JudgeArgs,
+    store: Store,
+    handle: Handle,
+    mut epoch: u64,
+) -> CliError {
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let replaced = tokio::task::block_in_place(|| -> Result<Option<(Site, u64)>, CliError> {
+            let snapshot = store.snapshot().map_err(report::store_error)?;
+            let now = snapshot.epoch();
+            if now == epoch { Ok(None) } else { Ok(Some((site(context, judge, snapshot)?, now))) }
+        });
+        match replaced {
+            Ok(None) => {}
+            Ok(Some((site, now))) => {
+                handle.replace(site);
+                epoch = now;
+            }
+            Err(error) => return error,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `show`: one release with its artifacts, evidence and recorded verdicts.
+
+use bonded_model::Document;
+use bonded_model::statement::Statement;
+use bonded_model::vsa::Summary;
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::args::ShowArgs;
+use crate::error::CliError;
+use crate::output::{self, Format};
+use crate::report;
+
+pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliError> {
+    let store = context.open_store()?;
+    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let evidence = snapshot.evidence(&args.release).map_err(report::store_error)?;
+    let summaries = snapshot.summaries(&args.release).map_err(report::store_error)?;
+    let documents: Vec<_> = evidence.documents.iter().map(describe).collect();
+    let records: Vec<_> = summaries.iter().filter_map(record).collect();
+    if context.format == Format::Json {
+        output::data_json(&json!({
+            "release": evidence.release, "evidence": documents, "summaries": records,
+            "evidenceDigest": evidence.digest(),
+        }))?;
+        return Ok(Outcome::Done);
+    }
+    let release = &evidence.release;
+    let mut text = format!("{}  {}\n", release.name(), release.digest());
+    for artifact in release.artifacts() {
+        text +=
+            &format!("  {}  {:>12}  {}\n", artifact.file.digest, artifact.file.size, artifact.path);
+    }
+    for document in &evidence.documents {
+        let title = document.title.as_ref().map_or("(no name)", |title| title.as_str());
+        let (kind, subject) = (report::kind(document.kind), report::subject(&document.subject));
+        text += &format!("  evidence  {}  {kind}  {title} → {subject}\n", document.digest);
+    }
+    for (summary, digest) in &records {
+        let levels = summary.verified_levels.join(" ");
+        let time =
+            summary.time_verified.map_or_else(|| "at an unknown time".into(), |t| t.to_string());
+        text += &format!(
+            "  verdict   {}  {:?} {levels}  {time}, unsigned record\n",
+            digest, summary.verification_result
+        );
+    }
+    output::data(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn describe(document: &Document) -> serde_json::Value {
+    json!({
+        "digest": document.digest, "kind": document.kind, "mediaType": document.media_type,
+        "title": document.title, "subject": document.subject, "size": document.bytes.len(),
+    })
+}
+
+/// Records are this program's own writing; one that does not read back is not shown as a verdict.
+fn record(document: &Document) -> Option<(Summary, bonded_model::Digest)> {
+    let statement = Statement::parse(&document.bytes).ok()?; // see above
+    Summary::parse(&statement).ok().map(|summary| (summary, document.digest)) // see above
+}

@@ -1,0 +1,195 @@
+//! `verify`: the verdict on a release in the store, or on one downloaded file, offline.
+
+use std::path::Path;
+
+use bonded_model::evidence::Subject;
+use bonded_model::limits::EVIDENCE_BYTES_MAX;
+use bonded_model::statement::Statement;
+use bonded_model::vsa::Summary;
+use bonded_model::{ArtifactPath, Digest, DocumentKind, MediaType, ReleaseName, media_type, vsa};
+use bonded_store::{AttachRequest, NewDocument, Snapshot, Store, attach, disk};
+use bonded_verify::{
+    FileExpectation, FileQuestion, PublicKey, SummaryRequest, Verdict, verify_file,
+};
+
+use super::{Context, Outcome, holder};
+use crate::args::VerifyArgs;
+use crate::error::CliError;
+use crate::judge::{self, Judge};
+use crate::output::{self, Format};
+use crate::{progress, report};
+
+/// Who speaks in a summary. A summary is an unsigned record until somebody signs it.
+const VERIFIER_ID: &str = concat!("https://bonded.invalid/verifier/v", env!("CARGO_PKG_VERSION"));
+
+/// Files up to this size are also kept in memory, for keys that sign messages instead of digests.
+const MESSAGE_BYTES_MAX: u64 = EVIDENCE_BYTES_MAX;
+
+pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError> {
+    match &args.bundle {
+        Some(bundle) => on_file(context, args, bundle),
+        None => on_release(context, args),
+    }
+}
+
+fn print(context: &Context, verdict: &Verdict) -> Result<Outcome, CliError> {
+    match context.format {
+        Format::Text => output::data(&report::verdict(verdict))?,
+        Format::Json => {
+            output::data_bytes(&verdict.to_json())?;
+            output::data("\n")?;
+        }
+    }
+    Ok(if verdict.is_pass() { Outcome::Done } else { Outcome::VerdictFail })
+}
+
+fn on_release(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError> {
+    let name: ReleaseName = args.target.parse().map_err(|source| {
+        CliError::usage(format!("cannot verify {:?}", args.target))
+            .because(source)
+            .hint("for a downloaded file, give its bundle: bonded verify FILE --bundle FILE --policy FILE")
+    })?;
+    let judge = Judge::load(&context.config, &args.judge)?;
+    let store = context.open_store()?;
+    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let verdict = judge.verdict(&snapshot, &name)?;
+    let outcome = print(context, &verdict)?;
+    if !args.no_record {
+        record(context, args, &store, &snapshot, &verdict)?;
+    }
+    Ok(outcome)
+}
+
+/// Attaches the verdict's summary, unless one that says the same is there already.
+fn record(
+    context: &Context,
+    args: &VerifyArgs,
+    store: &Store,
+    snapshot: &Snapshot,
+    verdict: &Verdict,
+) -> Result<(), CliError> {
+    let Some((name, _)) = verdict.release() else { return Ok(()) };
+    let resource_uri = format!("pkg:generic/{}@{}", name.project, name.version);
+    let request =
+        SummaryRequest { resource_uri: &resource_uri, policy_uri: None, verifier_id: VERIFIER_ID };
+    let statement = verdict.to_summary(&request);
+    let known = snapshot.summaries(name).map_err(report::store_error)?;
+    if known.iter().any(|document| says_the_same(&document.bytes, &statement)) {
+        return Ok(());
+    }
+    let bytes = statement.to_bytes();
+    let document = NewDocument {
+        bytes: &bytes,
+        kind: DocumentKind::Statement,
+        media_type: MediaType::known(media_type::IN_TOTO),
+        title: None,
+        predicate_type: Some(vsa::SUMMARY_V1),
+    };
+    let request = AttachRequest {
+        release: name,
+        subject: &Subject::Release,
+        documents: &[document],
+        holder: &holder(&format!("verify {name}"))?,
+        wait: context.wait(&args.wait),
+    };
+    attach(store, &request, &mut progress::say_waiting).map_err(|source| {
+        report::store_error(source)
+            .hint("the verdict above stands; --no-record leaves the summary away")
+    })?;
+    Ok(())
+}
+
+/// Whether a recorded summary differs from this one in nothing but the time.
+fn says_the_same(bytes: &[u8], statement: &Statement) -> bool {
+    let summary = |statement: &Statement| {
+        let parsed = Summary::parse(statement).ok()?; // an unreadable record says something else
+        Some(Summary { time_verified: None, ..parsed })
+    };
+    let recorded = Statement::parse(bytes).ok(); // as above
+    recorded.is_some_and(|recorded| {
+        recorded.subjects == statement.subjects && summary(&recorded) == summary(statement)
+    })
+}
+
+fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcome, CliError> {
+    let bundle = judge::read(bundle, EVIDENCE_BYTES_MAX, "bundle")?;
+    let subject = FileSubject::read(&args.target)?;
+    let question = FileQuestion {
+        path: subject.path.as_ref(),
+        digests: &subject.digests,
+        size: subject.size,
+        bytes: subject.bytes.as_deref(),
+        bundle: &bundle,
+        version: args.release_version.as_ref(),
+    };
+    let verdict = match (&args.identity, &args.issuer, &args.key) {
+        (Some(san), Some(issuer), _) => {
+            ask(context, args, &FileExpectation::Identity { san, issuer }, &question)?
+        }
+        (_, _, Some(key)) => {
+            let pem = judge::read(key, EVIDENCE_BYTES_MAX, "public key")?;
+            let parsed = PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|source| {
+                CliError::usage(format!("{} is no public key", key.display())).because(source)
+            })?;
+            ask(context, args, &FileExpectation::Key(&parsed), &question)?
+        }
+        _ => {
+            let file = args.judge.policy.as_ref().ok_or_else(|| {
+                CliError::usage("nothing says who may have signed")
+                    .hint("give --policy FILE, or --identity SAN --issuer URL, or --key PEM")
+            })?;
+            let policy = judge::read_policy(file)?;
+            ask(context, args, &FileExpectation::Policy(&policy), &question)?
+        }
+    };
+    print(context, &verdict)
+}
+
+fn ask(
+    context: &Context,
+    args: &VerifyArgs,
+    expectation: &FileExpectation<'_>,
+    question: &FileQuestion<'_>,
+) -> Result<Verdict, CliError> {
+    let judge = Judge::load(
+        &context.config,
+        &crate::args::JudgeArgs { policy: None, ..args.judge.clone() },
+    )?;
+    Ok(verify_file(judge.verifier(), expectation, question, judge.now()))
+}
+
+/// The downloaded file: read once, hashed with both algorithms that evidence may name.
+struct FileSubject {
+    path: Option<ArtifactPath>,
+    digests: Vec<Digest>,
+    size: Option<u64>,
+    bytes: Option<Vec<u8>>,
+}
+
+impl FileSubject {
+    fn read(target: &str) -> Result<Self, CliError> {
+        if target.starts_with("sha256:") {
+            let digest = target.parse().map_err(|source| {
+                CliError::usage(format!("cannot verify {target:?}")).because(Box::<
+                    dyn std::error::Error + Send + Sync,
+                >::from(
+                    source
+                ))
+            });
+            let digest: Digest = digest
+                .map_err(|error: CliError| error.hint("sha256: and 64 lower-case hex digits"))?;
+            return Ok(Self { path: None, digests: vec![digest], size: None, bytes: None });
+        }
+        let file = Path::new(target);
+        let hashed = disk::hash_file(file, MESSAGE_BYTES_MAX).map_err(|source| {
+            CliError::environment(format!("cannot read file {target}")).because(source)
+        })?;
+        let name = file.file_name().and_then(|name| name.to_str());
+        Ok(Self {
+            path: name.and_then(|name| name.parse().ok()), // for display only; the digest decides
+            digests: vec![hashed.sha256, hashed.sha512],
+            size: Some(hashed.size),
+            bytes: hashed.bytes,
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Reaching verdicts: loads policies and the trust root, gathers evidence, asks `verify`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bonded_model::limits::{POLICY_BYTES_MAX, TRUST_ROOT_BYTES_MAX};
+use bonded_model::{Project, Release, ReleaseName, Timestamp};
+use bonded_store::{Snapshot, disk};
+use bonded_verify::{Policy, TrustRoot, Verdict, Verified, Verifier, verify_release};
+
+use crate::args::JudgeArgs;
+use crate::clock;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::{output, report};
+
+/// All that verdicts depend on besides the evidence.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    verifier: Verifier,
+    policies: Policies,
+    now: Timestamp,
+}
+
+/// Which policy is in force for which project.
+#[derive(Debug)]
+enum Policies {
+    /// One from the command line, for every project.
+    One(Policy),
+    /// The configured ones; a project without one is denied.
+    PerProject(BTreeMap<Project, Policy>),
+}
+
+/// What became of several releases.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Those that may leave.
+    pub(crate) admitted: Vec<Verified<Release>>,
+    /// Those that may not, each already reported on stderr.
+    pub(crate) refused: usize,
+}
+
+impl Judge {
+    /// Loads what the command line and the configuration name.
+    pub(crate) fn load(config: &Config, args: &JudgeArgs) -> Result<Self, CliError> {
+        let policies = match &args.policy {
+            Some(file) => Policies::One(read_policy(file)?),
+            None => Policies::PerProject(
+                config
+                    .policies
+                    .iter()
+                    .map(|(project, file)| Ok((project.clone(), read_policy(file)?)))
+                    .collect::<Result<_, CliError>>()?,
+            ),
+        };
+        let now = match args.at {
+            Some(at) => at,
+            None => clock::now()?,
+        };
+        Ok(Self { verifier: verifier(config, args.trusted_root.as_deref())?, policies, now })
+    }
+
+    /// The verifier, for questions about single files.
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The moment that verdicts speak of.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The policy in force for a project.
+    pub(crate) fn policy(&self, project: &Project) -> Result<&Policy, CliError> {
+        let found = match &self.policies {
+            Policies::One(policy) => Some(policy),
+            Policies::PerProject(policies) => policies.get(project),
+        };
+        found.ok_or_else(|| {
+            CliError::usage(format!("project {project} has no policy, so nothing of it may leave"))
+                .hint(format!(
+                    "give --policy FILE, or write [projects.{project}] with policy = \"FILE\" into bonded.toml; \
+                     bonded policy init PROJECT@VERSION proposes one"
+                ))
+        })
+    }
+
+    /// The verdict on one release.
+    pub(crate) fn verdict(
+        &self,
+        snapshot: &Snapshot,
+        name: &ReleaseName,
+    ) -> Result<Verdict, CliError> {
+        let policy = self.policy(&name.project)?;
+        let evidence = snapshot.evidence(name).map_err(report::store_error)?;
+        Ok(verify_release(&self.verifier, policy, &evidence, self.now))
+    }
+
+    /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr.
+    pub(crate) fn admit(
+        &self,
+        snapshot: &Snapshot,
+        names: &[ReleaseName],
+    ) -> Result<Judged, CliError> {
+        let mut judged = Judged { admitted: Vec::new(), refused: 0 };
+        for name in names {
+            let release = snapshot.release(name).map_err(report::store_error)?;
+            let verdict = match self.policy(&name.project) {
+                Ok(_) => self.verdict(snapshot, name)?,
+                Err(error) => {
+                    output::say(&format!("{name} stays here\n{error}"));
+                    judged.refused += 1;
+                    continue;
+                }
+            };
+            match verdict.admit(release) {
+                Ok(verified) => judged.admitted.push(verified),
+                Err(verdict) => {
+                    output::say(&format!(
+                        "{name} stays here: its verdict is a fail\n{}",
+                        report::fails(&verdict)
+                    ));
+                    judged.refused += 1;
+                }
+            }
+        }
+        Ok(judged)
+    }
+}
+
+/// The verifier with the trust root in force.
+pub(crate) fn verifier(config: &Config, named: Option<&Path>) -> Result<Verifier, CliError> {
+    let configured = config.trusted_root.as_ref().map(|setting| setting.value.as_path());
+    let root = match named.or(configured) {
+        None => TrustRoot::public_good(),
+        Some(file) => {
+            let bytes = read(file, TRUST_ROOT_BYTES_MAX, "trusted root")?;
+            TrustRoot::parse(&bytes).map_err(|source| {
+                CliError::usage(format!("{} is no trusted root that can be used", file.display()))
+                    .because(source)
+                    .hint("leave --trusted-root away to use the embedded public-good root")
+            })?
+        }
+    };
+    Verifier::new(root)
+        .map_err(|source| CliError::usage("the trusted root cannot be used").because(source))
+}
+
+/// Reads a policy file.
+pub(crate) fn read_policy(file: &Path) -> Result<Policy, CliError> {
+    let refuse = || {
+        CliError::usage(format!("cannot use policy {}", file.display()))
+            .hint(format!("bonded policy check {}", file.display()))
+    };
+    let bytes = read(file, POLICY_BYTES_MAX, "policy")?;
+    let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
+    Policy::parse(&text).map_err(|source| refuse().because(source))
+}
+
+/// Reads an ordinary file that the command line names.
+pub(crate) fn read(file: &Path, limit: u64, what: &str) -> Result<Vec<u8>, CliError> {
+    disk::read_file(file, limit).map_err(|source| {
+        let shown: PathBuf = file.to_path_buf();
+        CliError::environment(format!("cannot read {what} {}", shown.display())).because(source)
+    })
+}

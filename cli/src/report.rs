@@ -1,0 +1,270 @@
+//! Verdicts as text, and the errors of libraries as errors of the command line: kind and one hint each.
+
+use bonded_mirror::{At, FaultKind, MirrorError};
+use bonded_model::DocumentKind;
+use bonded_model::evidence::Subject;
+use bonded_serve::{Event, Events, ServeError};
+use bonded_store::StoreError;
+use bonded_store::disk::{DiskError, DiskFault};
+use bonded_store::ingest::{How, IngestError};
+use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
+
+use crate::error::{CliError, ErrorKind};
+use crate::output;
+
+/// What helps where bytes of the store are not the ones that they are named.
+const CORRUPT_HINT: &str = "put the bytes back from a good copy: ingest the release's files again";
+
+/// A verdict for people: result, artifacts with level and signer, then the findings.
+pub(crate) fn verdict(verdict: &Verdict) -> String {
+    let result = if verdict.is_pass() { "PASS" } else { "FAIL" };
+    let about = match verdict.release() {
+        Some((name, digest)) => format!("{name}  {digest}"),
+        None => verdict.subject_digest().to_string(),
+    };
+    let mut text = format!("{result}  {about}\n");
+    text += &format!(
+        "  policy {}  trust root {}",
+        verdict.policy_digest().short(),
+        verdict.trust_root_digest().short()
+    );
+    text += &format!("  evidence {}  as of {}\n", verdict.evidence_digest().short(), verdict.now());
+    for artifact in verdict.artifacts() {
+        text += &artifact_line(artifact);
+    }
+    for severity in [Severity::Fail, Severity::Warn, Severity::Note] {
+        for found in verdict.findings().iter().filter(|finding| finding.severity == severity) {
+            text += &finding(found);
+        }
+    }
+    text
+}
+
+/// Only the findings that made it a fail.
+pub(crate) fn fails(verdict: &Verdict) -> String {
+    let fails = verdict.findings().iter().filter(|finding| finding.severity == Severity::Fail);
+    fails.map(finding).collect::<String>().trim_end().to_owned()
+}
+
+fn artifact_line(artifact: &ArtifactVerdict) -> String {
+    let path = artifact.path.as_ref().map_or("(file)", |path| path.as_str());
+    let level = artifact
+        .level
+        .map_or_else(|| "no level".into(), |level| format!("SLSA build level {level}"));
+    let mut signers: Vec<&str> =
+        artifact.accepted.iter().filter_map(|a| Some(a.signer.as_ref()?.name.as_str())).collect();
+    signers.dedup();
+    let by = if signers.is_empty() {
+        String::new()
+    } else {
+        format!(", signed by {}", signers.join(", "))
+    };
+    format!("  {path}  {}  {level}{by}\n", artifact.digest.short())
+}
+
+fn finding(finding: &Finding) -> String {
+    let word = match finding.severity {
+        Severity::Fail => "fail",
+        Severity::Warn => "warn",
+        Severity::Note => "note",
+    };
+    let of = finding.path.as_ref().map_or("release", |path| path.as_str());
+    let document =
+        finding.document.as_ref().map_or_else(String::new, |d| format!(" in {}", d.short()));
+    let code = finding.code;
+    let mut text = format!("  {word} {}  {of}{document}: {}\n", code.as_str(), code.meaning());
+    text += &format!("       expected {}\n       seen     {}\n", finding.expected, finding.seen);
+    if finding.severity == Severity::Fail {
+        text += &format!("       try      {}\n", code.remedy());
+    }
+    text
+}
+
+/// A subject of evidence, for people.
+pub(crate) fn subject(subject: &Subject) -> String {
+    match subject {
+        Subject::Release => "the release".into(),
+        Subject::Artifact(path) => path.to_string(),
+    }
+}
+
+/// A kind of document, for people.
+pub(crate) fn kind(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::Bundle => "bundle",
+        DocumentKind::Envelope => "DSSE envelope",
+        DocumentKind::Statement => "unsigned statement",
+        DocumentKind::Spdx => "SPDX",
+        DocumentKind::CycloneDx => "CycloneDX",
+        DocumentKind::Checksums => "checksums",
+    }
+}
+
+/// An error of the store.
+pub(crate) fn store_error(error: StoreError) -> CliError {
+    let hint = store_hint(&error);
+    let kind = match error {
+        StoreError::NoRelease { .. } | StoreError::NoArtifact { .. } => ErrorKind::Usage,
+        _ => ErrorKind::Environment,
+    };
+    CliError::new(kind, "the store could not do that").because(error).maybe_hint(hint)
+}
+
+/// The next command to try after an error of the store.
+pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
+    if let Some(disk) = error.disk() {
+        return disk_hint(disk);
+    }
+    Some(match error {
+        StoreError::NotAStore { path } => format!("bonded init {}", path.display()),
+        StoreError::AlreadyAStore { path } => format!("bonded --store {} list", path.display()),
+        StoreError::NotEmpty { .. } => "name a directory that is empty or does not exist".into(),
+        StoreError::RootDamaged { .. } | StoreError::RootMissing { .. } => {
+            "restore bonded/ROOT from a copy of the store; the blobs are untouched".into()
+        }
+        StoreError::NewerFormat { .. } => {
+            "use the bonded that wrote this store, or a newer one".into()
+        }
+        StoreError::Corrupt { .. } | StoreError::MissingBlob { .. } => CORRUPT_HINT.into(),
+        StoreError::NoRelease { .. } => "bonded list".into(),
+        StoreError::NoArtifact { name, .. } => format!("bonded show {name}"),
+        StoreError::LockTimeout { .. } => {
+            "wait for that process, or give it longer with --wait SECONDS".into()
+        }
+        StoreError::TitleTaken { .. } => {
+            "give the new document a name of its own; published names never change".into()
+        }
+        _ => return None,
+    })
+}
+
+/// What a person can do about a failed call on the file system.
+pub(crate) fn disk_hint(error: &DiskError) -> Option<String> {
+    let path = error.path().display();
+    match error.fault() {
+        DiskFault::NoSpace => Some(format!("free space where {path} lies, then run the same command again; nothing was lost")),
+        DiskFault::FileTooLarge => {
+            Some("raise the limit on file sizes (ulimit -f) or leave the file out, then run the same command again".into())
+        }
+        DiskFault::ReadOnly => Some("the file system is mounted read-only; use a store elsewhere with --store DIR".into()),
+        DiskFault::PermissionDenied => Some(format!("allow this user to use {path}, or run as its owner")),
+        _ => None,
+    }
+}
+
+/// An error of the server.
+pub(crate) fn serve_error(error: ServeError) -> CliError {
+    let hint = match &error {
+        ServeError::AddressInUse { .. } => {
+            Some("another port: --listen 127.0.0.1:0 takes a free one".to_owned())
+        }
+        ServeError::Bind { .. } => {
+            Some("an address of this machine, with a port above 1023: --listen ADDR".to_owned())
+        }
+        ServeError::Store { source, .. } => store_hint(source),
+        _ => None,
+    };
+    CliError::environment("cannot serve").because(error).maybe_hint(hint)
+}
+
+/// Tells on stderr what a client's answer does not tell.
+#[derive(Debug)]
+pub(crate) struct ServeEvents;
+
+impl Events for ServeEvents {
+    fn happened(&self, event: &Event<'_>) {
+        let text = match event {
+            Event::BlobRefused { digest, error } => {
+                format!("refused to serve {digest}: {}", chain(*error))
+            }
+            Event::ReadFailed { digest, error } => {
+                format!("cut a connection while reading {digest}: {}", chain(*error))
+            }
+            Event::AcceptFailed { error } => format!("cannot take a connection: {}", chain(*error)),
+            // Clients leave; that is no news.
+            Event::ConnectionFailed { .. } => return,
+            Event::TaskFailed { error } => {
+                format!("a connection ended in a defect of bonded: {}", chain(*error))
+            }
+            Event::DrainCut { connections } => {
+                format!("cut {connections} connections that did not finish")
+            }
+            _ => return,
+        };
+        output::say(&text);
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let texts = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    texts.collect::<Vec<_>>().join(": ")
+}
+
+/// How the subject of a document was found, for people.
+pub(crate) fn how(how: How) -> &'static str {
+    match how {
+        How::ByName => "by name",
+        How::ByContent => "by content",
+        How::Unmatched => "matches no artifact",
+    }
+}
+
+/// An error of ingest.
+pub(crate) fn ingest_error(error: IngestError) -> CliError {
+    let hint = match (&error, error.disk()) {
+        (_, Some(disk)) => disk_hint(disk),
+        (IngestError::Store(store), _) => store_hint(store),
+        (IngestError::OtherRelease { release, .. }, _) => Some(format!(
+            "a published name never changes its bytes; take the inputs in as a new version: bonded show {release}"
+        )),
+        (IngestError::NoArtifacts { .. }, _) => {
+            Some("name the release's files or their directory as well".into())
+        }
+        _ => None,
+    };
+    CliError::environment("cannot take that in; the store is as it was")
+        .because(error)
+        .maybe_hint(hint)
+}
+
+/// An error of mirroring.
+pub(crate) fn mirror_error(error: MirrorError) -> CliError {
+    let kind = match &error {
+        MirrorError::Config(_) | MirrorError::Plan(_) => ErrorKind::Usage,
+        _ if error.is_remote() => ErrorKind::Remote,
+        _ => ErrorKind::Environment,
+    };
+    let hint = match &error {
+        MirrorError::Destination { at, fault } => fault_hint(at, fault.kind),
+        MirrorError::Differs { .. } | MirrorError::ReleaseDiffers { .. } => Some(
+            "somebody else wrote there; find out who, and remove it by hand if it is wrong"
+                .to_owned(),
+        ),
+        MirrorError::Store { source, .. } => store_hint(source),
+        MirrorError::Source { .. } => Some(CORRUPT_HINT.to_owned()),
+        MirrorError::Plan(_) => Some("make a new plan: bonded mirror plan".to_owned()),
+        _ => None,
+    };
+    CliError::new(kind, "cannot mirror everything").because(error).maybe_hint(hint)
+}
+
+fn fault_hint(at: &At, kind: FaultKind) -> Option<String> {
+    let name = &at.name;
+    Some(match kind {
+        FaultKind::Unreachable => {
+            format!("check that {} answers, then: bonded mirror apply --to {name}", at.url)
+        }
+        FaultKind::Refused => {
+            "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there".into()
+        }
+        FaultKind::NoSuchBucket => "make the bucket first".into(),
+        FaultKind::NoSpace => {
+            "free space there; what was written stays, and the next run goes on".into()
+        }
+        FaultKind::Server => {
+            format!("wait, then: bonded mirror apply --to {name}; finished steps are not repeated")
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,123 @@
+//! `keygen`, `attest`, `policy`, and the verdict on what they made.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::world::{World, codes};
+
+#[test]
+fn a_locally_attested_release_passes_its_policy_and_leaves_a_record() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let verdict = world.json("verify demo@v1.0.0 --policy policy.toml", 0);
+    assert_eq!(verdict["result"], "pass", "{verdict:#}");
+    let shown = world.json("show demo@v1.0.0", 0);
+    assert_eq!(shown["summaries"].as_array().unwrap().len(), 1, "{shown:#}");
+    assert_eq!(shown["summaries"][0][0]["verificationResult"], "PASSED");
+    world.ok("verify demo@v1.0.0 --policy policy.toml");
+    assert_eq!(world.json("show demo@v1.0.0", 0)["summaries"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_same_question_gets_the_same_bytes() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let ask = || {
+        world
+            .run("verify demo@v1.0.0 --policy policy.toml --at 2026-01-01T00:00:00Z --format json")
+            .stdout
+    };
+    assert_eq!(ask(), ask());
+}
+
+#[test]
+fn a_failing_verdict_is_recorded_as_failed() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.write("strict.toml", world.policy().replace("level = 2\nsource", "level = 3\nsource"));
+    let verdict = world.json("verify demo@v1.0.0 --policy strict.toml", 1);
+    assert_eq!(codes(&verdict, "fail"), ["PROV-LEVEL"], "{verdict:#}");
+    assert_eq!(
+        world.json("show demo@v1.0.0", 0)["summaries"][0][0]["verificationResult"],
+        "FAILED"
+    );
+}
+
+#[test]
+fn another_key_is_nobody() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.ok("keygen --out other");
+    let other = world.policy().replace(&world.read("key.pub"), &world.read("other.pub"));
+    world.write("other.toml", other);
+    let verdict = world.json("verify demo@v1.0.0 --policy other.toml", 1);
+    assert!(!codes(&verdict, "fail").is_empty(), "{verdict:#}");
+    assert!(
+        codes(&verdict, "fail")
+            .iter()
+            .all(|code| code.starts_with("ID-") || code.starts_with("SIG-")),
+        "{verdict:#}"
+    );
+}
+
+#[test]
+fn an_sbom_is_attested_only_for_what_it_names() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let hex = bonded_model::Digest::sha256_of(b"tool v1.0.0\n").hex();
+    let sbom = format!(
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{{"component":{{"type":"application","name":"tool","hashes":[{{"alg":"SHA-256","content":"{hex}"}}]}}}}}}"#
+    );
+    world.write("tool.cdx.json", sbom);
+    world.ok("attest sbom demo@v1.0.0/bin/tool --key key --sbom tool.cdx.json");
+    world
+        .run("attest sbom demo@v1.0.0/empty --key key --sbom tool.cdx.json")
+        .must(2)
+        .says(&["does not name", "empty"]);
+    world.write("sbom.toml", world.policy().replace("rule = \"off\"", "rule = \"require\""));
+    let verdict = world.json("verify demo@v1.0.0 --policy sbom.toml", 1);
+    assert_eq!(codes(&verdict, "fail"), ["SBOM-MISSING"], "{verdict:#}");
+}
+
+#[test]
+fn one_downloaded_file_is_verified_offline_with_the_key() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let shown = world.json("show demo@v1.0.0", 0);
+    let digest = shown["evidence"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+    let bundle = format!("store/blobs/sha256/{digest}");
+    world.run(&format!("verify in/bin/tool --bundle {bundle} --key key.pub")).must(0);
+    world.write("tampered", "tool v1.0.0!");
+    let run = world.run(&format!("verify tampered --bundle {bundle} --key key.pub")).must(1);
+    assert!(
+        run.stdout.contains("PROV-SUBJECT") || run.stdout.contains("SIG-SUBJECT"),
+        "{}",
+        run.stdout
+    );
+    world.run(&format!("verify in/bin/tool --bundle {bundle}")).must(2).says(&["--policy"]);
+}
+
+#[test]
+fn a_key_is_secret_and_never_overwritten() {
+    let world = World::new();
+    world.ok("keygen --out key");
+    let mode = std::fs::metadata(world.path("key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    world.run("keygen --out key").must(3).says(&["never overwritten"]);
+}
+
+#[test]
+fn a_proposed_policy_passes_the_release_it_came_from() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.ok("policy init demo@v1.0.0 --out proposed.toml");
+    world.ok("policy check proposed.toml");
+    let told = world.ok("policy explain demo@v1.0.0 --policy policy.toml");
+    assert!(told.contains("bin/tool") && told.contains("https://example.com/demo"), "{told}");
+}
+
+#[test]
+fn without_a_policy_nothing_passes() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.run("verify demo@v1.0.0").must(2).says(&["has no policy", "[projects.demo]"]);
+}

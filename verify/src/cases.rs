@@ -13,8 +13,7 @@ use crate::code::Code;
 use crate::finding::{Fault, Severity};
 use crate::identity::{Claim, Signed, Signer};
 use crate::testing::{
-    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, provenance, spdx, statement,
-    time, workflow,
+    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, provenance, spdx, statement, time, workflow,
 };
 
 /// How a case is made from whether the code is to be produced.
@@ -70,7 +69,9 @@ fn signature_cases() -> Vec<(Code, Make)> {
             let count = LINE_COUNT_MAX + usize::from(produce);
             attached(&vec![good_line(); count].join(&b'\n'))
         }),
-        (Code::SigMalformed, |produce| attached(&if produce { b"{}".to_vec() } else { good_line() })),
+        (Code::SigMalformed, |produce| {
+            attached(&if produce { b"{}".to_vec() } else { good_line() })
+        }),
         (Code::SigUnsupported, |produce| {
             let kind = if produce { "application/json" } else { IN_TOTO };
             let payload = provenance(FILE, |_| {}).to_bytes();
@@ -193,6 +194,11 @@ fn provenance_cases() -> Vec<(Code, Make)> {
             case.edit("[\"key\"]", signers);
             case
         }),
+    ]
+}
+
+fn expectation_cases() -> Vec<(Code, Make)> {
+    vec![
         (Code::ProvLevel, |p| with_policy(p, "level = 3", "level = 2", "level = 3")),
         (Code::ProvSource, |p| {
             let source = |at: &str| format!("source = \"{at}\"");
@@ -200,7 +206,12 @@ fn provenance_cases() -> Vec<(Code, Make)> {
             with_policy(p, &source(SOURCE), &source(&other), &source(&same))
         }),
         (Code::ProvRef, |p| {
-            with_policy(p, "tag = \"{version}\"", "branch = \"v1\"", "ref = \"refs/tags/{version}\"")
+            with_policy(
+                p,
+                "tag = \"{version}\"",
+                "branch = \"v1\"",
+                "ref = \"refs/tags/{version}\"",
+            )
         }),
         (Code::ProvClaims, |produce| {
             let claim = format!("{SOURCE}{}", if produce { "2" } else { "" });
@@ -311,13 +322,8 @@ fn release_cases() -> Vec<(Code, Make)> {
 }
 
 fn cases() -> Vec<(Code, Make)> {
-    let groups = [
-        signature_cases(),
-        identity_cases(),
-        provenance_cases(),
-        paper_cases(),
-        release_cases(),
-    ];
+    let groups =
+        [signature_cases(), identity_cases(), provenance_cases(), paper_cases(), release_cases()];
     groups.into_iter().flatten().collect()
 }
 

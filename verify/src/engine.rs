@@ -21,9 +21,7 @@ use crate::policy::{Demand, Policy};
 use crate::sbom;
 use crate::signature::Verifier;
 use crate::sums::{self, Sums};
-use crate::verdict::{
-    About, AcceptedDocument, ArtifactVerdict, Grounds, Role, SignedBy, Verdict,
-};
+use crate::verdict::{About, AcceptedDocument, ArtifactVerdict, Grounds, Role, SignedBy, Verdict};
 
 /// Reaches the verdict on a release: a pure function of its arguments.
 pub fn verify_release(
@@ -138,8 +136,8 @@ impl Bench<'_> {
         let plain = self.facts.iter().filter_map(|fact| {
             let Reading::Sbom(read) = &fact.reading else { return None };
             let attached = fact.attachments.to_artifacts.contains(&at);
-            let of_release = fact.attachments.to_release
-                && read.as_ref().is_ok_and(|view| view.names(digests));
+            let of_release =
+                fact.attachments.to_release && read.as_ref().is_ok_and(|view| view.names(digests));
             if !attached && !of_release {
                 return None;
             }
@@ -172,12 +170,14 @@ impl Bench<'_> {
     }
 
     fn attestations(&self) -> impl Iterator<Item = (&Fact<'_>, &Covering)> {
-        self.facts.iter().flat_map(|fact| match &fact.reading {
-            Reading::Attestations(coverings) => coverings.as_slice(),
-            Reading::Sbom(_) | Reading::Checksums(_) => &[],
-        }
-        .iter()
-        .map(move |covering| (fact, covering)))
+        self.facts.iter().flat_map(|fact| {
+            match &fact.reading {
+                Reading::Attestations(coverings) => coverings.as_slice(),
+                Reading::Sbom(_) | Reading::Checksums(_) => &[],
+            }
+            .iter()
+            .map(move |covering| (fact, covering))
+        })
     }
 
     fn release_findings(&self, document_count: usize) -> Vec<Finding> {
@@ -188,9 +188,11 @@ impl Bench<'_> {
             .chain(self.sums.faults.iter().map(|(at, document, severity, fault)| {
                 self.finding(*at, Some(*document), *severity, fault.clone())
             }))
-            .chain(self.expected_set().into_iter().map(|(at, fault)| {
-                self.finding(at, None, Severity::Fail, fault)
-            }))
+            .chain(
+                self.expected_set()
+                    .into_iter()
+                    .map(|(at, fault)| self.finding(at, None, Severity::Fail, fault)),
+            )
             .collect();
         if document_count > DOCUMENT_COUNT_MAX {
             let expected = format!("at most {DOCUMENT_COUNT_MAX} documents");
@@ -386,3 +388,6 @@ impl Judge {
         (self.verdict, self.findings)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,9 +201,8 @@ fn read_checksums(document: &Document) -> Result<Vec<Checksum>, Fault> {
     let read = match announced {
         Some(algorithm) => parse(algorithm),
         // The lengths of the two differ, so at most one of them can be meant.
-        None => parse(Algorithm::Sha256).or_else(|error| {
-            parse(Algorithm::Sha512).map_err(|_also_malformed| error)
-        }),
+        None => parse(Algorithm::Sha256)
+            .or_else(|error| parse(Algorithm::Sha512).map_err(|_also_malformed| error)),
     };
     read.map_err(|error| Fault::of_error(Code::SumMalformed, "a checksum on each line", &error))
 }

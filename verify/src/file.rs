@@ -207,3 +207,125 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
         version: question.version,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Case, FILE, Key, provenance, statement, time};
+    use crate::trust::TrustRoot;
+    use serde_json::json;
+
+    fn ask(
+        expectation: &FileExpectation<'_>,
+        file: &[u8],
+        bytes: Option<&[u8]>,
+        bundle: &[u8],
+    ) -> Verdict {
+        let version = "v1".parse().unwrap();
+        let question = FileQuestion {
+            path: None,
+            digests: &[Digest::sha256_of(file)],
+            size: None,
+            bytes,
+            bundle,
+            version: Some(&version),
+        };
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        verify_file(&verifier, expectation, &question, time("2026-06-01T00:00:00Z"))
+    }
+
+    fn check(verdict: &Verdict, fails: &[Code]) {
+        let found: Vec<_> = verdict.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(found, fails, "{verdict:?}");
+        assert_eq!(verdict.is_pass(), fails.is_empty());
+        assert_eq!(verdict.release(), None);
+    }
+
+    fn public(key: &Key) -> PublicKey {
+        PublicKey::from_pem(&key.public_pem()).unwrap()
+    }
+
+    #[test]
+    fn a_statement_under_a_policy() {
+        let policy = Policy::parse(&Case::bare().policy).unwrap();
+        let expectation = FileExpectation::Policy(&policy);
+        let bundle = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
+        let verdict = ask(&expectation, FILE, None, &bundle);
+        check(&verdict, &[]);
+        assert_eq!(verdict.artifacts()[0].level, Some(3));
+        assert_eq!(verdict.policy_digest(), policy.digest());
+        assert_eq!(verdict.subject_digest(), Digest::sha256_of(FILE));
+        check(&ask(&expectation, b"other", None, &bundle), &[Code::ProvSubject]);
+        let link = statement(FILE, "https://in-toto.io/attestation/link/v0.3", &json!({}));
+        let link = Key::from_seed(1).bundle(&link.to_bytes());
+        check(&ask(&expectation, FILE, None, &link), &[Code::ProvMissing]);
+        check(&ask(&expectation, FILE, None, b""), &[Code::SigMalformed]);
+    }
+
+    #[test]
+    fn a_statement_by_a_key_without_a_policy() {
+        let (mine, other) = (Key::from_seed(1), Key::from_seed(2));
+        let bundle = mine.bundle(&provenance(FILE, |_| {}).to_bytes());
+        let (mine, other) = (public(&mine), public(&other));
+        let verdict = ask(&FileExpectation::Key(&mine), FILE, None, &bundle);
+        check(&verdict, &[]);
+        assert_eq!(verdict.artifacts()[0].accepted[0].signer.as_ref().unwrap().name, EXPECTED);
+        check(&ask(&FileExpectation::Key(&mine), b"x", None, &bundle), &[Code::ProvSubject]);
+        check(&ask(&FileExpectation::Key(&other), FILE, None, &bundle), &[Code::SigKey]);
+        let identity = FileExpectation::Identity { san: "a@example.com", issuer: "https://i" };
+        check(&ask(&identity, FILE, None, &bundle), &[Code::SigKey]);
+    }
+
+    #[test]
+    fn a_signature_over_the_file_itself() {
+        let key = Key::from_seed(1);
+        let public = public(&key);
+        let expectation = FileExpectation::Key(&public);
+        let bundle = key.file_bundle(FILE, &Digest::sha256_of(FILE));
+        let verdict = ask(&expectation, FILE, Some(FILE), &bundle);
+        check(&verdict, &[]);
+        assert_eq!(verdict.artifacts()[0].accepted[0].role, Role::Signature);
+        check(&ask(&expectation, FILE, None, &bundle), &[Code::SigUnsupported]);
+        check(&ask(&expectation, FILE, Some(b"other"), &bundle), &[Code::SigSubject]);
+        check(&ask(&expectation, b"other", Some(b"other"), &bundle), &[Code::SigSubject]);
+        let undeclared = key.file_bundle(b"forged", &Digest::sha256_of(FILE));
+        check(&ask(&expectation, FILE, Some(FILE), &undeclared), &[Code::SigInvalid]);
+    }
+
+    #[test]
+    fn a_question_without_a_digest_is_no_pass() {
+        let policy = Policy::parse(&Case::bare().policy).unwrap();
+        let bundle = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
+        let question = FileQuestion {
+            path: None,
+            digests: &[Digest::sha512_of(FILE)],
+            size: None,
+            bytes: Some(FILE),
+            bundle: &bundle,
+            version: None,
+        };
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        let now = time("2026-06-01T00:00:00Z");
+        let verdict = verify_file(&verifier, &FileExpectation::Policy(&policy), &question, now);
+        check(&verdict, &[Code::SigSubject]);
+        let digests = [Digest::sha256_of(FILE)];
+        let question = FileQuestion { digests: &digests, ..question };
+        let verdict = verify_file(&verifier, &FileExpectation::Policy(&policy), &question, now);
+        check(&verdict, &[Code::ProvRef]);
+    }
+
+    #[test]
+    fn another_expectation_has_another_digest() {
+        let keys = [1, 2].map(|seed| public(&Key::from_seed(seed)));
+        let digests: std::collections::BTreeSet<_> = [
+            FileExpectation::Key(&keys[0]),
+            FileExpectation::Key(&keys[1]),
+            FileExpectation::Identity { san: "a", issuer: "b" },
+            FileExpectation::Identity { san: "b", issuer: "a" },
+        ]
+        .iter()
+        .map(|expectation| ask(expectation, FILE, None, b"").policy_digest())
+        .collect();
+        assert_eq!(digests.len(), 4);
+    }
+}

@@ -157,11 +157,7 @@ enum Distance {
     Other,
 }
 
-fn judge(
-    signed: &Signed,
-    rule: &SignerRule,
-    now: Timestamp,
-) -> Result<(), (Distance, Vec<Fault>)> {
+fn judge(signed: &Signed, rule: &SignerRule, now: Timestamp) -> Result<(), (Distance, Vec<Fault>)> {
     match (&signed.signer, &rule.who) {
         (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
             if holder.issuer != *issuer {
@@ -172,7 +168,9 @@ fn judge(
                 let fault = Fault::new(Code::IdSubject, identity.as_str(), &holder.identity);
                 return Err((Distance::Identity, vec![fault]));
             }
-            conditions(claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value)))
+            conditions(
+                claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value)),
+            )
         }
         (Signer::Key(digest), Who::Key(rule)) if rule.key.digest() == *digest => {
             let unlogged = rule.log == LogRule::Require && !signed.logged;

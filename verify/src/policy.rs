@@ -332,7 +332,10 @@ mod tests {
         }
         let long = " ".repeat(usize::try_from(POLICY_BYTES_MAX).unwrap() + 1);
         assert!(matches!(Policy::parse(&long), Err(PolicyError::TooLarge { .. })));
-        assert!(matches!(parse("version = 1", "version = 2"), Err(PolicyError::Version { found: 2 })));
+        assert!(matches!(
+            parse("version = 1", "version = 2"),
+            Err(PolicyError::Version { found: 2 })
+        ));
         assert!(matches!(
             parse("tag = \"{version}\"", "tag = \"a\"\nbranch = \"b\""),
             Err(PolicyError::Reference)

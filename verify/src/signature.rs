@@ -212,7 +212,8 @@ fn unsupported(expected: &str, seen: &str) -> Fault {
 }
 
 fn unsigned(bytes: &[u8]) -> Refused {
-    let fault = Fault::new(Code::SigUnsigned, "a signed statement", "a statement without signature");
+    let fault =
+        Fault::new(Code::SigUnsigned, "a signed statement", "a statement without signature");
     match Statement::parse(bytes) {
         Ok(statement) => Refused { fault, claimed: Some(statement) },
         Err(error) => statement_fault(&error).into(),

@@ -5,9 +5,7 @@
 
 use bonded_model::limits::SUBJECT_COUNT_MAX;
 use bonded_model::statement::{DigestSet, Statement, Subject};
-use bonded_model::vsa::{
-    ResourceDescriptor, SUMMARY_V1, Summary, SummaryResult, SummaryVerifier,
-};
+use bonded_model::vsa::{ResourceDescriptor, SUMMARY_V1, Summary, SummaryResult, SummaryVerifier};
 
 use crate::verdict::Verdict;
 

@@ -26,11 +26,7 @@ enum Named<'a> {
     Nothing,
 }
 
-pub(crate) fn check(
-    documents: &[Document],
-    facts: &[Fact<'_>],
-    inventory: &Inventory<'_>,
-) -> Sums {
+pub(crate) fn check(documents: &[Document], facts: &[Fact<'_>], inventory: &Inventory<'_>) -> Sums {
     let titles: BTreeMap<&str, &Document> = documents
         .iter()
         .filter_map(|document| Some((document.title.as_ref()?.as_str(), document)))

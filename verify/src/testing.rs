@@ -256,8 +256,7 @@ impl Case {
             let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
             Artifact::of_file(path.parse().unwrap(), file, None, None).0
         });
-        let (release, _) =
-            Release::new("demo@v1".parse().unwrap(), artifacts.collect()).unwrap();
+        let (release, _) = Release::new("demo@v1".parse().unwrap(), artifacts.collect()).unwrap();
         Evidence { release, documents: self.documents.clone() }
     }
 

@@ -107,7 +107,10 @@ mod tests {
         let empty = br#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
         for bytes in [b"{}".as_slice(), empty] {
             let error = TrustRoot::parse(bytes).unwrap_err();
-            assert!(matches!(error, TrustRootError::Empty | TrustRootError::Malformed(_)), "{error:?}");
+            assert!(
+                matches!(error, TrustRootError::Empty | TrustRootError::Malformed(_)),
+                "{error:?}"
+            );
         }
     }
 }

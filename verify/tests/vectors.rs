@@ -3,6 +3,13 @@
 //! They lie outside of the repository, in the folder that `BONDED_VECTORS` names, else in
 //! `../../shared/vectors`. A checkout without them says so and passes, except in CI.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test finds and reads its vectors by itself, says if it did not, and panics as it likes"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +18,7 @@ use bonded_model::{
     Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
     media_type,
 };
+use bonded_verify::policy::propose;
 use bonded_verify::{
     Code, FileExpectation, FileQuestion, Policy, PublicKey, Severity, TrustRoot, Verdict, Verifier,
     verify_file, verify_release,
@@ -20,7 +28,6 @@ const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator
 const EXAMPLE: &str = "https://github.com/slsa-framework/example-package";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
-#[expect(clippy::disallowed_methods, reason = "a test finds its vectors by itself")]
 fn vectors() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
     let folder = std::env::var_os("BONDED_VECTORS").map_or(beside, PathBuf::from);
@@ -32,7 +39,6 @@ fn vectors() -> Option<PathBuf> {
     None
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test reads its vectors by itself")]
 fn read(path: &Path) -> Option<Vec<u8>> {
     path.is_file().then(|| std::fs::read(path).unwrap())
 }
@@ -96,7 +102,6 @@ fn check(verdict: &Verdict, fails: &[Code], notes: usize) {
 fn sigstore_bundles_by_path_and_by_digest() {
     let Some(folder) = vectors().map(|folder| folder.join("sigstore-bundles")) else { return };
     let identity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
-    #[expect(clippy::disallowed_methods, reason = "a test lists its vectors by itself")]
     let cases = std::fs::read_dir(&folder).unwrap();
     let mut count = 0;
     for case in cases.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
@@ -174,8 +179,7 @@ fn one_binary_under_four_provenances() {
     assert_eq!(verdict.artifacts()[0].level, Some(3));
     assert_eq!(verdict.artifacts()[0].accepted[0].signer.as_ref().unwrap().identity, id);
 
-    for (trigger, seen) in
-        [("push-v14", "refs/tags/v14"), ("workflow_dispatch", "refs/heads/main")]
+    for (trigger, seen) in [("push-v14", "refs/tags/v14"), ("workflow_dispatch", "refs/heads/main")]
     {
         let verdict = judge(&policy(good.clone()), &binary, &[trigger]);
         check(&verdict, &[Code::ProvRef], 0);
@@ -207,7 +211,8 @@ fn one_binary_under_four_provenances() {
 /// An empty file is legal, and the certificates' own claims agree with what was signed.
 #[test]
 fn an_empty_file_under_four_provenances() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_container-based/v2.1.0")) else {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_container-based/v2.1.0"))
+    else {
         return;
     };
     let documents: Vec<_> = TRIGGERS
@@ -233,14 +238,44 @@ fn an_empty_file_under_four_provenances() {
 }
 
 #[test]
+fn a_policy_is_proposed_from_what_a_release_shows() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_generic/v2.1.0")) else {
+        return;
+    };
+    let binary = read(&folder.join("binary-linux-amd64-push-v14.2")).unwrap();
+    let paper = read(&folder.join("binary-linux-amd64-push-v14.2.intoto.jsonl")).unwrap();
+    let evidence = evidence("v14.2", &[("binary", binary)], &[("binary", paper)]);
+    let text = propose(&public_good(), &evidence, now());
+    assert!(text.contains("tag = \"{version}\"") && text.contains(EXAMPLE), "{text}");
+    let policy = Policy::parse(&text).unwrap();
+    check(&verify_release(&public_good(), &policy, &evidence, now()), &[], 0);
+}
+
+/// A verdict for a time before the signature existed is no pass.
+#[test]
+fn signatures_from_the_future_are_refused() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let paper = read(&folder.join("MODULE.bazel.intoto.jsonl")).unwrap();
+    let file = read(&folder.join("MODULE.bazel")).unwrap();
+    let evidence = evidence("v1", &[("m", file)], &[("m", paper)]);
+    let publish = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
+    let source = "https://github.com/aspect-build/rules_lint";
+    let policy = Policy::parse(&policy_text(&[publish], source, "")).unwrap();
+    for (time, fails) in
+        [("1970-01-01T00:00:00Z", vec![Code::SigTime]), ("2100-01-01T00:00:00Z", vec![])]
+    {
+        let verdict = verify_release(&public_good(), &policy, &evidence, time.parse().unwrap());
+        check(&verdict, &fails, 0);
+    }
+}
+
+#[test]
 fn bazel_central_registry() {
     let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
     let file = |name: &str| read(&folder.join(name)).unwrap();
     let attestation = |name: &str| file(&format!("{name}.intoto.jsonl"));
-    let publish =
-        "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
-    let ruleset =
-        "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
+    let publish = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
+    let ruleset = "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
     let source = "https://github.com/aspect-build/rules_lint";
     let text = policy_text(&[publish, ruleset], source, "branch = \"publish-to-bcr\"");
     let policy = Policy::parse(&text).unwrap();
@@ -248,7 +283,8 @@ fn bazel_central_registry() {
     let wrong = "MODULE-wrong-signer.bazel";
     let judge = |pairs: &[(&str, &str)]| {
         let files: Vec<_> = pairs.iter().map(|(name, _)| (*name, file(name))).collect();
-        let papers: Vec<_> = pairs.iter().map(|(name, paper)| (*name, attestation(paper))).collect();
+        let papers: Vec<_> =
+            pairs.iter().map(|(name, paper)| (*name, attestation(paper))).collect();
         verify_release(&public_good(), &policy, &evidence("v1.3.1", &files, &papers), now())
     };
     check(&judge(&[(module, module), (lint, lint)]), &[], 0);

@@ -59,11 +59,20 @@ impl Policy {
         let on = rule.demand != Demand::Off;
         hole(!on, "[provenance] is off: artifacts need not say how they were built");
         hole(rule.demand == Demand::Warn, "[provenance] only warns");
-        hole(on && rule.source.is_none(), "[provenance] names no source: any repository is accepted");
-        hole(on && rule.reference.is_none(), "[provenance] names no tag, branch or ref: any is accepted");
+        hole(
+            on && rule.source.is_none(),
+            "[provenance] names no source: any repository is accepted",
+        );
+        hole(
+            on && rule.reference.is_none(),
+            "[provenance] names no tag, branch or ref: any is accepted",
+        );
         hole(on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted");
         hole(self.sbom.demand != Demand::Require, "[sbom] is not required");
-        hole(self.artifacts.is_none(), "[release] lists no artifacts: a missing or extra one passes");
+        hole(
+            self.artifacts.is_none(),
+            "[release] lists no artifacts: a missing or extra one passes",
+        );
         notes.extend(self.signers.iter().filter_map(signer_hole));
         notes
     }
@@ -76,9 +85,8 @@ impl Policy {
             .chain(self.sbom.signers.iter().flatten())
             .collect();
         let idle = self.signers.iter().filter(|signer| !named.contains(&signer.name));
-        let signers = idle.map(|signer| {
-            format!("signer {:?} is named by no builder and no rule", signer.name)
-        });
+        let signers = idle
+            .map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name));
         let wanted = self.provenance.level;
         let low = self.builders.iter().filter(|builder| builder.level < wanted);
         let builders = low.map(|builder| {
@@ -98,5 +106,49 @@ fn signer_hole(signer: &SignerRule) -> Option<String> {
             .valid_until
             .is_none()
             .then(|| format!("signer {:?} is a key without valid_until", signer.name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Case;
+
+    fn check(edits: &[(&str, &str)], weight: NoteWeight, expected: &[&str]) {
+        let mut case = Case::bare();
+        edits.iter().for_each(|(from, to)| case.edit(from, to));
+        let notes = Policy::parse(&case.policy).unwrap().check();
+        let found: Vec<_> =
+            notes.iter().filter(|note| note.weight == weight).map(|n| n.text.as_str()).collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        check(&[], NoteWeight::Contradiction, &[]);
+        let low = [("level = 3\n[provenance]", "level = 2\n[provenance]")];
+        check(&low, NoteWeight::Contradiction, &["level 3 is required"]);
+        check(&low, NoteWeight::Unused, &["below the required level"]);
+    }
+
+    #[test]
+    fn holes_are_found() {
+        let closed = [
+            ("rule = \"off\"\n#sbom", "[release]\nartifacts = [\"a\"]"),
+            ("#provenance", "parameters = []"),
+            ("#key", "valid_until = \"2027-01-01T00:00:00Z\""),
+        ];
+        check(&closed, NoteWeight::Hole, &[]);
+        let open = ["[provenance] lists no param", "[release]", "[sbom]", "signer \"key\""];
+        check(&[], NoteWeight::Hole, &open);
+    }
+
+    #[test]
+    fn idle_signers_are_found() {
+        let second = "[[signer]]\nname = \"idle\"\nissuer = \"i\"\nidentity = \"a\"\n[[builder]]";
+        check(&[("[[builder]]", second)], NoteWeight::Unused, &["signer \"idle\""]);
     }
 }

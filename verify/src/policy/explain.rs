@@ -60,7 +60,8 @@ impl Policy {
 fn explain_signer(signer: &SignerRule) -> String {
     match &signer.who {
         Who::Certificate { issuer, identity, claims } => {
-            let claims: Vec<_> = claims.iter().map(|(c, v)| format!(", {} {v}", c.name())).collect();
+            let claims: Vec<_> =
+                claims.iter().map(|(c, v)| format!(", {} {v}", c.name())).collect();
             let identity = identity.as_str();
             format!("signer {}: {identity} certified by {issuer}{}", signer.name, claims.concat())
         }
@@ -75,6 +76,24 @@ impl Demand {
             Self::Off => "off",
             Self::Warn => "warn",
             Self::Require => "require",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BUILDER, Case, SOURCE, TAG};
+
+    #[test]
+    fn what_is_demanded_is_told_with_the_release_filled_in() {
+        let mut case = Case::good();
+        case.edit("#sbom", "[release]\nartifacts = [\"bin/a-{version}\"]");
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        for part in ["demo@v1", BUILDER, SOURCE, TAG, "level 3", "(off)", "bin/a-v1", "signer key"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
         }
     }
 }

@@ -57,28 +57,37 @@ impl Shown {
         let name = evidence.release.name();
         let mut text = format!("version = 1\nname = {}\n", quoted(name.project.as_str()));
         if self.skipped > 0 {
-            push(&mut text, format_args!(
-                "# {} signed documents were left out: they do not verify by certificate, or are no provenance.\n",
-                self.skipped
-            ));
+            push(
+                &mut text,
+                format_args!(
+                    "# {} signed documents were left out: they do not verify by certificate, or are no provenance.\n",
+                    self.skipped
+                ),
+            );
         }
         let mut builders: BTreeMap<&String, Vec<String>> = BTreeMap::new();
         for (at, ((identity, issuer), ids)) in self.signers.iter().enumerate() {
             let signer = format!("signer-{}", at + 1);
-            push(&mut text, format_args!(
-                "\n[[signer]]\nname = {}\nissuer = {}\nidentity = {}\n",
-                quoted(&signer),
-                quoted(issuer),
-                quoted(identity)
-            ));
+            push(
+                &mut text,
+                format_args!(
+                    "\n[[signer]]\nname = {}\nissuer = {}\nidentity = {}\n",
+                    quoted(&signer),
+                    quoted(issuer),
+                    quoted(identity)
+                ),
+            );
             ids.iter().for_each(|id| builders.entry(id).or_default().push(quoted(&signer)));
         }
         for (id, signers) in builders {
-            push(&mut text, format_args!(
-                "\n[[builder]]\nid = {}\nsigners = [{}]\nlevel = 1  # raise it to what you trust this builder for\n",
-                quoted(id),
-                signers.join(", ")
-            ));
+            push(
+                &mut text,
+                format_args!(
+                    "\n[[builder]]\nid = {}\nsigners = [{}]\nlevel = 1  # raise it to what you trust this builder for\n",
+                    quoted(id),
+                    signers.join(", ")
+                ),
+            );
         }
         text.push_str("\n[provenance]\nlevel = 1\n");
         text.push_str(&self.source_lines(name));
@@ -108,7 +117,8 @@ impl Shown {
 fn verified(verifier: &Verifier, line: &[u8], now: Timestamp) -> Option<(Holder, Provenance)> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
     let Signed { signer: Signer::Certificate(holder), times, .. } =
-        verifier.verify(&document, &Against::default()).ok()? // counted as left out
+        verifier.verify(&document, &Against::default()).ok()?
+    // counted as left out
     else {
         return None;
     };
@@ -143,4 +153,39 @@ fn quoted(text: &str) -> String {
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("writing to a String never fails");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Policy;
+    use crate::testing::{BUILDER, Case, SOURCE, workflow};
+    use crate::trust::TrustRoot;
+
+    #[test]
+    fn what_is_proposed_is_a_policy_that_the_release_passes() {
+        let case = Case::certified(workflow());
+        let evidence = case.evidence();
+        let verifier = Verifier::of_double(Box::new(case.double.unwrap()));
+        let text = propose(&verifier, &evidence, case.now);
+        for part in [BUILDER, SOURCE, "tag = \"{version}\"", "\"bin/a\""] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let policy = Policy::parse(&text).unwrap();
+        let verdict = crate::verify_release(&verifier, &policy, &evidence, case.now);
+        assert!(verdict.is_pass(), "{verdict:?}");
+    }
+
+    #[test]
+    fn nobody_is_proposed_whose_signature_does_not_hold() {
+        for case in [Case::certified(workflow()), Case::good()] {
+            let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+            let text = propose(&verifier, &case.evidence(), case.now);
+            assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
+            let policy = Policy::parse(&text).unwrap();
+            assert!(
+                !crate::verify_release(&verifier, &policy, &case.evidence(), case.now).is_pass()
+            );
+        }
+    }
 }

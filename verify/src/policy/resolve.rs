@@ -38,10 +38,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
     })
 }
 
-fn unique<'a>(
-    what: &'static str,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), PolicyError> {
+fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), PolicyError> {
     let mut seen = BTreeSet::new();
     for name in names {
         if name.is_empty() || !seen.insert(name) {

@@ -277,7 +277,8 @@ fn holder_of(certificate: &CertificateInfo) -> Result<Holder, Fault> {
         Some(identity) => identity.as_str().to_owned(),
         None => return Err(missing("an identity in the certificate")),
     };
-    let issuer = certificate.issuer.clone().ok_or_else(|| missing("an issuer in the certificate"))?;
+    let issuer =
+        certificate.issuer.clone().ok_or_else(|| missing("an issuer in the certificate"))?;
     let claims = claims_of(&certificate.ci_claims, &issuer);
     Ok(Holder { issuer, identity, claims })
 }
@@ -287,9 +288,8 @@ fn claims_of(claims: &FulcioCiClaims, issuer: &str) -> BTreeMap<Claim, String> {
     let old = &claims.deprecated_github;
     let repository = old.workflow_repository.as_ref().map(|r| format!("https://github.com/{r}"));
     let github = issuer == GITHUB_ISSUER;
-    let or = |new: &Option<String>, old: Option<String>| {
-        new.clone().or_else(|| old.filter(|_| github))
-    };
+    let or =
+        |new: &Option<String>, old: Option<String>| new.clone().or_else(|| old.filter(|_| github));
     let pairs = [
         (Claim::BuildSignerUri, claims.build_signer_uri.clone()),
         (Claim::BuildSignerDigest, claims.build_signer_digest.clone()),
@@ -306,10 +306,7 @@ fn claims_of(claims: &FulcioCiClaims, issuer: &str) -> BTreeMap<Claim, String> {
         (Claim::BuildConfigUri, claims.build_config_uri.clone()),
         (Claim::BuildConfigDigest, claims.build_config_digest.clone()),
         (Claim::BuildTrigger, or(&claims.build_trigger, old.workflow_trigger.clone())),
-        (
-            Claim::SourceRepositoryVisibility,
-            claims.source_repository_visibility_at_signing.clone(),
-        ),
+        (Claim::SourceRepositoryVisibility, claims.source_repository_visibility_at_signing.clone()),
         (Claim::DeploymentEnvironment, claims.deployment_environment.clone()),
     ];
     pairs.into_iter().filter_map(|(claim, value)| Some((claim, value?))).collect()

@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn limits_hold_at_the_limit_and_not_beyond() {
-        let materials: [(usize, fn(usize) -> String); 4] = [
+        type Material = fn(usize) -> String;
+        let materials: [(usize, Material); 4] = [
             (LOG_ENTRY_COUNT_MAX, |n| format!(r#""tlogEntries":{}"#, list("{}", n))),
             (CERTIFICATE_COUNT_MAX, |n| {
                 format!(r#""x509CertificateChain":{{"certificates":{}}}"#, list("{}", n))

@@ -1,0 +1,340 @@
+//! Rules on whole releases, beyond the pairs that each finding code has.
+
+use bonded_model::evidence::Subject as AttachedTo;
+use bonded_model::json::to_canonical;
+use bonded_model::media_type::IN_TOTO;
+use bonded_model::statement::{DigestSet, Statement, Subject};
+use bonded_model::vsa::{Summary, SummaryResult};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::finding::Severity::{Fail, Note};
+use crate::summary::SummaryRequest;
+use crate::testing::{BUILDER, Case, FILE, Key, PATH, provenance, spdx, statement};
+use crate::trust::TrustRoot;
+use bonded_model::DocumentKind::{Bundle, Envelope, Spdx};
+
+const OTHER: &[u8] = b"other";
+
+fn check(case: Case, expected: &[(Severity, Code)]) -> Verdict {
+    let verdict = case.verdict();
+    let found: Vec<_> = verdict.findings().iter().map(|f| (f.severity, f.code)).collect();
+    assert_eq!(found, expected, "{}", String::from_utf8_lossy(&verdict.to_json()));
+    verdict
+}
+
+fn signed(statement: &Statement) -> Vec<u8> {
+    Key::from_seed(1).bundle(&statement.to_bytes())
+}
+
+fn two_files() -> Case {
+    let mut case = Case::bare();
+    case.files.push(("bin/b", OTHER.to_vec()));
+    case
+}
+
+fn to(path: &str) -> AttachedTo {
+    AttachedTo::Artifact(path.parse().unwrap())
+}
+
+#[test]
+fn a_pass_names_level_document_and_signer() {
+    let verdict = check(Case::good(), &[]);
+    assert!(verdict.is_pass());
+    let [artifact] = verdict.artifacts() else { panic!("one artifact") };
+    assert_eq!((artifact.level, artifact.accepted.len()), (Some(3), 1));
+    let signer = artifact.accepted[0].signer.as_ref().unwrap();
+    assert_eq!((signer.name.as_str(), signer.signed_at), ("key", None));
+    assert_eq!(signer.identity, Key::from_seed(1).digest().to_string());
+}
+
+#[test]
+fn one_accepted_candidate_satisfies_and_the_others_are_notes() {
+    let mut case = Case::good();
+    case.attach(Bundle, b"{}");
+    case.attach(Bundle, &Key::from_seed(2).bundle(&provenance(FILE, |_| {}).to_bytes()));
+    let verdict = case.verdict();
+    assert!(verdict.is_pass());
+    assert!(verdict.findings().iter().all(|finding| finding.severity == Note));
+    assert_eq!(verdict.findings().len(), 2);
+    assert_eq!(verdict.artifacts()[0].accepted.len(), 1);
+}
+
+#[test]
+fn without_an_accepted_candidate_all_that_was_found_counts() {
+    let mut case = Case::bare();
+    case.attach(Bundle, b"{}");
+    case.attach(Bundle, &signed(&provenance(OTHER, |_| {})));
+    let verdict = case.verdict();
+    let codes: std::collections::BTreeSet<_> =
+        verdict.findings().iter().map(|f| (f.severity, f.code)).collect();
+    assert_eq!(codes, [(Fail, Code::SigMalformed), (Fail, Code::ProvSubject)].into());
+}
+
+#[test]
+fn one_statement_covers_many_files_wherever_it_is_attached() {
+    let subjects = [FILE, OTHER].map(|file| Subject::new("x", Digest::sha256_of(file)));
+    let mut both = provenance(FILE, |_| {});
+    both.subjects = subjects.to_vec();
+    for subject in [AttachedTo::Release, to(PATH), to("bin/b")] {
+        let mut case = two_files();
+        case.add(Bundle, &signed(&both), None, subject);
+        check(case, &[]);
+    }
+    let lines = [provenance(FILE, |_| {}), provenance(OTHER, |_| {})].map(|s| signed(&s));
+    for subject in [AttachedTo::Release, to(PATH), to("bin/b")] {
+        let mut case = two_files();
+        case.add(Bundle, &lines.join(&b'\n'), None, subject);
+        check(case, &[]);
+    }
+}
+
+/// Two attestations were swapped, and each vouched for the other's file from its wrong place.
+/// A document that covers nothing of what it is attached to counts for no file.
+#[test]
+fn swapped_attestations_fail() {
+    let mut case = two_files();
+    case.add(Bundle, &signed(&provenance(OTHER, |_| {})), None, to(PATH));
+    case.add(Bundle, &signed(&provenance(FILE, |_| {})), None, to("bin/b"));
+    check(case, &[(Fail, Code::ProvSubject), (Fail, Code::ProvSubject)]);
+}
+
+#[test]
+fn a_digest_set_that_contradicts_itself_fails() {
+    let mut both = provenance(FILE, |_| {});
+    let first = Subject::new("x", Digest::sha256_of(FILE));
+    let split = DigestSet::of(&[Digest::sha256_of(FILE), Digest::sha512_of(OTHER)]);
+    both.subjects = vec![first, Subject { name: "y".into(), digest: split }];
+    let mut case = Case::bare();
+    case.attach(Bundle, &signed(&both));
+    let mut evidence = case.evidence();
+    let mut artifact = evidence.release.artifacts()[0].clone();
+    artifact.sha512 = Some(Digest::sha512_of(FILE));
+    let (name, index) = (evidence.release.name().clone(), evidence.release.index().clone());
+    evidence.release = bonded_model::Release::from_stored(name, index, vec![artifact]).unwrap();
+    let policy = Policy::parse(&case.policy).unwrap();
+    let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+    let verdict = verify_release(&verifier, &policy, &evidence, case.now);
+    assert_eq!(verdict.findings()[0].code, Code::ProvSubject);
+    assert!(!verdict.is_pass());
+}
+
+#[test]
+fn a_bare_envelope_verifies_against_managed_keys_only() {
+    let payload = provenance(FILE, |_| {}).to_bytes();
+    let envelope = Key::from_seed(1).envelope(IN_TOTO, &payload);
+    let attach = |bytes: &[u8]| {
+        let mut case = Case::bare();
+        case.attach(Envelope, bytes);
+        case
+    };
+    check(attach(&envelope.to_bytes()), &[]);
+    let mut several = envelope.clone();
+    several.signatures.insert(0, bonded_model::dsse::Signature { key_id: None, bytes: vec![1] });
+    check(attach(&several.to_bytes()), &[]);
+    several.signatures.truncate(1);
+    check(attach(&several.to_bytes()), &[(Fail, Code::SigInvalid)]);
+    let mut case = Case::certified(crate::testing::workflow());
+    case.documents.clear();
+    case.double = None;
+    case.attach(Envelope, &envelope.to_bytes());
+    check(case, &[(Fail, Code::SigKey)]);
+}
+
+#[test]
+fn a_document_for_the_release_that_cannot_be_read_denies() {
+    let mut case = Case::good();
+    case.attach_to_release(Bundle, b"not even JSON");
+    let verdict = check(case, &[(Fail, Code::SigMalformed)]);
+    assert_eq!(verdict.findings()[0].path, None);
+}
+
+#[test]
+fn a_wrapped_sbom_is_bound_three_ways() {
+    let kind = "https://spdx.dev/Document";
+    let case_with = |statement: &Statement| {
+        let mut case = Case::good();
+        case.edit("rule = \"off\"\n#sbom", "signers = [\"key\"]");
+        case.attach(Bundle, &signed(statement));
+        case
+    };
+    check(case_with(&statement(FILE, kind, &spdx(FILE))), &[]);
+    let subject = (Fail, Code::SbomSubject);
+    check(case_with(&statement(FILE, kind, &spdx(OTHER))), &[subject]);
+    check(case_with(&statement(OTHER, kind, &spdx(FILE))), &[subject]);
+    let cyclonedx = "https://cyclonedx.org/bom";
+    check(case_with(&statement(FILE, cyclonedx, &spdx(FILE))), &[(Fail, Code::SbomMalformed)]);
+}
+
+#[test]
+fn an_sbom_does_not_pass_for_provenance() {
+    let mut case = Case::bare();
+    case.attach(Bundle, &signed(&statement(FILE, "https://spdx.dev/Document", &spdx(FILE))));
+    check(case, &[(Fail, Code::ProvMissing)]);
+}
+
+#[test]
+fn an_sbom_of_the_release_may_name_every_file() {
+    let mut case = two_files();
+    case.edit("level = 3\nsource", "rule = \"off\"\nsource");
+    case.edit("rule = \"off\"\n#sbom", "rule = \"require\"");
+    let mut sbom = spdx(FILE);
+    case.attach_to_release(Spdx, sbom.to_string().as_bytes());
+    check(case, &[(Fail, Code::SbomMissing)]);
+    let mut case = two_files();
+    case.edit("level = 3\nsource", "rule = \"off\"\nsource");
+    case.edit("rule = \"off\"\n#sbom", "rule = \"require\"");
+    let other = spdx(OTHER)["files"][0].clone();
+    sbom["files"].as_array_mut().unwrap().push(other);
+    case.attach_to_release(Spdx, sbom.to_string().as_bytes());
+    check(case, &[]);
+}
+
+#[test]
+fn a_checksum_list_may_name_evidence_and_stand_in_a_directory() {
+    let title = "bin/a.intoto.jsonl";
+    let bundle = signed(&provenance(FILE, |_| {}));
+    for (line, expected) in [
+        (format!("{}  a", Digest::sha256_of(FILE).hex()), None),
+        (format!("{}  ./a", Digest::sha256_of(FILE).hex()), None),
+        (format!("{}  bin/a", Digest::sha256_of(FILE).hex()), None),
+        (format!("{}  a", Digest::sha256_of(OTHER).hex()), Some(Code::SumMismatch)),
+        (format!("{}  a.intoto.jsonl", Digest::sha256_of(&bundle).hex()), None),
+        (format!("{}  a.intoto.jsonl", Digest::sha256_of(OTHER).hex()), Some(Code::SumMismatch)),
+        (format!("{}  ../a", Digest::sha256_of(FILE).hex()), Some(Code::SumStray)),
+    ] {
+        let mut case = Case::bare();
+        case.add(Bundle, &bundle, Some(title), to(PATH));
+        let kind = bonded_model::DocumentKind::Checksums;
+        case.add(kind, line.as_bytes(), Some("bin/SHA256SUMS"), AttachedTo::Release);
+        let verdict = case.verdict();
+        let found = verdict.findings().first().map(|finding| finding.code);
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+#[test]
+fn a_sidecar_is_held_against_its_file_whatever_name_it_writes() {
+    let mut case = Case::good();
+    let line = format!("{}  build/elsewhere", Digest::sha256_of(OTHER).hex());
+    let kind = bonded_model::DocumentKind::Checksums;
+    case.add(kind, line.as_bytes(), Some("bin/a.sha256"), to(PATH));
+    check(case, &[(Fail, Code::SumMismatch)]);
+}
+
+#[test]
+fn materials_at_another_ref_fail() {
+    let material = |uri: &str| {
+        let mut case = Case::bare();
+        let uri = uri.to_owned();
+        let change = move |predicate: &mut serde_json::Value| {
+            predicate["buildDefinition"]["resolvedDependencies"] = json!([{ "uri": uri }]);
+        };
+        case.attach(Bundle, &signed(&provenance(FILE, change)));
+        case
+    };
+    check(material("git+https://github.com/o/r@refs/heads/main"), &[(Fail, Code::ProvRef)]);
+    check(material("git+https://github.com/o/r@refs/tags/v1"), &[]);
+    check(material("git+https://github.com/o/r"), &[]);
+    check(material("git+https://github.com/o/other@refs/heads/main"), &[]);
+}
+
+#[test]
+fn a_provenance_without_source_fails_where_one_is_wanted() {
+    let mut case = Case::bare();
+    let change = |predicate: &mut serde_json::Value| {
+        predicate["buildDefinition"]["externalParameters"] = json!({});
+    };
+    case.attach(Bundle, &signed(&provenance(FILE, change)));
+    check(case, &[(Fail, Code::ProvSource), (Fail, Code::ProvRef)]);
+}
+
+#[test]
+fn rules_can_warn_or_be_off() {
+    for (rule, expected) in [("warn", vec![(Severity::Warn, Code::ProvMissing)]), ("off", vec![])] {
+        let mut case = Case::bare();
+        case.edit("[provenance]\n", &format!("[provenance]\nrule = \"{rule}\"\n"));
+        assert!(check(case, &expected).is_pass());
+    }
+}
+
+#[test]
+fn only_a_pass_about_the_very_release_is_admitted() {
+    let other = two_files().evidence().release;
+    let release = Case::good().evidence().release;
+    assert!(Case::good().verdict().admit(release.clone()).is_ok());
+    assert!(Case::good().verdict().admit(other).is_err());
+    let failed = Case::bare().verdict().admit(release).unwrap_err();
+    assert!(!failed.is_pass());
+}
+
+#[test]
+fn a_summary_names_release_files_inputs_and_level() {
+    let request = SummaryRequest {
+        resource_uri: "https://example.com/demo",
+        policy_uri: None,
+        verifier_id: "https://example.com/bonded",
+    };
+    let verdict = Case::good().verdict();
+    let made = Statement::parse(&verdict.to_summary(&request).to_bytes()).unwrap();
+    let summary = Summary::parse(&made).unwrap();
+    assert_eq!(made.subjects[0].digest, DigestSet::of(&[verdict.subject_digest()]));
+    assert_eq!(made.subjects[1], Subject::new(PATH, Digest::sha256_of(FILE)));
+    assert_eq!(summary.verified_levels, ["SLSA_BUILD_LEVEL_3"]);
+    assert_eq!(summary.verification_result, SummaryResult::Passed);
+    assert_eq!(summary.policy.digest, DigestSet::of(&[verdict.policy_digest()]));
+    assert_eq!(summary.input_attestations.len(), 1);
+    assert_eq!(summary.time_verified, Some(verdict.now()));
+    let failed = Summary::parse(&Case::bare().verdict().to_summary(&request)).unwrap();
+    assert_eq!(failed.verified_levels, ["FAILED"]);
+    assert_eq!(failed.verification_result, SummaryResult::Failed);
+}
+
+#[test]
+fn the_json_is_canonical_and_carries_its_grounds() {
+    let verdict = Case::bare().verdict();
+    let value: serde_json::Value = serde_json::from_slice(&verdict.to_json()).unwrap();
+    assert_eq!(to_canonical(&value), verdict.to_json());
+    assert_eq!(value["result"], "fail");
+    assert_eq!(value["release"]["name"], "demo@v1");
+    assert_eq!(value["findings"][0]["code"], "PROV-MISSING");
+    assert_eq!(value["findings"][0]["clause"], Code::ProvMissing.clause());
+    assert_eq!(value["trust_root"], TrustRoot::public_good().digest().to_string());
+    assert!(!value["policy"].is_null() && !value["evidence"].is_null() && !value["now"].is_null());
+}
+
+/// A release with accepted, refused, misplaced and unreadable documents of every kind.
+fn motley() -> Case {
+    let mut case = two_files();
+    case.edit("rule = \"off\"\n#sbom", "rule = \"warn\"");
+    for (seed, file) in [(1, FILE), (1, OTHER), (2, FILE), (3, OTHER)] {
+        let bundle = Key::from_seed(seed).bundle(&provenance(file, |_| {}).to_bytes());
+        case.add(Bundle, &bundle, None, AttachedTo::Release);
+        case.add(Bundle, &bundle, None, to(PATH));
+    }
+    case.attach(Bundle, b"{}");
+    case.attach_to_release(Bundle, b"[]");
+    case.attach_to_release(Spdx, spdx(OTHER).to_string().as_bytes());
+    let sums = format!("{}  bin/b\n{}  bin/c\n", Digest::sha256_of(FILE).hex(), BUILDER.len());
+    let kind = bonded_model::DocumentKind::Checksums;
+    case.add(kind, sums.as_bytes(), Some("SHA256SUMS"), AttachedTo::Release);
+    case
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_order_and_any_number_of_threads_give_the_same_bytes(
+        order in Just((0..motley().documents.len()).collect::<Vec<_>>()).prop_shuffle(),
+        threads in prop_oneof![Just(1_usize), Just(2), Just(8)],
+    ) {
+        let expected = motley().verdict().to_json();
+        let mut case = motley();
+        case.documents = order.iter().map(|at| case.documents[*at].clone()).collect();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let found = pool.install(|| case.verdict().to_json());
+        prop_assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
+    }
+}

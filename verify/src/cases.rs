@@ -322,8 +322,14 @@ fn release_cases() -> Vec<(Code, Make)> {
 }
 
 fn cases() -> Vec<(Code, Make)> {
-    let groups =
-        [signature_cases(), identity_cases(), provenance_cases(), paper_cases(), release_cases()];
+    let groups = [
+        signature_cases(),
+        identity_cases(),
+        provenance_cases(),
+        expectation_cases(),
+        paper_cases(),
+        release_cases(),
+    ];
     groups.into_iter().flatten().collect()
 }
 

@@ -128,7 +128,9 @@ impl Stage {
     pub(crate) fn publish(self) -> Result<(), StoreError> {
         self.barrier()?;
         let layout = &self.pool.layout;
-        while let Some((digest, staged)) = self.lock().pop_first() {
+        loop {
+            let next = self.lock().pop_first(); // a statement of its own: the guard goes with it
+            let Some((digest, staged)) = next else { break };
             let renamed = self.pool.disk.rename(&staged.temporary, &layout.blob(&digest));
             if let Err(error) = renamed {
                 self.lock().insert(digest, staged); // so that dropping the stage removes it

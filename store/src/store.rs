@@ -56,7 +56,8 @@ impl Store {
         let layout = Layout::new(directory);
         disk.create_directory(directory)?;
         check_vacant(&disk, &layout)?;
-        for part in [layout.blobs(), layout.staging(), layout.quarantine(), layout.journals()] {
+        // `bonded/` first: it marks what follows as ours if the rest is cut short.
+        for part in [layout.staging(), layout.quarantine(), layout.journals(), layout.blobs()] {
             disk.create_directory(&part)?;
         }
         let catalog = Catalog::default();

@@ -1,6 +1,8 @@
 //! Tests of the parts together, and what they share.
 
+mod crash;
 mod ingest;
+mod store;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,10 @@ pub(crate) struct World {
     pub(crate) store: Store,
 }
 
+pub(crate) fn memory_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_no_such| tempfile::tempdir()).unwrap()
+}
+
 pub(crate) fn holder() -> Holder {
     Holder { who: "a test".into(), since: Timestamp::from_unix_seconds(1_700_000_000).unwrap() }
 }
@@ -31,7 +37,15 @@ pub(crate) fn name(text: &str) -> ReleaseName {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::in_directory(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where that can be had, for tests that make hundreds of stores.
+    pub(crate) fn in_memory() -> Self {
+        Self::in_directory(memory_directory())
+    }
+
+    fn in_directory(directory: TempDir) -> Self {
         let (inputs, store_path) = (directory.path().join("in"), directory.path().join("store"));
         fs::create_dir(&inputs).unwrap();
         let store = Store::init(&store_path).unwrap();

@@ -47,6 +47,12 @@ impl PublicKey {
         self.digest
     }
 
+    /// The key as PEM text with one newline at the end of each line.
+    pub fn to_pem(&self) -> String {
+        let text = self.der.to_pem();
+        text.lines().map(|line| format!("{line}\n")).collect()
+    }
+
     pub(crate) fn der(&self) -> &DerPublicKey {
         &self.der
     }

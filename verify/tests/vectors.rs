@@ -245,7 +245,7 @@ fn a_policy_is_proposed_from_what_a_release_shows() {
     let binary = read(&folder.join("binary-linux-amd64-push-v14.2")).unwrap();
     let paper = read(&folder.join("binary-linux-amd64-push-v14.2.intoto.jsonl")).unwrap();
     let evidence = evidence("v14.2", &[("binary", binary)], &[("binary", paper)]);
-    let text = propose(&public_good(), &evidence, now());
+    let text = propose(&public_good(), &evidence, &[], now());
     assert!(text.contains("tag = \"{version}\"") && text.contains(EXAMPLE), "{text}");
     let policy = Policy::parse(&text).unwrap();
     check(&verify_release(&public_good(), &policy, &evidence, now()), &[], 0);

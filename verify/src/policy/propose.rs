@@ -8,27 +8,45 @@ use bonded_model::slsa::{Provenance, SourceRole};
 use bonded_model::{DocumentKind, Evidence, ReleaseName, Timestamp};
 
 use crate::facts::lines_of;
-use crate::identity::{Holder, Signed, Signer};
+use crate::identity::{Holder, Signer};
+use crate::key::PublicKey;
 use crate::signature::{Against, Content, SignedDocument, Verifier};
 
-/// What verified certificates and the provenance under them show.
+/// Someone who verifiably signed, as a policy would name them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Proposed {
+    /// The holder of a certificate.
+    Certificate { identity: String, issuer: String },
+    /// The holder of one of the keys that the caller has reason to trust, in PEM.
+    Key(String),
+}
+
+/// What verified signatures and the provenance under them show.
 #[derive(Default)]
 struct Shown {
-    /// (identity, issuer) to the builders that they signed for.
-    signers: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Who signed, and the builders that they signed for.
+    signers: BTreeMap<Proposed, BTreeSet<String>>,
     sources: BTreeSet<(String, Option<String>)>,
     has_sbom: bool,
     skipped: usize,
 }
 
 /// Proposes a policy text for the project of a release, from the evidence that is held for it.
-pub fn propose(verifier: &Verifier, evidence: &Evidence, now: Timestamp) -> String {
+///
+/// Certificates speak for themselves; of managed keys only those in `keys` are proposed, since a
+/// bundle does not hold the key that made it.
+pub fn propose(
+    verifier: &Verifier,
+    evidence: &Evidence,
+    keys: &[PublicKey],
+    now: Timestamp,
+) -> String {
     let mut shown = Shown::default();
     for document in &evidence.documents {
         match document.kind {
             DocumentKind::Bundle | DocumentKind::Envelope => {
                 let lines = lines_of(&document.bytes);
-                lines.into_iter().for_each(|line| shown.look(verifier, line, now));
+                lines.into_iter().for_each(|line| shown.look(verifier, line, keys, now));
             }
             DocumentKind::Spdx | DocumentKind::CycloneDx => shown.has_sbom = true,
             DocumentKind::Statement | DocumentKind::Checksums => {}
@@ -38,10 +56,10 @@ pub fn propose(verifier: &Verifier, evidence: &Evidence, now: Timestamp) -> Stri
 }
 
 impl Shown {
-    fn look(&mut self, verifier: &Verifier, line: &[u8], now: Timestamp) {
-        match verified(verifier, line, now) {
-            Some((holder, provenance)) => {
-                let builders = self.signers.entry((holder.identity, holder.issuer)).or_default();
+    fn look(&mut self, verifier: &Verifier, line: &[u8], keys: &[PublicKey], now: Timestamp) {
+        match verified(verifier, line, keys, now) {
+            Some((signer, provenance)) => {
+                let builders = self.signers.entry(signer).or_default();
                 builders.insert(provenance.builder_id.clone());
                 let triggers = provenance.sources.iter().filter(|s| s.role == SourceRole::Trigger);
                 self.sources.extend(triggers.map(|source| {
@@ -60,22 +78,17 @@ impl Shown {
             push(
                 &mut text,
                 format_args!(
-                    "# {} signed documents were left out: they do not verify by certificate, or are no provenance.\n",
+                    "# {} signed documents were left out: they do not verify by certificate or by a given key, or are no provenance.\n",
                     self.skipped
                 ),
             );
         }
         let mut builders: BTreeMap<&String, Vec<String>> = BTreeMap::new();
-        for (at, ((identity, issuer), ids)) in self.signers.iter().enumerate() {
+        for (at, (proposed, ids)) in self.signers.iter().enumerate() {
             let signer = format!("signer-{}", at + 1);
             push(
                 &mut text,
-                format_args!(
-                    "\n[[signer]]\nname = {}\nissuer = {}\nidentity = {}\n",
-                    quoted(&signer),
-                    quoted(issuer),
-                    quoted(identity)
-                ),
+                format_args!("\n[[signer]]\nname = {}\n{}", quoted(&signer), who_lines(proposed)),
             );
             ids.iter().for_each(|id| builders.entry(id).or_default().push(quoted(&signer)));
         }
@@ -114,17 +127,42 @@ impl Shown {
     }
 }
 
-fn verified(verifier: &Verifier, line: &[u8], now: Timestamp) -> Option<(Holder, Provenance)> {
+fn who_lines(proposed: &Proposed) -> String {
+    match proposed {
+        Proposed::Certificate { identity, issuer } => {
+            format!("issuer = {}\nidentity = {}\n", quoted(issuer), quoted(identity))
+        }
+        Proposed::Key(pem) => format!("public_key = \"\"\"\n{pem}\"\"\"\n"),
+    }
+}
+
+/// Who signed a line, if the signature holds, and the provenance that it is.
+fn verified(
+    verifier: &Verifier,
+    line: &[u8],
+    keys: &[PublicKey],
+    now: Timestamp,
+) -> Option<(Proposed, Provenance)> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
-    let Signed { signer: Signer::Certificate(holder), times, .. } =
-        verifier.verify(&document, &Against::default()).ok()?
-    // counted as left out
-    else {
-        return None;
-    };
+    let candidates = std::iter::once(None).chain(keys.iter().map(Some));
+    let signed = candidates.into_iter().find_map(|key| {
+        let against = Against { key, file: None };
+        let signed = verifier.verify(&document, &against).ok()?; // counted as left out
+        Some((proposed(signed.signer, key)?, signed.times))
+    });
+    let (signer, times) = signed?;
     let Content::Statement(statement) = document.content() else { return None };
     let provenance = Provenance::parse(statement).ok()?; // counted as left out
-    times.iter().all(|time| *time <= now).then_some((holder, provenance))
+    times.iter().all(|time| *time <= now).then_some((signer, provenance))
+}
+
+fn proposed(signer: Signer, key: Option<&PublicKey>) -> Option<Proposed> {
+    match signer {
+        Signer::Certificate(Holder { identity, issuer, .. }) => {
+            Some(Proposed::Certificate { identity, issuer })
+        }
+        Signer::Key(_) => key.map(|key| Proposed::Key(key.to_pem())),
+    }
 }
 
 fn reference_line(reference: &str, version: &str) -> String {
@@ -159,7 +197,7 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
     use crate::Policy;
-    use crate::testing::{BUILDER, Case, SOURCE, workflow};
+    use crate::testing::{BUILDER, Case, Key, SOURCE, workflow};
     use crate::trust::TrustRoot;
 
     #[test]
@@ -167,7 +205,7 @@ mod tests {
         let case = Case::certified(workflow());
         let evidence = case.evidence();
         let verifier = Verifier::of_double(Box::new(case.double.unwrap()));
-        let text = propose(&verifier, &evidence, case.now);
+        let text = propose(&verifier, &evidence, &[], case.now);
         for part in [BUILDER, SOURCE, "tag = \"{version}\"", "\"bin/a\""] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -177,10 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_managed_key_is_proposed_only_where_the_caller_gives_it() {
+        let case = Case::good();
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        let key = |seed| PublicKey::from_pem(&Key::from_seed(seed).public_pem()).unwrap();
+        let text = propose(&verifier, &case.evidence(), &[key(2), key(1)], case.now);
+        let policy = Policy::parse(&text).unwrap();
+        assert!(text.contains(&key(1).to_pem()) && !text.contains(&key(2).to_pem()), "{text}");
+        let verdict = crate::verify_release(&verifier, &policy, &case.evidence(), case.now);
+        assert!(verdict.is_pass(), "{verdict:?}");
+    }
+
+    #[test]
     fn nobody_is_proposed_whose_signature_does_not_hold() {
         for case in [Case::certified(workflow()), Case::good()] {
             let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-            let text = propose(&verifier, &case.evidence(), case.now);
+            let text = propose(&verifier, &case.evidence(), &[], case.now);
             assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
             let policy = Policy::parse(&text).unwrap();
             assert!(

@@ -1,0 +1,236 @@
+//! What is known to have been done, over a log that survives a kill.
+//!
+//! One record is one line of canonical JSON:
+//!
+//! ```text
+//! {"destination":"s3://bucket/prefix","digest":"sha256:…","etag":"…"?,"key":"demo/release/v1/a",
+//!  "plan":"sha256:…","state":"written"|"verified","version":1}
+//! ```
+//!
+//! The journal saves work and decides nothing by itself: a record that an object was written leads
+//! to a look at the object, one that it was verified spares reading it again as long as size and
+//! etag are what they were. A lost record costs a repetition, never a wrong answer.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bonded_model::{Digest, json};
+use bonded_store::{Journal, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Seen;
+use crate::bridge;
+use crate::error::MirrorError;
+
+/// A log of records that were appended earlier and can be appended to.
+///
+/// Implemented by the store's journal, and by doubles that fail on purpose.
+pub trait Records: Send {
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being written.
+    fn append(&mut self, record: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// Makes everything appended so far durable.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being durable.
+    fn sync(&mut self) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+impl Records for Journal {
+    fn append(&mut self, record: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(Self::append(self, record)?)
+    }
+
+    fn sync(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(Self::sync(self)?)
+    }
+}
+
+/// How far an object is known to have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The destination acknowledged it.
+    Written,
+    /// It was read back and had the right bytes.
+    Verified,
+}
+
+/// One finished step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    version: u32,
+    pub(crate) plan: Digest,
+    pub(crate) destination: String,
+    pub(crate) key: String,
+    pub(crate) digest: Digest,
+    pub(crate) state: State,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) etag: Option<String>,
+}
+
+/// The name of the log in the store.
+pub const NAME: &str = "mirror";
+/// The version of the records written here; others are not understood and cost a repetition.
+const RECORD_VERSION: u32 = 1;
+/// A record names one key of at most a kilobyte.
+const RECORD_BYTES_MAX: u64 = 16 * 1024;
+
+/// What is known of the objects at all destinations: a pure value that a plan is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    objects: BTreeMap<(String, String), (Digest, State, Option<String>)>,
+}
+
+impl Known {
+    /// What the records of a log tell.
+    ///
+    /// Records that are not understood are passed over: they can only cost a repetition.
+    pub fn of(found: &[Vec<u8>]) -> Self {
+        let mut known = Self::default();
+        for bytes in found {
+            match json::parse::<Record>(bytes, RECORD_BYTES_MAX) {
+                Ok(record) if record.version == RECORD_VERSION => known.learn(record),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        known
+    }
+
+    pub(crate) fn learn(&mut self, record: Record) {
+        let known = (record.digest, record.state, record.etag);
+        self.objects.insert((record.destination, record.key), known);
+    }
+
+    /// How far the object with that digest is known to have come at a destination.
+    pub(crate) fn state(&self, destination: &str, key: &str, digest: Digest) -> Option<State> {
+        self.at(destination, key, digest).map(|(state, _)| state)
+    }
+
+    /// Whether the object as it is seen now is one that was read back and had that digest.
+    pub(crate) fn is_verified(
+        &self,
+        destination: &str,
+        key: &str,
+        digest: Digest,
+        seen: &Seen,
+    ) -> bool {
+        self.at(destination, key, digest).is_some_and(|(state, etag)| {
+            let same = match (etag, &seen.etag) {
+                (Some(then), Some(now)) => then == now,
+                _ => true, // no etag on one side: the size was compared already
+            };
+            state == State::Verified && same
+        })
+    }
+
+    fn has(&self, record: &Record) -> bool {
+        let known = self.at(&record.destination, &record.key, record.digest);
+        known == Some((record.state, record.etag.as_ref()))
+    }
+
+    fn at(&self, destination: &str, key: &str, digest: Digest) -> Option<(State, Option<&String>)> {
+        let (held, state, etag) = self.objects.get(&(destination.to_owned(), key.to_owned()))?;
+        (*held == digest).then_some((*state, etag.as_ref()))
+    }
+}
+
+/// The journal of mirror runs.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    known: Known,
+    records: Box<dyn Records>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("known", &self.lock().known.objects.len()).finish()
+    }
+}
+
+impl Ledger {
+    /// The journal of a store's mirror runs. Blocks while it is read; not for async code.
+    ///
+    /// # Errors
+    /// [`MirrorError::Journal`] if it is damaged or another run has it open.
+    pub fn open(store: &Store) -> Result<Self, MirrorError> {
+        let log = store.journal(NAME).map_err(|source| journal("open", Box::new(source)))?;
+        let found = log.records().to_vec();
+        Ok(Self::new(&found, Box::new(log)))
+    }
+
+    /// A journal over a log and the records that were found in it, read as by [`Known::of`].
+    pub fn new(found: &[Vec<u8>], records: Box<dyn Records>) -> Self {
+        let known = Known::of(found);
+        Self { inner: Arc::new(Mutex::new(Inner { known, records })) }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Known {
+        self.lock().known.clone()
+    }
+
+    pub(crate) async fn append(&self, entry: Entry) -> Result<(), MirrorError> {
+        let ledger = self.clone();
+        bridge::blocking(move || {
+            let record = entry.into_record();
+            let bytes = json::to_canonical(&record);
+            let mut inner = ledger.lock();
+            if inner.known.has(&record) {
+                return Ok(()); // the log grows by what is new
+            }
+            inner.records.append(&bytes).map_err(|source| journal("append to", source))?;
+            inner.known.learn(record);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn sync(&self) -> Result<(), MirrorError> {
+        let ledger = self.clone();
+        bridge::blocking(move || {
+            ledger.lock().records.sync().map_err(|source| journal("sync", source))
+        })
+        .await
+    }
+
+    pub(crate) fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.lock().known)
+    }
+
+    /// Whoever panicked while holding it left a map that is still right: records are added whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step that was finished just now.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) plan: Digest,
+    pub(crate) destination: String,
+    pub(crate) key: String,
+    pub(crate) digest: Digest,
+    pub(crate) state: State,
+    pub(crate) etag: Option<String>,
+}
+
+impl Entry {
+    fn into_record(self) -> Record {
+        let Self { plan, destination, key, digest, state, etag } = self;
+        Record { version: RECORD_VERSION, plan, destination, key, digest, state, etag }
+    }
+}
+
+fn journal(attempt: &'static str, source: Box<dyn Error + Send + Sync>) -> MirrorError {
+    MirrorError::Journal { attempt, source }
+}

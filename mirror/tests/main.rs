@@ -1,0 +1,13 @@
+//! Mirror against directories, an S3 server in this process, and doubles that fail on purpose.
+
+#![expect(clippy::disallowed_methods, reason = "tests look at the disk directly")]
+
+mod conformance;
+mod crash;
+mod endpoints;
+mod memory;
+mod runs;
+mod s3;
+#[path = "../../tests/world/verified.rs"]
+mod verified;
+mod world;

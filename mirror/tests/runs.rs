@@ -1,0 +1,320 @@
+//! Whole runs: to a directory and a bucket at once, again, with conflicts, with saved plans.
+
+use bonded_mirror::{
+    Action, Class, Desired, Ledger, MarkerOutcome, MirrorError, Plan, PlanError, Side, apply,
+    observe, plan, status,
+};
+use bonded_model::{Digest, inventory};
+
+use crate::memory::{Cloud, Survive};
+use crate::s3;
+use crate::verified::{RELEASE, World, small_release};
+use crate::world::{desired, files, mirrored, planned, violations};
+
+/// Above two parts, so that it travels in three.
+const HUGE_BYTES: usize = 17 * 1024 * 1024 + 5;
+
+fn huge() -> Vec<u8> {
+    (0..HUGE_BYTES).map(|at| (at % 241).to_le_bytes()[0]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_and_a_bucket_get_the_same_tree_from_one_read() {
+    let world = World::new();
+    world.ingest("demo@v2.0.0", &[("huge", huge()), ("bin/same", b"# demo\n".to_vec())]);
+    let desired = desired(&world, &[RELEASE, "demo@v2.0.0"]);
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("s3/bucket")).unwrap();
+    let server = s3::serve(&home.path().join("s3")).await;
+    let destinations = [
+        s3::directory("disk", &home.path().join("disk")),
+        s3::bucket(&server.endpoint, "bucket", "s3://bucket/pub"),
+    ];
+    let ledger = Ledger::open(&world.store).unwrap();
+    let report = mirrored(&desired, &destinations, &ledger).await;
+    assert!(!report.failed(), "{report:#?}");
+
+    let disk = files(&home.path().join("disk"));
+    let bucket = files(&home.path().join("s3/bucket/pub"));
+    assert_eq!(disk.keys().collect::<Vec<_>>(), bucket.keys().collect::<Vec<_>>());
+    assert!(disk == bucket);
+    assert_eq!(&disk["demo/stable.txt"][..], b"v2.0.0");
+    assert_eq!(&disk["demo/latest-1.2.txt"][..], b"v1.2.3");
+    assert_eq!(
+        disk["demo/release/v1.2.3/bin/linux amd64/<demo> & 'co'"].len(),
+        3 * 1024 * 1024 + 17
+    );
+    assert_eq!(violations(&[("disk".to_owned(), disk)].into()), Vec::<String>::new());
+
+    // Equal content is one object of the source, whatever its names and however many take it.
+    let mut unique: Vec<(Digest, u64)> = desired
+        .objects()
+        .filter(|object| object.class < Class::Barrier)
+        .map(|object| (object.digest, object.size))
+        .collect();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(report.source_bytes, unique.iter().map(|(_, size)| size).sum::<u64>());
+    for one in &report.destinations {
+        assert_eq!(one.complete.len(), 2);
+        assert_eq!(one.counts.written, one.counts.verified);
+        assert!(matches!(one.markers, MarkerOutcome::Moved(_)), "{:?}", one.markers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_does_nothing_and_a_third_reads_back_only_what_changed() {
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let home = tempfile::tempdir().unwrap();
+    let destinations = [s3::directory("disk", home.path())];
+    let ledger = Ledger::open(&world.store).unwrap();
+    assert!(!mirrored(&desired, &destinations, &ledger).await.failed());
+    drop(ledger);
+    let ledger = Ledger::open(&world.store).unwrap();
+    assert!(planned(&desired, &destinations, &ledger).await.is_empty());
+
+    // Somebody writes other bytes of the same length: the etag says that it is not what was read.
+    std::fs::write(home.path().join("demo/release/v1.2.3/README.md"), "# demO\n").unwrap();
+    let plan = planned(&desired, &destinations, &ledger).await;
+    let [step] = plan.destinations[0].steps.as_slice() else { panic!("{plan:#?}") };
+    assert_eq!((step.action, step.class), (Action::Verify, Class::Barrier));
+    let report = apply(&plan, &desired, &destinations, &ledger, &()).await.unwrap();
+    let [failure] = report.destinations[0].failures.as_slice() else { panic!("{report:#?}") };
+    assert!(matches!(failure.error, MirrorError::Differs { .. }), "{}", failure.error);
+}
+
+#[tokio::test]
+async fn releases_are_added_to_what_a_destination_lists() {
+    let world = World::new();
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a"), cloud.destination("b")];
+    let ledger = cloud.ledger(Survive::Appended);
+    assert!(!mirrored(&desired(&world, &[RELEASE]), &destinations, &ledger).await.failed());
+    world.ingest("demo@v1.3.0-rc.1", &small_release());
+    let next = desired(&world, &["demo@v1.3.0-rc.1"]);
+    assert!(!mirrored(&next, &destinations, &ledger).await.failed());
+    let tree = cloud.tree("a");
+    assert_eq!(tree, cloud.tree("b"));
+    assert_eq!(&tree["demo/stable.txt"][..], b"v1.2.3");
+    assert_eq!(&tree["demo/latest.txt"][..], b"v1.3.0-rc.1");
+    assert_eq!(cloud.violations(), Vec::<String>::new());
+
+    // The list is the very one that a server writes for the same releases.
+    let verified = [RELEASE, "demo@v1.3.0-rc.1"].map(|release| world.verified(release).1);
+    let entries = verified.each_ref().map(|verified| inventory::Entry {
+        release: verified.get(),
+        admission: inventory::Admission {
+            policy: verified.verdict().policy_digest(),
+            trust_root: verified.verdict().trust_root_digest(),
+            evidence: verified.verdict().evidence_digest(),
+        },
+    });
+    let expected = inventory::releases_json(&"demo".parse().unwrap(), &entries);
+    assert_eq!(&tree["demo/releases.json"][..], expected);
+}
+
+#[tokio::test]
+async fn other_bytes_under_a_published_name_are_refused_and_stay() {
+    let key = "demo/release/v1.2.3/README.md";
+    for (there, same_size) in [(b"# demO\n".as_slice(), true), (b"# other size\n", false)] {
+        let world = World::new();
+        world.ingest("demo@v2.0.0", &small_release());
+        let desired = desired(&world, &[RELEASE, "demo@v2.0.0"]);
+        let cloud = Cloud::default();
+        cloud.insert("a", key, there);
+        let destinations = [cloud.destination("a"), cloud.destination("b")];
+        let ledger = cloud.ledger(Survive::Appended);
+        let plan = planned(&desired, &destinations, &ledger).await;
+        assert_eq!(plan.conflicts().count(), usize::from(!same_size));
+        let report = apply(&plan, &desired, &destinations, &ledger, &()).await.unwrap();
+        let [failure] = report.destinations[0].failures.as_slice() else { panic!("{report:#?}") };
+        let MirrorError::Differs { at, key: named, expected, found } = &failure.error else {
+            panic!("{}", failure.error)
+        };
+        assert_eq!((at.name.as_str(), named.as_str()), ("a", key));
+        assert_eq!(*expected, Digest::sha256_of(b"# demo\n"));
+        assert_eq!(*found, Digest::sha256_of(there));
+        assert!(matches!(failure.error.side(), Side::Destination(_)));
+
+        let (a, b) = (cloud.tree("a"), cloud.tree("b"));
+        assert_eq!(&a[key][..], there);
+        assert!(!a.contains_key("demo/release/v1.2.3/.bonded/release.json"));
+        // The other release and the other destination go on; markers wait for v1.2.3 nowhere.
+        assert!(!report.destinations[1].failed());
+        assert_eq!(
+            (&a["demo/stable.txt"][..], &b["demo/stable.txt"][..]),
+            (&b"v2.0.0"[..], &b"v2.0.0"[..])
+        );
+        assert!(!a.contains_key("demo/stable-1.txt") && !b.contains_key("demo/stable-1.txt"));
+        assert_eq!(cloud.violations(), Vec::<String>::new());
+        let statuses = status(&desired, &destinations, &ledger.known()).await;
+        let conflicts = |at: usize| {
+            let contents = statuses[at].contents.as_ref().unwrap();
+            contents.releases[&RELEASE.parse().unwrap()].conflicts
+        };
+        assert_eq!((conflicts(0), conflicts(1)), (usize::from(!same_size), 0));
+    }
+}
+
+#[tokio::test]
+async fn another_release_under_a_published_version_is_refused() {
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a")];
+    let ledger = cloud.ledger(Survive::Appended);
+    let (first, second) = (World::new(), World::empty());
+    second.ingest(RELEASE, &[("only", b"one".to_vec())]);
+    assert!(!mirrored(&desired(&first, &[RELEASE]), &destinations, &ledger).await.failed());
+    let before = cloud.tree("a");
+    let report = mirrored(&desired(&second, &[RELEASE]), &destinations, &ledger).await;
+    let other = report.failures().find_map(|(_, failure)| match &failure.error {
+        MirrorError::ReleaseDiffers { expected, found, .. } => Some((*expected, *found)),
+        _ => None,
+    });
+    let digest = |world: &World| world.verified(RELEASE).1.get().digest();
+    assert_eq!(other, Some((digest(&second), digest(&first))));
+    assert_eq!(cloud.tree("a"), before, "nothing was written");
+}
+
+#[tokio::test]
+async fn a_damaged_source_blob_is_sent_nowhere_and_stops_nothing_else() {
+    for (path, bytes) in [("small", b"small\n".to_vec()), ("huge", huge())] {
+        let world = World::new();
+        world.ingest("demo@v2.0.0", &[(path, bytes.clone())]);
+        let desired = desired(&world, &[RELEASE, "demo@v2.0.0"]);
+        world.corrupt(&Digest::sha256_of(&bytes));
+        let cloud = Cloud::default();
+        let destinations = [cloud.destination("a"), cloud.destination("b")];
+        let report = mirrored(&desired, &destinations, &cloud.ledger(Survive::Appended)).await;
+        for one in &report.destinations {
+            let [failure] = one.failures.as_slice() else { panic!("{one:#?}") };
+            assert!(matches!(failure.error, MirrorError::Source { .. }), "{}", failure.error);
+            assert_eq!(failure.error.side(), Side::Source);
+            assert!(one.complete.contains(&RELEASE.parse().unwrap()));
+            let tree = cloud.tree(&one.name);
+            assert!(!tree.contains_key(&format!("demo/release/v2.0.0/{path}")));
+            assert_eq!(&tree["demo/stable.txt"][..], b"v1.2.3");
+        }
+        assert_eq!(cloud.violations(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_required_destination_that_is_missing_holds_the_markers_back() {
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a"), cloud.destination("b")];
+    let ledger = cloud.ledger(Survive::Appended);
+    let seen = [observe(&destinations[0], &desired.projects()).await.unwrap()];
+    let partial = plan(&desired, &destinations, &seen, &ledger.known());
+    assert!(!partial.is_empty());
+    let report = apply(&partial, &desired, &destinations, &ledger, &()).await.unwrap();
+    assert!(report.failed());
+    assert_eq!(report.destinations[0].markers, MarkerOutcome::Withheld(vec!["b".into()]));
+    assert!(!cloud.tree("a").contains_key("demo/stable.txt"));
+    assert!(cloud.tree("a").contains_key("demo/releases.json"));
+    assert!(!mirrored(&desired, &destinations, &ledger).await.failed());
+    assert_eq!(cloud.tree("a"), cloud.tree("b"));
+    assert_eq!(cloud.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_saved_plan_gives_no_rights() {
+    let world = World::new();
+    let full = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a")];
+    let ledger = cloud.ledger(Survive::Appended);
+    let saved = planned(&full, &destinations, &ledger).await;
+    let text = String::from_utf8(saved.to_json()).unwrap();
+    let digest = world.verified(RELEASE).1.get().digest().to_string();
+    let other = Digest::sha256_of(b"other").to_string();
+    let readme = Digest::sha256_of(b"# demo\n").to_string();
+    let readme_step = saved.destinations[0]
+        .steps
+        .iter()
+        .position(|step| step.class == Class::Barrier && step.key.ends_with("README.md"));
+    let mut unread = saved.clone();
+    unread.destinations[0].steps.remove(readme_step.unwrap());
+    let unread = String::from_utf8(unread.to_json()).unwrap();
+    type Expect = fn(&PlanError) -> bool;
+    let cases: [(String, Expect); 7] = [
+        (text.replace(&digest, &other), |e| matches!(e, PlanError::NotVerified { .. })),
+        (text.replace(&readme, &other), |e| matches!(e, PlanError::Stale { .. })),
+        (text.replace("v1.2.3/README.md", "v1.2.3/evil"), |e| matches!(e, PlanError::Stale { .. })),
+        (
+            text.replace(
+                "README.md\",\"releases\":[\"demo@v1.2.3\"]",
+                "README.md\",\"releases\":[]",
+            ),
+            |e| matches!(e, PlanError::Stale { .. }),
+        ),
+        (text.replace("demo/releases.json", "demo/other.json"), |e| {
+            matches!(e, PlanError::Stale { .. })
+        }),
+        (text.replace("memory://a", "memory://x"), |e| matches!(e, PlanError::Destination { .. })),
+        (unread, |e| matches!(e, PlanError::Unread { .. })),
+    ];
+    for (at, (text, expect)) in cases.into_iter().enumerate() {
+        let forged = Plan::parse(text.as_bytes()).unwrap();
+        let refused = apply(&forged, &full, &destinations, &ledger, &()).await.unwrap_err();
+        assert!(matches!(&refused, MirrorError::Plan(e) if expect(e)), "case {at}: {refused}");
+        assert_eq!(cloud.writes(), 0, "case {at}");
+    }
+    let again = Plan::parse(text.as_bytes()).unwrap();
+    assert_eq!((again.digest(), &again), (saved.digest(), &saved));
+    assert!(!apply(&again, &full, &destinations, &ledger, &()).await.unwrap().failed());
+    // The same plan once more finds everything done and writes nothing.
+    let writes = cloud.writes();
+    let report = apply(&again, &full, &destinations, &ledger, &()).await.unwrap();
+    assert!(!report.failed(), "{report:#?}");
+    assert_eq!((cloud.writes(), report.source_bytes), (writes, 0));
+}
+
+#[test]
+fn plans_with_unknown_fields_or_another_version_are_refused() {
+    let empty = r#"{"destinations":[],"releases":{},"version":1}"#;
+    assert!(Plan::parse(empty.as_bytes()).is_ok());
+    for text in [
+        "",
+        "[]",
+        r#"{"destinations":[],"releases":{},"version":1,"more":1}"#,
+        r#"{"destinations":[],"releases":{}}"#,
+        r#"{"destinations":[],"releases":{},"version":1}x"#,
+        r#"{"destinations":[],"releases":{"demo":"sha256:00"},"version":1}"#,
+    ] {
+        assert!(matches!(Plan::parse(text.as_bytes()), Err(PlanError::Json(_))), "{text}");
+    }
+    let newer = empty.replace("1}", "2}");
+    assert!(matches!(Plan::parse(newer.as_bytes()), Err(PlanError::Version { found: 2 })));
+}
+
+#[test]
+fn evidence_or_bytes_that_no_verdict_looked_at_are_refused() {
+    let world = World::new();
+    let (_, verified) = world.verified(RELEASE);
+    world.attach_note(RELEASE);
+    let now = world.store.snapshot().unwrap();
+    let refused = Desired::new(&now, std::slice::from_ref(&verified)).unwrap_err();
+    assert!(matches!(refused, MirrorError::EvidenceChanged { .. }), "{refused}");
+    let other = World::empty();
+    other.ingest(RELEASE, &[("only", b"one".to_vec())]);
+    let foreign = other.store.snapshot().unwrap();
+    let refused = Desired::new(&foreign, std::slice::from_ref(&verified)).unwrap_err();
+    assert!(matches!(refused, MirrorError::ReleaseChanged { .. }), "{refused}");
+    let empty = World::empty().store.snapshot().unwrap();
+    let refused = Desired::new(&empty, &[verified]).unwrap_err();
+    assert!(matches!(refused, MirrorError::Store { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_ours_is_not_replaced() {
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    cloud.insert("a", "demo/releases.json", b"{\"mine\":true}");
+    let destination = cloud.destination("a");
+    let refused = observe(&destination, &desired.projects()).await.unwrap_err();
+    assert!(matches!(refused, MirrorError::Foreign { .. }), "{refused}");
+}

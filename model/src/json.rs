@@ -6,6 +6,7 @@
 //!
 //! Out: compact, keys sorted, so that equal values have equal bytes and so equal digests.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -72,6 +73,33 @@ pub fn to_canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     serde_json::to_vec(&tree).expect("a JSON tree always serializes")
 }
 
+/// Reads a key without copying it, unless it has escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
 /// Walks a document without building it.
 #[derive(Clone, Copy)]
 struct Strict {
@@ -135,7 +163,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let inner = self.deeper()?;
         let mut seen = BTreeSet::new();
-        while let Some(key) = entries.next_key::<String>()? {
+        while let Some(key) = entries.next_key_seed(Key)? {
             if seen.contains(&key) {
                 return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
             }

@@ -46,7 +46,8 @@ pub fn verify_release(
         _ => Vec::new(),
     };
     let sums = sums::check(&evidence.documents, &facts, &inventory);
-    let bench = Bench { policy, facts: &facts, inventory: &inventory, sums: &sums };
+    let heard = heard(&facts, release.artifacts().len());
+    let bench = Bench { policy, facts: &facts, heard: &heard, inventory: &inventory, sums: &sums };
     let judged: Vec<_> = (0..release.artifacts().len())
         .into_par_iter()
         .filter_map(|at| Some(bench.artifact(at, release.artifacts().get(at)?)))
@@ -63,6 +64,8 @@ pub fn verify_release(
 struct Bench<'a> {
     policy: &'a Policy,
     facts: &'a [Fact<'a>],
+    /// For each artifact, the attestations that are candidates for it.
+    heard: &'a [Vec<(&'a Fact<'a>, &'a Covering)>],
     inventory: &'a Inventory<'a>,
     sums: &'a Sums,
 }
@@ -102,13 +105,12 @@ impl Bench<'_> {
     }
 
     fn provenance_candidates(&self, at: usize) -> Vec<Candidate> {
-        let candidates = self.attestations().filter_map(|(fact, covering)| {
+        let candidates = self.heard(at).filter_map(|(fact, covering)| {
             let attestation = &covering.attestation;
-            let attached = fact.attachments.to_artifacts.contains(&at);
             let level = match attestation.purpose {
-                Purpose::Provenance { level } if fact.speaks_for(covering, at) => level,
-                Purpose::Unreadable if attached => None,
-                _ => return None,
+                Purpose::Provenance { level } => level,
+                Purpose::Unreadable => None,
+                Purpose::Sbom(_) | Purpose::File | Purpose::Other => return None,
             };
             let mut faults = attestation.faults.clone();
             if attestation.statement.is_some() {
@@ -121,11 +123,8 @@ impl Bench<'_> {
     }
 
     fn sbom_candidates(&self, at: usize, digests: &[Digest]) -> Vec<Candidate> {
-        let wrapped = self.attestations().filter_map(|(fact, covering)| {
+        let wrapped = self.heard(at).filter_map(|(fact, covering)| {
             let Purpose::Sbom(view) = &covering.attestation.purpose else { return None };
-            if !fact.speaks_for(covering, at) {
-                return None;
-            }
             let mut faults = covering.attestation.faults.clone();
             faults.extend(covering.subject_fault(at, Code::SbomSubject));
             faults.extend(view.iter().flat_map(|view| self.sbom_faults(view, digests)));
@@ -169,15 +168,8 @@ impl Bench<'_> {
         })
     }
 
-    fn attestations(&self) -> impl Iterator<Item = (&Fact<'_>, &Covering)> {
-        self.facts.iter().flat_map(|fact| {
-            match &fact.reading {
-                Reading::Attestations(coverings) => coverings.as_slice(),
-                Reading::Sbom(_) | Reading::Checksums(_) => &[],
-            }
-            .iter()
-            .map(move |covering| (fact, covering))
-        })
+    fn heard(&self, at: usize) -> impl Iterator<Item = &(&Fact<'_>, &Covering)> {
+        self.heard.get(at).into_iter().flatten()
     }
 
     fn release_findings(&self, document_count: usize) -> Vec<Finding> {
@@ -297,21 +289,39 @@ fn joined(names: &BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
 }
 
-impl Fact<'_> {
-    /// Whether an attestation of this document is a candidate for an artifact: it covers it and the
-    /// document is not misplaced, or the document is attached to it and covers it nowhere.
-    ///
-    /// A document that is attached to files and covers none of them is misplaced: it would not
-    /// verify where consumers find it, so it counts for no other file either.
-    fn speaks_for(&self, covering: &Covering, at: usize) -> bool {
-        let Reading::Attestations(coverings) = &self.reading else { return false };
-        let covers = |at: &usize| coverings.iter().any(|c| c.covered.contains_key(at));
-        let attached = &self.attachments.to_artifacts;
-        if covering.covered.contains_key(&at) {
-            return self.attachments.to_release || attached.iter().any(covers);
+/// Sorts the attestations by the artifacts that they are candidates for.
+fn heard<'a>(
+    facts: &'a [Fact<'a>],
+    artifact_count: usize,
+) -> Vec<Vec<(&'a Fact<'a>, &'a Covering)>> {
+    let mut heard = vec![Vec::new(); artifact_count];
+    for fact in facts {
+        let Reading::Attestations(coverings) = &fact.reading else { continue };
+        for covering in coverings {
+            for at in audience(fact, coverings, covering) {
+                if let Some(candidates) = heard.get_mut(at) {
+                    candidates.push((fact, covering));
+                }
+            }
         }
-        attached.contains(&at) && !covers(&at)
     }
+    heard
+}
+
+/// The artifacts that an attestation is a candidate for: those that it covers, if the document is not
+/// misplaced, and those that the document is attached to and covers nowhere.
+///
+/// A document that is attached to files and covers none of them is misplaced: it would not verify
+/// where consumers find it, so it counts for no other file either.
+fn audience(fact: &Fact<'_>, coverings: &[Covering], covering: &Covering) -> BTreeSet<usize> {
+    let attached = &fact.attachments.to_artifacts;
+    if matches!(covering.attestation.purpose, Purpose::Unreadable) {
+        return attached.clone();
+    }
+    let covers = |at: &usize| coverings.iter().any(|c| c.covered.contains_key(at));
+    let placed = fact.attachments.to_release || attached.iter().any(covers);
+    let covered = covering.covered.keys().filter(|_| placed);
+    covered.chain(attached.iter().filter(|at| !covers(at))).copied().collect()
 }
 
 impl Covering {

@@ -109,10 +109,14 @@ fn a_key_is_secret_and_never_overwritten() {
 fn a_proposed_policy_passes_the_release_it_came_from() {
     let world = World::with_store();
     world.release("v1.0.0");
-    world.ok("policy init demo@v1.0.0 --out proposed.toml");
+    world.ok("policy init demo@v1.0.0 --key key.pub --out proposed.toml");
     world.ok("policy check proposed.toml");
+    world.run("verify demo@v1.0.0 --policy proposed.toml").must(0);
+    world.ok("policy init demo@v1.0.0 --out keyless.toml");
+    let notes = world.run("policy check keyless.toml").must(1).stdout;
+    assert!(notes.contains("contradiction: "), "nobody vouches for an unknown key: {notes}");
     let told = world.ok("policy explain demo@v1.0.0 --policy policy.toml");
-    assert!(told.contains("bin/tool") && told.contains("https://example.com/demo"), "{told}");
+    assert!(told.contains("2 artifacts") && told.contains("https://example.com/demo"), "{told}");
 }
 
 #[test]

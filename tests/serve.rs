@@ -21,10 +21,11 @@ impl Served {
             .spawn()
             .expect("starts");
         let stdout = child.stdout.take().expect("piped");
-        let url = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let url = lines
             .find_map(|line| Some(line.split_once("http://")?.1.split('/').next()?.to_owned()));
+        // Somebody goes on listening, so that the program can go on talking.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { address: url.expect("the program prints its URL"), child }
     }
 

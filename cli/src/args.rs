@@ -178,6 +178,9 @@ pub(crate) enum PolicyVerb {
         /// Where to write it [default: standard output]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// A public key in PEM that may be proposed as a signer, if it signed anything here
+        #[arg(long = "key", value_name = "PEM")]
+        keys: Vec<PathBuf>,
         /// The trusted root [default: as for verify]
         #[arg(long, value_name = "FILE")]
         trusted_root: Option<PathBuf>,

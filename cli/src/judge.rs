@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bonded_model::limits::{POLICY_BYTES_MAX, TRUST_ROOT_BYTES_MAX};
 use bonded_model::{Project, Release, ReleaseName, Timestamp};
 use bonded_store::{Snapshot, disk};
-use bonded_verify::{Policy, TrustRoot, Verdict, Verified, Verifier, verify_release};
+use bonded_verify::{Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier, verify_release};
 
 use crate::args::JudgeArgs;
 use crate::clock;
@@ -155,6 +155,14 @@ pub(crate) fn read_policy(file: &Path) -> Result<Policy, CliError> {
     let bytes = read(file, POLICY_BYTES_MAX, "policy")?;
     let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
     Policy::parse(&text).map_err(|source| refuse().because(source))
+}
+
+/// Reads a public key.
+pub(crate) fn read_key(file: &Path) -> Result<PublicKey, CliError> {
+    let pem = read(file, POLICY_BYTES_MAX, "public key")?;
+    PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|source| {
+        CliError::usage(format!("{} is no public key", file.display())).because(source)
+    })
 }
 
 /// Reads an ordinary file that the command line names.

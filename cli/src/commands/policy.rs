@@ -1,12 +1,12 @@
 //! `policy init`, `check`, `explain`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bonded_model::ReleaseName;
 use bonded_model::limits::POLICY_BYTES_MAX;
 use bonded_store::disk;
-use bonded_verify::Policy;
 use bonded_verify::policy::{NoteWeight, PolicyNote, propose};
+use bonded_verify::{Policy, PublicKey};
 use serde_json::json;
 
 use super::{Context, Outcome};
@@ -18,26 +18,33 @@ use crate::{clock, report};
 
 pub(super) fn run(context: &Context, verb: &PolicyVerb) -> Result<Outcome, CliError> {
     match verb {
-        PolicyVerb::Init { release, out, trusted_root } => {
-            init(context, release, out.as_deref(), trusted_root.as_deref())
+        PolicyVerb::Init { release, out, keys, trusted_root } => {
+            let text = proposal(context, release, keys, trusted_root.as_deref())?;
+            init(release, out.as_deref(), &text)
         }
         PolicyVerb::Check { file } => check(context, file),
         PolicyVerb::Explain { release, policy } => explain(context, release, policy.as_deref()),
     }
 }
 
-fn init(
+/// A policy that the release would pass, of those who verifiably signed something in it.
+fn proposal(
     context: &Context,
     name: &ReleaseName,
-    out: Option<&Path>,
+    keys: &[PathBuf],
     trusted_root: Option<&Path>,
-) -> Result<Outcome, CliError> {
+) -> Result<String, CliError> {
+    let keys: Vec<PublicKey> =
+        keys.iter().map(|file| judge::read_key(file)).collect::<Result<_, _>>()?;
     let verifier = judge::verifier(&context.config, trusted_root)?;
     let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;
     let evidence = snapshot.evidence(name).map_err(report::store_error)?;
-    let text = propose(&verifier, &evidence, clock::now()?);
+    Ok(propose(&verifier, &evidence, &keys, clock::now()?))
+}
+
+fn init(name: &ReleaseName, out: Option<&Path>, text: &str) -> Result<Outcome, CliError> {
     let Some(out) = out else {
-        output::data(&text)?;
+        output::data(text)?;
         return Ok(Outcome::Done);
     };
     disk::write_file_new(out, text.as_bytes()).map_err(|source| {
@@ -63,7 +70,7 @@ fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
     match context.format {
         Format::Text => {
             output::data_line(&format!(
-                "policy {} reads well  {}",
+                "policy {} is well-formed  {}",
                 parsed.name(),
                 parsed.digest()
             ))?;
@@ -74,13 +81,14 @@ fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
         Format::Json => {
             let note =
                 |note: &PolicyNote| json!({ "weight": weight(note.weight), "text": note.text });
-            let notes: Vec<_> = notes.iter().map(note).collect();
+            let told: Vec<_> = notes.iter().map(note).collect();
             output::data_json(
-                &json!({ "name": parsed.name(), "digest": parsed.digest(), "notes": notes }),
+                &json!({ "name": parsed.name(), "digest": parsed.digest(), "notes": told }),
             )?;
         }
     }
-    Ok(Outcome::Done)
+    let contradicts = notes.iter().any(|note| note.weight == NoteWeight::Contradiction);
+    Ok(if contradicts { Outcome::VerdictFail } else { Outcome::Done })
 }
 
 fn weight(weight: NoteWeight) -> &'static str {

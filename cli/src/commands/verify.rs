@@ -8,9 +8,7 @@ use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
 use bonded_model::{ArtifactPath, Digest, DocumentKind, MediaType, ReleaseName, media_type, vsa};
 use bonded_store::{AttachRequest, NewDocument, Snapshot, Store, attach, disk};
-use bonded_verify::{
-    FileExpectation, FileQuestion, PublicKey, SummaryRequest, Verdict, verify_file,
-};
+use bonded_verify::{FileExpectation, FileQuestion, SummaryRequest, Verdict, verify_file};
 
 use super::{Context, Outcome, holder};
 use crate::args::VerifyArgs;
@@ -127,10 +125,7 @@ fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcom
             ask(context, args, &FileExpectation::Identity { san, issuer }, &question)?
         }
         (_, _, Some(key)) => {
-            let pem = judge::read(key, EVIDENCE_BYTES_MAX, "public key")?;
-            let parsed = PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|source| {
-                CliError::usage(format!("{} is no public key", key.display())).because(source)
-            })?;
+            let parsed = judge::read_key(key)?;
             ask(context, args, &FileExpectation::Key(&parsed), &question)?
         }
         _ => {

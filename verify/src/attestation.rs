@@ -75,8 +75,11 @@ impl Attestation {
     }
 
     fn authentic(frame: &Frame<'_>, content: Content, signed: &Signed) -> Self {
-        let (signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
-            Ok(rules) => (rules.into_iter().map(|rule| signed.by(rule)).collect(), Vec::new()),
+        let (mut signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
+            Ok(rules) => {
+                let signers: Vec<_> = rules.into_iter().map(|rule| signed.by(rule)).collect();
+                (signers, Vec::new())
+            }
             Err(faults) => (Vec::new(), faults),
         };
         let statement = match content {
@@ -91,6 +94,8 @@ impl Attestation {
                 let assessed = provenance::assess(frame, &statement, signed, &signers);
                 *level = assessed.level;
                 faults.extend(assessed.faults);
+                // The one on record is the one that speaks for the builder.
+                signers.sort_by_key(|signer| !assessed.speakers.contains(&signer.name));
             }
             Purpose::Sbom(view) => match sbom::read_predicate(&statement) {
                 Ok(read) => *view = Some(read),

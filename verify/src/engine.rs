@@ -129,7 +129,7 @@ impl Bench<'_> {
             faults.extend(covering.subject_fault(at, Code::SbomSubject));
             faults.extend(view.iter().flat_map(|view| self.sbom_faults(view, digests)));
             faults.extend(self.sbom_signer_fault(&covering.attestation));
-            let signer = covering.attestation.signers.first().cloned();
+            let signer = self.sbom_signer(&covering.attestation);
             Some(Candidate { document: fact.document.digest, signer, level: None, faults })
         });
         let plain = self.facts.iter().filter_map(|fact| {
@@ -166,6 +166,13 @@ impl Bench<'_> {
             let seen: Vec<_> = attestation.signers.iter().map(|s| s.name.as_str()).collect();
             Fault::new(Code::SbomSigner, joined(wanted), seen.join(", "))
         })
+    }
+
+    /// The signer on record: one that the rule names, if it names any.
+    fn sbom_signer(&self, attestation: &Attestation) -> Option<SignedBy> {
+        let wanted = self.policy.sbom.signers.as_ref();
+        let mut signers = attestation.signers.iter();
+        signers.find(|signer| wanted.is_none_or(|wanted| wanted.contains(&signer.name))).cloned()
     }
 
     fn heard(&self, at: usize) -> impl Iterator<Item = &(&Fact<'_>, &Covering)> {

@@ -80,15 +80,21 @@ pub fn verify_file(
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
     let demand = match expectation {
-        FileExpectation::Policy(policy) => Some(policy.provenance.demand),
-        FileExpectation::Identity { .. } | FileExpectation::Key(_) => None,
+        FileExpectation::Policy(policy) => policy.provenance.demand,
+        FileExpectation::Identity { .. } | FileExpectation::Key(_) => Demand::Off,
     };
     let judged: Vec<_> = attestations.iter().map(|a| judge(a, question, demand)).collect();
-    let satisfied = judged.iter().any(Vec::is_empty);
-    let severity = if satisfied { Severity::Note } else { Severity::Fail };
-    let faults = judged.iter().flatten().cloned();
-    let findings = faults.map(|f| finding(question, Some(file), Some(document), severity, f));
-    let accepted = attestations.iter().zip(&judged).filter(|(_, faults)| faults.is_empty());
+    let satisfied = judged.iter().any(|judged| judged.against.is_empty());
+    let weigh = |faults: &[Fault], severity| -> Vec<Finding> {
+        let severity =
+            if satisfied && severity == Severity::Fail { Severity::Note } else { severity };
+        let found = faults.iter().cloned();
+        found.map(|f| finding(question, Some(file), Some(document), severity, f)).collect()
+    };
+    let findings = judged.iter().flat_map(|judged| {
+        [weigh(&judged.against, Severity::Fail), weigh(&judged.doubts, Severity::Warn)].concat()
+    });
+    let accepted = attestations.iter().zip(&judged).filter(|(_, j)| j.against.is_empty());
     let (mut level, mut documents) = (None, Vec::new());
     for (attestation, _) in accepted {
         let role = match attestation.purpose {
@@ -113,37 +119,42 @@ impl FileQuestion<'_> {
     }
 }
 
-/// What stands against one attestation as the paper of this file.
-fn judge(
-    attestation: &Attestation,
-    question: &FileQuestion<'_>,
-    demand: Option<Demand>,
-) -> Vec<Fault> {
-    let mut faults = attestation.faults.clone();
-    let provenance_wanted = demand.is_some_and(|demand| demand == Demand::Require);
-    let is_provenance = matches!(attestation.purpose, Purpose::Provenance { .. });
-    if demand.is_none() {
-        // With an identity or a key there is no policy to hold the predicate against.
-        let about_signature = |code: Code| {
-            let families = ["SIG-", "ID-", "STMT-"];
-            families.iter().any(|family| code.as_str().starts_with(family))
-        };
-        faults.retain(|fault| about_signature(fault.code));
+/// What one attestation is worth as the paper of a file.
+struct Judged {
+    against: Vec<Fault>,
+    /// What the policy only warns of.
+    doubts: Vec<Fault>,
+}
+
+/// Signature, signer and subject always count; what the predicate says counts as the policy demands.
+fn judge(attestation: &Attestation, question: &FileQuestion<'_>, demand: Demand) -> Judged {
+    let about_signature = |fault: &Fault| {
+        let families = ["SIG-", "ID-", "STMT-"];
+        families.iter().any(|family| fault.code.as_str().starts_with(family))
+    };
+    let faults = attestation.faults.iter().cloned();
+    let (mut against, about_predicate): (Vec<_>, Vec<_>) = faults.partition(about_signature);
+    let mut doubts = Vec::new();
+    match demand {
+        Demand::Require => against.extend(about_predicate),
+        Demand::Warn => doubts.extend(about_predicate),
+        Demand::Off => {}
     }
+    let is_provenance = matches!(attestation.purpose, Purpose::Provenance { .. });
     if let Some(statement) = &attestation.statement
         && statement.matches(question.digests) != DigestMatch::Agrees
     {
         let code = if is_provenance { Code::ProvSubject } else { Code::SigSubject };
         let digests: Vec<_> =
             statement.subjects.iter().flat_map(|s| s.digest.iter().map(|(_, hex)| hex)).collect();
-        faults.push(Fault::new(code, "the file's digest among the subjects", digests.join(", ")));
+        against.push(Fault::new(code, "the file's digest among the subjects", digests.join(", ")));
     }
-    if provenance_wanted && !is_provenance && faults.is_empty() {
+    if demand == Demand::Require && !is_provenance && against.is_empty() {
         let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
         let seen = seen.unwrap_or("a signature over the file");
-        faults.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
+        against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
     }
-    faults
+    Judged { against, doubts }
 }
 
 fn finding(
@@ -260,6 +271,27 @@ mod tests {
         let link = Key::from_seed(1).bundle(&link.to_bytes());
         check(&ask(&expectation, FILE, None, &link), &[Code::ProvMissing]);
         check(&ask(&expectation, FILE, None, b""), &[Code::SigMalformed]);
+    }
+
+    #[test]
+    fn what_the_predicate_says_counts_as_the_policy_demands() {
+        let change = |predicate: &mut serde_json::Value| {
+            predicate["runDetails"]["builder"]["id"] = json!("https://example.com/other");
+        };
+        let bundle = Key::from_seed(1).bundle(&provenance(FILE, change).to_bytes());
+        let findings = [(Code::ProvBuilder, Severity::Fail), (Code::ProvBuilder, Severity::Warn)];
+        let table = [("require", &findings[..1]), ("warn", &findings[1..]), ("off", &[])];
+        for (rule, expected) in table {
+            let mut case = Case::bare();
+            case.edit("[provenance]\n", &format!("[provenance]\nrule = \"{rule}\"\n"));
+            let policy = Policy::parse(&case.policy).unwrap();
+            let verdict = ask(&FileExpectation::Policy(&policy), FILE, None, &bundle);
+            let found: Vec<_> = verdict.findings().iter().map(|f| (f.code, f.severity)).collect();
+            assert_eq!(found, expected, "{rule}");
+            assert_eq!(verdict.is_pass(), rule != "require");
+            let verdict = ask(&FileExpectation::Policy(&policy), b"other", None, &bundle);
+            assert!(!verdict.is_pass(), "{rule}");
+        }
     }
 
     #[test]

@@ -93,13 +93,9 @@ mod tests {
 
     #[test]
     fn must_reject() {
+        // The comment in the third is legal on its own, but would swallow the anchor.
         for text in ["a)|(?:b", "(", "(?x) a #", "a{1000}{1000}", "(?=a)", r"\1"] {
-            let (alone, _) = (Pattern::regex(text), text);
-            if text == "(?x) a #" {
-                // Legal on its own, but its comment swallows the anchor, so it does not compile.
-                assert!(alone.is_err());
-            }
-            assert!(alone.is_err(), "{text}");
+            assert!(Pattern::regex(text).is_err(), "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The rules over one SLSA provenance: builder, level, source, ref, build type, parameters, and the
 //! certificate's own claims. Which artifacts it is about is asked elsewhere.
 
+use std::collections::BTreeSet;
+
 use bonded_model::slsa::{
     PROVENANCE_V0_2, PROVENANCE_V1, Provenance, ProvenanceError, Source, SourceRole,
     normalise_repository,
@@ -18,7 +20,15 @@ use crate::verdict::SignedBy;
 #[derive(Debug, Default)]
 pub(crate) struct Assessed {
     pub(crate) level: Option<u8>,
+    /// The signers who speak for the builder.
+    pub(crate) speakers: BTreeSet<String>,
     pub(crate) faults: Vec<Fault>,
+}
+
+impl Assessed {
+    fn refused(fault: Fault) -> Self {
+        Self { faults: vec![fault], ..Self::default() }
+    }
 }
 
 /// Every predicate type under this prefix is taken for provenance, so that an unknown version is
@@ -38,7 +48,7 @@ pub(crate) fn assess(
 ) -> Assessed {
     let provenance = match Provenance::parse(statement) {
         Ok(provenance) => provenance,
-        Err(error) => return Assessed { level: None, faults: vec![parse_fault(&error)] },
+        Err(error) => return Assessed::refused(parse_fault(&error)),
     };
     let rule = &frame.policy.provenance;
     let reference = rule.reference.as_ref().map(|template| {
@@ -75,7 +85,7 @@ fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> 
     let Some(builder) = frame.policy.builder(id) else {
         let known: Vec<_> = frame.policy.builders.iter().map(|b| b.id.as_str()).collect();
         let expected = if known.is_empty() { "a builder".to_owned() } else { known.join(" or ") };
-        return Assessed { level: None, faults: vec![Fault::new(Code::ProvBuilder, expected, id)] };
+        return Assessed::refused(Fault::new(Code::ProvBuilder, expected, id));
     };
     let mut faults = Vec::new();
     // A signer whom the policy does not know at all has been reported as such.
@@ -89,7 +99,7 @@ fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> 
         let seen = format!("level {} for {id}", builder.level);
         faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));
     }
-    Assessed { level: Some(builder.level), faults }
+    Assessed { level: Some(builder.level), speakers: builder.signers.clone(), faults }
 }
 
 fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {

@@ -49,8 +49,9 @@ pub(crate) fn check(documents: &[Document], facts: &[Fact<'_>], inventory: &Inve
     sums
 }
 
-/// The places that a line may mean, in the order in which they are tried: beside the document, at
-/// the top of the release, and for a sidecar the file that it stands beside.
+/// The places that a line may mean, in the order in which they are tried: for a sidecar the file that
+/// it stands beside, whatever name it writes; then beside the document; then at the top of the
+/// release; and for a single line the file that the document is attached to.
 fn resolve(
     document: &Document,
     attachments: &Attachments,
@@ -62,15 +63,12 @@ fn resolve(
         let slash = if directory.is_empty() { "" } else { "/" };
         Place::Path(format!("{directory}{slash}{name}"))
     };
-    let mut places = Vec::new();
-    if let Some(path) = &line.path {
-        places.extend([beside(path), Place::Path(path.clone())]);
-    }
     let title = document.title.as_ref().map(ArtifactPath::file_name);
-    if lines.len() == 1 {
-        places.extend(title.and_then(sidecar_target).map(beside));
-        places.extend(attachments.to_artifacts.iter().copied().map(Place::Artifact));
-    }
+    let single = lines.len() == 1;
+    let sidecar = title.filter(|_| single).and_then(sidecar_target).map(beside);
+    let written = line.path.iter().flat_map(|path| [beside(path), Place::Path(path.clone())]);
+    let attached = attachments.to_artifacts.iter().filter(|_| single).copied().map(Place::Artifact);
+    let places: Vec<_> = sidecar.into_iter().chain(written).chain(attached).collect();
     (!places.is_empty()).then_some(places)
 }
 

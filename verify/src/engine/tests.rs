@@ -50,6 +50,17 @@ fn a_pass_names_level_document_and_signer() {
 }
 
 #[test]
+fn the_signer_on_record_is_the_one_that_speaks_for_the_builder() {
+    let mut case = Case::good();
+    let pem = Key::from_seed(1).public_pem();
+    let second = format!("[[signer]]\nname = \"also\"\npublic_key = '''\n{pem}'''\n[[builder]]");
+    case.edit("[[builder]]", &second);
+    case.edit("[\"key\"]", "[\"also\"]");
+    let verdict = check(case, &[]);
+    assert_eq!(verdict.artifacts()[0].accepted[0].signer.as_ref().unwrap().name, "also");
+}
+
+#[test]
 fn one_accepted_candidate_satisfies_and_the_others_are_notes() {
     let mut case = Case::good();
     case.attach(Bundle, b"{}");
@@ -216,11 +227,14 @@ fn a_checksum_list_may_name_evidence_and_stand_in_a_directory() {
 
 #[test]
 fn a_sidecar_is_held_against_its_file_whatever_name_it_writes() {
-    let mut case = Case::good();
-    let line = format!("{}  build/elsewhere", Digest::sha256_of(OTHER).hex());
-    let kind = bonded_model::DocumentKind::Checksums;
-    case.add(kind, line.as_bytes(), Some("bin/a.sha256"), to(PATH));
-    check(case, &[(Fail, Code::SumMismatch)]);
+    for name in ["build/elsewhere", "bin/b"] {
+        let mut case = two_files();
+        case.edit("[provenance]\n", "[provenance]\nrule = \"off\"\n");
+        let line = format!("{}  {name}", Digest::sha256_of(OTHER).hex());
+        let kind = bonded_model::DocumentKind::Checksums;
+        case.add(kind, line.as_bytes(), Some("bin/a.sha256"), to(PATH));
+        check(case, &[(Fail, Code::SumMismatch)]);
+    }
 }
 
 #[test]

@@ -150,6 +150,48 @@ fn sigstore_bundles_by_path_and_by_digest() {
     assert_eq!(count, 36);
 }
 
+/// A bundle's version is unsigned: calling it an older one does not excuse it from the log's proof.
+#[test]
+fn an_older_version_does_not_excuse_from_the_proof() {
+    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let paper = read(&folder.join("rules_lint-v1.3.1.tar.gz.intoto.jsonl")).unwrap();
+    let file = read(&folder.join("rules_lint-v1.3.1.tar.gz")).unwrap();
+    let san = "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
+    let judge = |change: fn(&mut serde_json::Value)| {
+        let mut bundle: serde_json::Value = serde_json::from_slice(&paper).unwrap();
+        change(&mut bundle);
+        let bundle = bundle.to_string();
+        let question = FileQuestion {
+            path: None,
+            digests: &[Digest::sha256_of(&file)],
+            size: None,
+            bytes: None,
+            bundle: bundle.as_bytes(),
+            version: None,
+        };
+        let expectation = FileExpectation::Identity { san, issuer: GITHUB };
+        verify_file(&public_good(), &expectation, &question, now())
+    };
+    const OLD: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+    check(&judge(|_| {}), &[], 0);
+    check(&judge(|bundle| bundle["mediaType"] = OLD.into()), &[], 0);
+    let without_proof = judge(|bundle| {
+        bundle["mediaType"] = OLD.into();
+        let entry = bundle["verificationMaterial"]["tlogEntries"][0].as_object_mut().unwrap();
+        entry.remove("inclusionProof").unwrap();
+    });
+    check(&without_proof, &[Code::SigLog], 0);
+    let without_checkpoint = judge(|bundle| {
+        let proof = &mut bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"];
+        proof["checkpoint"]["envelope"] = "".into();
+    });
+    check(&without_checkpoint, &[Code::SigLog], 0);
+    let without_entry = judge(|bundle| {
+        bundle["verificationMaterial"]["tlogEntries"] = Vec::<u8>::new().into();
+    });
+    check(&without_entry, &[Code::SigLog], 0);
+}
+
 const TRIGGERS: [&str; 4] = ["push-v13.0.30", "push-v14", "push-v14.2", "workflow_dispatch"];
 
 /// The same file under four provenances: which of them are beside it decides.

@@ -33,14 +33,15 @@ pub(crate) fn describe(tree: &Tree, path: &str) -> String {
 }
 
 /// The deepest directory above `path` that has something in it, and the component missing there.
+/// Walks down, so that a long path below nothing costs nothing.
 fn nearest_directory<'a>(tree: &Tree, path: &'a str) -> (&'a str, &'a str) {
-    let mut inner = path.trim_end_matches('/');
-    while let Some((above, missing)) = inner.rsplit_once('/') {
-        let directory = path.get(..=above.len()).unwrap_or("/");
-        if !tree.children(directory).is_empty() {
-            return (directory, missing);
+    let (mut directory, mut missing) = ("/", path.trim_start_matches('/'));
+    while let Some((component, rest)) = missing.split_once('/') {
+        let below = path.get(..directory.len() + component.len() + 1).unwrap_or(directory);
+        if tree.children(below).is_empty() {
+            return (directory, component);
         }
-        inner = above;
+        (directory, missing) = (below, rest);
     }
-    ("/", "")
+    (directory, missing)
 }

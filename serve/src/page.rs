@@ -1,13 +1,14 @@
 //! The pages that people read: plain HTML, no script, every text escaped, relative links only, so
 //! that they work at any prefix. Knows nothing of HTTP beyond its own content security policy.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonded_model::evidence::Subject;
 use bonded_model::inventory::{ListedDocument, newest_first, total_bytes};
-use bonded_model::{Artifact, Digest, Project, Version};
+use bonded_model::{Artifact, ArtifactPath, Digest, Project, Version};
 
 use crate::address::encode;
 use crate::view::{ProjectView, ReleaseView, Tree};
@@ -78,20 +79,48 @@ pub(crate) fn project(project: &Project, view: &ProjectView) -> String {
 pub(crate) fn release(view: &ReleaseView) -> String {
     let name = view.release().name();
     let title = format!("{} {}", name.project, name.version);
+    let papers = Papers::of(view);
     let mut body = format!("<h1>{}</h1>\n{}", escape(&title), grounds(view));
-    body.push_str("<h2>Files</h2>\n<table>\n<tr><th>File</th><th>Size</th><th>SHA-256, evidence, how to check</th></tr>\n");
+    body.push_str("<h2>Files</h2>\n<table>\n<tr><th>File</th><th>Size</th>");
+    body.push_str("<th>SHA-256, evidence, how to check</th></tr>\n");
     for artifact in view.release().artifacts() {
-        body.push_str(&file_row(view, artifact));
+        body.push_str(&file_row(&papers, &name.version, artifact));
     }
     body.push_str("</table>\n<h2>Evidence about the release as a whole</h2>\n<ul>\n");
-    let whole =
-        view.documents().iter().filter(|listed| listed.subjects.contains(&Subject::Release));
-    for listed in whole {
+    for listed in papers.about.get(&Subject::Release).into_iter().flatten() {
         add(&mut body, format_args!("<li>{}</li>\n", document_link(listed)));
     }
     body.push_str("</ul>\n<p>As JSON: <a href=\"./.bonded/release.json\">release.json</a>, ");
     body.push_str("<a href=\"./.bonded/evidence.json\">evidence.json</a></p>\n");
     document(&title, &body)
+}
+
+/// The documents of a release as its page asks for them: a release may have thousands of both.
+struct Papers<'a> {
+    about: BTreeMap<&'a Subject, Vec<&'a ListedDocument>>,
+    /// The signed documents on which each artifact passed.
+    accepted: BTreeMap<&'a ArtifactPath, Vec<&'a ListedDocument>>,
+}
+
+impl<'a> Papers<'a> {
+    fn of(view: &'a ReleaseView) -> Self {
+        let mut about: BTreeMap<&Subject, Vec<&ListedDocument>> = BTreeMap::new();
+        let mut by_digest = BTreeMap::new();
+        for listed in view.documents() {
+            by_digest.entry(listed.digest).or_insert(listed);
+            for subject in &listed.subjects {
+                about.entry(subject).or_default().push(listed);
+            }
+        }
+        let verdicts = view.verified().verdict().artifacts().iter();
+        let accepted = verdicts.filter_map(|verdict| {
+            let signed = verdict.accepted.iter().filter(|accepted| accepted.signer.is_some());
+            let digests: BTreeSet<Digest> = signed.map(|accepted| accepted.document).collect();
+            let listed = digests.iter().filter_map(|digest| by_digest.get(digest).copied());
+            Some((verdict.path.as_ref()?, listed.collect()))
+        });
+        Self { about, accepted: accepted.collect() }
+    }
 }
 
 /// What the release is and what was decided about it.
@@ -109,10 +138,9 @@ fn grounds(view: &ReleaseView) -> String {
     )
 }
 
-fn file_row(view: &ReleaseView, artifact: &Artifact) -> String {
-    let about = Subject::Artifact(artifact.path.clone());
-    let documents = view.documents().iter().filter(|listed| listed.subjects.contains(&about));
-    let links: Vec<String> = documents.map(document_link).collect();
+fn file_row(papers: &Papers<'_>, version: &Version, artifact: &Artifact) -> String {
+    let about = papers.about.get(&Subject::Artifact(artifact.path.clone()));
+    let links: Vec<String> = about.into_iter().flatten().map(|d| document_link(d)).collect();
     let links = if links.is_empty() { String::new() } else { format!("<br>{}", links.join(", ")) };
     let platform = artifact.platform.as_ref().map_or_else(String::new, |platform| {
         format!("<br>{}", escape(&format!("{}/{}", platform.os, platform.architecture)))
@@ -124,38 +152,26 @@ fn file_row(view: &ReleaseView, artifact: &Artifact) -> String {
         escape(artifact.path.as_str()),
         size(artifact.file.size),
         artifact.file.digest,
-        escape(&commands(view, artifact).join("\n"))
+        escape(&commands(papers, version, artifact).join("\n"))
     )
 }
 
 /// The commands that check a downloaded file, run where file and evidence were put side by side.
 /// The policy is the reader's own, so it is a placeholder; its digest stands at the top of the page.
-fn commands(view: &ReleaseView, artifact: &Artifact) -> Vec<String> {
+fn commands(papers: &Papers<'_>, version: &Version, artifact: &Artifact) -> Vec<String> {
     let file = format!("./{}", artifact.path.file_name());
     let line = format!("{}  {file}", artifact.file.digest.hex());
     let mut commands = vec![format!("echo {} | sha256sum --check", shell(&line))];
-    for bundle in accepted_bundles(view, artifact) {
+    for bundle in papers.accepted.get(&artifact.path).into_iter().flatten() {
         let bundle = bundle.path.rsplit_once('/').map_or(bundle.path.as_str(), |(_, name)| name);
         commands.push(format!(
-            "bonded verify {} --bundle {} --policy POLICY.toml",
+            "bonded verify {} --bundle {} --policy POLICY.toml --release-version {}",
             shell(&file),
-            shell(&format!("./{bundle}"))
+            shell(&format!("./{bundle}")),
+            shell(version.as_str())
         ));
     }
     commands
-}
-
-/// The signed documents on which this artifact passed.
-fn accepted_bundles<'a>(view: &'a ReleaseView, artifact: &Artifact) -> Vec<&'a ListedDocument> {
-    let verdicts = view.verified().verdict().artifacts().iter();
-    let about = verdicts.filter(|about| about.path.as_ref() == Some(&artifact.path));
-    let signed =
-        about.flat_map(|about| &about.accepted).filter(|accepted| accepted.signer.is_some());
-    let mut digests: Vec<Digest> = signed.map(|accepted| accepted.document).collect();
-    digests.sort();
-    digests.dedup();
-    let listed = |digest| view.documents().iter().find(|listed| listed.digest == digest);
-    digests.into_iter().filter_map(listed).collect()
 }
 
 fn document_link(listed: &ListedDocument) -> String {

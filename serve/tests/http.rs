@@ -329,6 +329,9 @@ fn a_missing_path_says_what_is_near() {
             "in /demo/release/v1.2.3/bin/ there is: linux%20amd64/\n",
         ),
         ("/demo/release/v1.2.4/README.md", "in /demo/release/ there is: v1.2.3/\n"),
+        ("/demo/release/v1.2.3/bin/", "in /demo/release/v1.2.3/bin/ there is: linux%20amd64/\n"),
+        ("/demo/release/v1.2.3/README.md/", "in /demo/release/v1.2.3/ there is: README.md,"),
+        ("/demo/a/b/c/d", "in /demo/ there is: "),
         ("/dmeo/x", "in / there is: demo/,"),
     ] {
         let answer = server.get(path);
@@ -353,7 +356,8 @@ fn pages_escape_names_and_name_the_commands() {
         "{text}"
     );
     assert!(text.contains("bin/linux amd64/&lt;demo&gt; &amp; &#39;co&#39;"), "{text}");
-    assert!(text.contains("bonded verify ./README.md --bundle "), "{text}");
+    assert!(text.contains("bonded verify ./README.md --bundle ./"), "{text}");
+    assert!(text.contains(" --policy POLICY.toml --release-version v1.2.3\n"), "{text}");
     assert!(text.contains(&Digest::sha256_of(b"# demo\n").to_string()));
     let list: serde_json::Value =
         serde_json::from_slice(&server.get("/releases.json").body).unwrap();

@@ -121,15 +121,18 @@ impl Fault {
     }
 
     pub(crate) fn of_store(operation: Operation, key: &str, error: object_store::Error) -> Self {
-        let text: String = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = text.chars().take(REASON_CHARS_MAX).collect();
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown = text.chars().filter(|character| !character.is_control());
+        let text = shown.take(REASON_CHARS_MAX).collect();
         Self::new(kind_of(&error), operation, key, Box::new(Reason { text }))
     }
 }
 
 fn kind_of(error: &object_store::Error) -> FaultKind {
-    let text = error.to_string();
-    if text.contains("NoSuchBucket") {
+    // The innermost cause has status and body of the answer, in which keys are escaped; the outer
+    // messages have keys as they are, and a key may be called anything.
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    if text.contains("<Code>NoSuchBucket</Code>") {
         return FaultKind::NoSuchBucket;
     }
     match error {
@@ -224,7 +227,7 @@ mod tests {
             check(generic(format!("returned non-2xx status code: {status}: ").into()), kind);
         }
         let missing = |text: &str| object_store::Error::NotFound {
-            path: "a".into(),
+            path: "<Code>NoSuchBucket</Code>, status code: 500".into(),
             source: text.to_owned().into(),
         };
         check(missing("<Code>NoSuchBucket</Code>"), FaultKind::NoSuchBucket);
@@ -233,11 +236,11 @@ mod tests {
 
     #[test]
     fn a_long_answer_is_cut_and_kept_on_one_line() {
-        let error = generic("x\n".repeat(10_000).into());
+        let error = generic("x\n\u{1b}[2J".repeat(10_000).into());
         let fault = Fault::of_store(Operation::List, "demo/", error);
         let reason = fault.source().unwrap().to_string();
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
-        assert!(!reason.contains('\n'));
+        assert!(!reason.contains(char::is_control));
         assert_eq!(fault.to_string(), "it failed (listing \"demo/\")");
     }
 }

@@ -234,3 +234,51 @@ impl Entry {
 fn journal(attempt: &'static str, source: Box<dyn Error + Send + Sync>) -> MirrorError {
     MirrorError::Journal { attempt, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "demo/release/v1/a";
+
+    fn record(state: State, etag: Option<&str>) -> Record {
+        let (plan, digest) = (Digest::sha256_of(b"plan"), Digest::sha256_of(b"a"));
+        let (destination, key) = ("s3://b".to_owned(), KEY.to_owned());
+        let etag = etag.map(str::to_owned);
+        Entry { plan, destination, key, digest, state, etag }.into_record()
+    }
+
+    fn check(then: Record, now: Option<&str>, verified: bool) {
+        let known = Known::of(&[json::to_canonical(&then)]);
+        let seen = Seen { size: 1, etag: now.map(str::to_owned) };
+        let is_verified = |at, digest| known.is_verified(at, KEY, digest, &seen);
+        assert_eq!(is_verified("s3://b", Digest::sha256_of(b"a")), verified);
+        assert!(!is_verified("s3://other", Digest::sha256_of(b"a")));
+        assert!(!is_verified("s3://b", Digest::sha256_of(b"b")));
+    }
+
+    #[test]
+    fn only_what_was_read_back_and_is_the_same_still_counts_as_verified() {
+        check(record(State::Verified, Some("1")), Some("1"), true);
+        check(record(State::Verified, Some("1")), None, true);
+        check(record(State::Verified, None), Some("1"), true);
+        check(record(State::Verified, Some("1")), Some("2"), false);
+        check(record(State::Written, Some("1")), Some("1"), false);
+    }
+
+    #[test]
+    fn records_that_are_not_understood_cost_only_a_repetition() {
+        let good = String::from_utf8(json::to_canonical(&record(State::Verified, None))).unwrap();
+        for bad in [
+            String::new(),
+            "[]".to_owned(),
+            good.replace("\"version\":1", "\"version\":2"),
+            good.replace("\"version\":1", "\"version\":1,\"more\":1"),
+            good.replace("sha256:", "md5:"),
+            good.replace("verified", "believed"),
+            format!("{good}{good}"),
+        ] {
+            assert_eq!(Known::of(&[bad.clone().into_bytes()]), Known::default(), "{bad}");
+        }
+    }
+}

@@ -14,14 +14,14 @@ pub(crate) const PART_BYTES: usize = 8 * 1024 * 1024;
 /// more get larger parts.
 pub(crate) const PART_COUNT_MAX: u64 = 10_000;
 
-/// Parts of one upload that are on their way at once: hides one round trip, costs 24 MiB.
-pub(crate) const PARTS_IN_FLIGHT: usize = 3;
+/// Parts of one upload that are on their way at once: hides one round trip, costs 16 MiB.
+pub(crate) const PARTS_IN_FLIGHT: usize = 2;
 
 /// Parts that wait for one receiver before the reader of the source is held back.
 pub(crate) const PARTS_WAITING: usize = 1;
 
-/// Small objects that are read and sent at once.
-pub(crate) const SMALL_IN_FLIGHT: usize = 16;
+/// Small objects that are read and sent at once: 64 MiB at most, as many as a destination takes.
+pub(crate) const SMALL_IN_FLIGHT: usize = 8;
 
 /// Large objects that are read and sent at once; each costs at most
 /// `(PARTS_IN_FLIGHT + PARTS_WAITING + 1) * part size` however many destinations there are.
@@ -51,8 +51,9 @@ pub(crate) const REASON_CHARS_MAX: usize = 400;
 /// Time to reach a destination. Vendors recommend about three seconds; slow links get some grace.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time without a byte from a destination: one part at 140 KiB/s must fit.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time without a byte from a destination. The client counts it from the start of a request, so that
+/// the four parts that may be on their way at once must fit: at about 3 Mbit/s they do.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Time for one request with its answer, however it progresses.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(900);

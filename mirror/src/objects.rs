@@ -6,6 +6,10 @@
 //! `object_store` has no create-only upload in parts, so that an object above one part is written
 //! to its final key after its absence was seen. Two mirrors that write the same large object at
 //! once can therefore both write it; both write the bytes whose digest they checked.
+//!
+//! A run that is killed while it writes leaves, in a directory, a file `name#1` that no listing
+//! shows and no list names; in a bucket, an upload that was never completed, which a lifecycle rule
+//! of the bucket can remove.
 
 use std::sync::Arc;
 

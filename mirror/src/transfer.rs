@@ -81,7 +81,7 @@ fn deliveries<'a>(run: &'a Run<'_>, class: Class) -> Vec<Delivery<'a>> {
         let steps = site.steps(class).filter(|step| step.action == Action::Put);
         receiving.extend(steps.map(|step| Receiving { site, step }));
     }
-    receiving.sort_by(|a, b| a.step.digest.cmp(&b.step.digest));
+    receiving.sort_by_key(|receiving| receiving.step.digest);
     let same = receiving.chunk_by(|a, b| a.step.digest == b.step.digest);
     same.flat_map(|same| same.chunks(FAN_OUT_MAX))
         .filter_map(|receivers| {
@@ -117,7 +117,10 @@ async fn put(run: &Run<'_>, to: Receiving<'_>, bytes: Bytes) -> Result<(), Mirro
         to.site.backend().put_new(&to.step.key, bytes).await
     };
     match answer {
-        Ok(outcome) => run.arrived(to.site, to.step, outcome).await,
+        Ok(outcome) => {
+            run.progress.advanced(to.step.size);
+            run.arrived(to.site, to.step, outcome).await
+        }
         Err(fault) => {
             to.site.fail(to.step, to.site.error(fault));
             Ok(())

@@ -64,7 +64,7 @@ pub(crate) enum Survive {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cloud(Arc<Mutex<Inside>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inside {
     trees: BTreeMap<String, Tree>,
     records: Vec<Vec<u8>>,
@@ -86,6 +86,12 @@ impl Cloud {
         };
         let backend = Memory { cloud: self.clone(), name: name.to_owned() };
         Destination::with_backend(&config, Arc::new(backend))
+    }
+
+    /// The same objects and records, with a life of their own.
+    pub(crate) fn fork(&self) -> Self {
+        let inside = self.0.lock().unwrap().clone();
+        Self(Arc::new(Mutex::new(inside)))
     }
 
     pub(crate) fn backend(&self, name: &str) -> Memory {

@@ -266,3 +266,121 @@ impl Catalog {
         self.entries.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bonded_model::{MediaType, media_type};
+    use proptest::prelude::*;
+
+    fn descriptor(content: u8) -> Descriptor {
+        Descriptor::of(MediaType::known(media_type::OCTET_STREAM), &[content])
+    }
+
+    fn catalog(entries: &BTreeMap<Key, Descriptor>) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (key, value) in entries {
+            catalog.insert(key.clone(), value.clone()).unwrap();
+        }
+        catalog
+    }
+
+    /// Inserts, and removals where there is no content.
+    fn history() -> impl Strategy<Value = Vec<(Key, Option<u8>)>> {
+        let key = "(a|b|release)/([ab]{1,2}/)?[ab]".prop_map(Key);
+        proptest::collection::vec((key, proptest::option::weighted(0.8, 0_u8..4)), 0..40)
+    }
+
+    fn replay(history: &[(Key, Option<u8>)]) -> (Catalog, BTreeMap<Key, Descriptor>) {
+        let (mut catalog, mut model) = (Catalog::default(), BTreeMap::new());
+        for (key, content) in history {
+            let (found, expected) = match content {
+                Some(content) => (
+                    catalog.insert(key.clone(), descriptor(*content)).unwrap(),
+                    model.insert(key.clone(), descriptor(*content)),
+                ),
+                None => (catalog.remove(key).unwrap(), model.remove(key)),
+            };
+            assert_eq!(found, expected);
+        }
+        (catalog, model)
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_map(history in history(), prefix in "(a|b|release)?/?[ab]?") {
+            let (held, model) = replay(&history);
+            for (key, _) in &history {
+                prop_assert_eq!(held.get(key).unwrap(), model.get(key).cloned());
+            }
+            let scanned: Vec<_> = held.scan(&prefix).collect::<Result<_, _>>().unwrap();
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|(key, _)| key.0.starts_with(&prefix))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            prop_assert_eq!(scanned, expected);
+            prop_assert_eq!((held.len(), held.is_empty()), (model.len(), model.is_empty()));
+        }
+
+        #[test]
+        fn equal_content_has_an_equal_root_whatever_the_history(history in history()) {
+            let (held, model) = replay(&history);
+            let straight = catalog(&model);
+            prop_assert_eq!(held.seal().unwrap(), straight.seal().unwrap());
+            let sealed = held.seal().unwrap();
+            let root = sealed.pages.last().unwrap();
+            prop_assert_eq!(sealed.root, Digest::sha256_of(root));
+            prop_assert_eq!(Catalog::parse(root).ok(), Some(held));
+        }
+
+        #[test]
+        fn a_difference_leads_from_one_to_the_other(one in history(), other in history()) {
+            let ((before, _), (after, _)) = (replay(&one), replay(&other));
+            let mut walked = before.clone();
+            for change in after.diff(&before).unwrap() {
+                prop_assert_eq!(walked.get(&change.key).unwrap(), change.before);
+                match change.after {
+                    Some(value) => walked.insert(change.key, value).unwrap(),
+                    None => walked.remove(&change.key).unwrap(),
+                };
+            }
+            prop_assert_eq!(&walked, &after);
+            prop_assert_eq!(after.diff(&after).unwrap(), vec![]);
+            let same = before.seal().unwrap().root == after.seal().unwrap().root;
+            prop_assert_eq!(same, after.diff(&before).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn keys_name_releases_and_nothing_else() {
+        let name: ReleaseName = "demo@v1+2".parse().unwrap();
+        assert_eq!(Key::release(&name).as_str(), "release/demo/v1+2");
+        assert_eq!(Key::release(&name).to_release(), Some(name.clone()));
+        let digest = Digest::sha256_of(b"x");
+        for key in [Key::evidence(&name, &digest), Key::referrer(&digest, &digest)] {
+            assert_eq!(key.to_release(), None);
+            assert_eq!(Key::parse(key.as_str().to_owned()).unwrap(), key);
+        }
+        assert_eq!(Key("release/UPPER/v1".into()).to_release(), None);
+        assert_eq!(Key("release/demo".into()).to_release(), None);
+    }
+
+    #[test]
+    fn must_reject() {
+        let value = r#"{"mediaType":"a/b","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0}"#;
+        let page = |key: &str| format!(r#"{{"version":1,"entries":{{"{key}":{value}}}}}"#);
+        let check = |text: &str| Catalog::parse(text.as_bytes()).expect_err(text);
+        assert!(Catalog::parse(page("a/b").as_bytes()).is_ok());
+        for text in ["", "{}", "[]", r#"{"version":1}"#, r#"{"version":1,"entries":{},"x":1}"#] {
+            assert!(matches!(check(text), CatalogError::Json(_)), "{text}");
+        }
+        let twice = format!(r#"{{"version":1,"entries":{{"a":{value},"a":{value}}}}}"#);
+        assert!(matches!(check(&twice), CatalogError::Json(_)));
+        let newer = page("a").replace(r#""version":1"#, r#""version":2"#);
+        assert!(matches!(check(&newer), CatalogError::NewerVersion { found: 2 }));
+        for key in ["", "/", "a//b", "a/", "/a", "a\\u0000", "a\\nb", &"k".repeat(513)] {
+            assert!(matches!(check(&page(key)), CatalogError::Key { .. }), "{key}");
+        }
+    }
+}

@@ -215,3 +215,102 @@ fn decode(blob: &Digest, record: &[u8]) -> Option<BlobFacts> {
     let facts = BlobFacts { blake3: Digest::from_blake3(*blake3), sha512 };
     (*found == check(blob, body)).then_some(facts)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests damage files by hand")]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn some_facts(count: u8) -> BTreeMap<Digest, BlobFacts> {
+        let facts = (0..count).map(|number| {
+            let sha512 = (number % 2 == 0).then(|| Digest::sha512_of(&[number]));
+            let blake3 = Digest::from_blake3([number; 32]);
+            (Digest::sha256_of(&[number]), BlobFacts { blake3, sha512 })
+        });
+        facts.collect()
+    }
+
+    fn facts_in(directory: &tempfile::TempDir) -> Facts {
+        Facts::new(&directory.path().join("facts.redb"), Disk::default())
+    }
+
+    #[test]
+    fn facts_come_back_and_what_is_known_stays_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let facts = facts_in(&directory);
+        let put = some_facts(100);
+        let blobs: Vec<_> = put.keys().copied().collect();
+        assert!(facts.get_many(&blobs).is_empty());
+        facts.put_many(&put);
+        assert_eq!(facts_in(&directory).get_many(&blobs), put);
+        let (blob, known) = put.iter().find(|(_, facts)| facts.sha512.is_some()).unwrap();
+        facts.put_many(&[(*blob, BlobFacts { sha512: None, ..*known })].into());
+        assert_eq!(facts.get(blob), Some(*known));
+        assert_eq!((facts.get(&Digest::sha256_of(b"x")), facts.notice()), (None, None));
+    }
+
+    #[test]
+    fn readers_do_not_mind_a_writer() {
+        let directory = tempfile::tempdir().unwrap();
+        let facts = facts_in(&directory);
+        let put = some_facts(50);
+        facts.put_many(&put);
+        let open = builder().create(&facts.path).unwrap();
+        let blobs: Vec<_> = put.keys().copied().collect();
+        assert_eq!(facts.get_many(&blobs), put);
+        facts.put_many(&some_facts(60)); // somebody else writes: it is left for another time
+        drop(open);
+        assert_eq!((facts.get_many(&blobs), facts.notice()), (put, None));
+    }
+
+    #[test]
+    fn damage_never_gives_a_wrong_answer_and_ends_with_a_new_database() {
+        let put = some_facts(200);
+        let blobs: Vec<_> = put.keys().copied().collect();
+        let original = {
+            let directory = tempfile::tempdir().unwrap();
+            let facts = facts_in(&directory);
+            facts.put_many(&put);
+            fs::read(&facts.path).unwrap()
+        };
+        let length = original.len();
+        let used: Vec<usize> = (0..length / 4096)
+            .filter(|block| original[block * 4096..(block + 1) * 4096].iter().any(|b| *b != 0))
+            .collect();
+        let zeroed = used.iter().map(|block| {
+            let mut bytes = original.clone();
+            bytes[block * 4096..(block + 1) * 4096].fill(0);
+            bytes
+        });
+        let flipped =
+            used.iter().flat_map(|block| [7, 999, 2048].map(|at| block * 4096 + at)).map(|at| {
+                let mut bytes = original.clone();
+                bytes[at] ^= 16;
+                bytes
+            });
+        let cut = [0, 1, 100, 4096, length / 2, length - 4096].map(|at| original[..at].to_vec());
+        let foreign = [b"not a database".to_vec()];
+        for damaged in zeroed.chain(flipped).chain(cut).chain(foreign) {
+            let directory = tempfile::tempdir().unwrap();
+            let facts = facts_in(&directory);
+            fs::write(&facts.path, &damaged).unwrap();
+            for (blob, found) in facts.get_many(&blobs) {
+                assert_eq!(put.get(&blob), Some(&found));
+            }
+            facts.put_many(&put);
+            facts.put_many(&put);
+            assert_eq!(facts.get_many(&blobs), put, "notice: {:?}", facts.notice());
+        }
+    }
+
+    #[test]
+    fn a_directory_in_its_place_fails_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let facts = facts_in(&directory);
+        fs::create_dir(&facts.path).unwrap();
+        facts.put_many(&some_facts(1));
+        assert!(facts.get_many(&[Digest::sha256_of(&[0])]).is_empty());
+        assert!(facts.notice().unwrap().contains("facts.redb"));
+    }
+}

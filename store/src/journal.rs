@@ -181,3 +181,97 @@ fn record(line: &[u8]) -> Option<&[u8]> {
     let payload = payload.strip_prefix(b" ")?;
     (found == check(payload).as_bytes()).then_some(payload)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests damage files by hand")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    fn open(directory: &TempDir) -> Result<Journal, JournalError> {
+        Journal::open(&Disk::default(), directory.path(), "run-1")
+    }
+
+    /// A journal with these records, and where its file lies.
+    fn written(records: &[&[u8]]) -> (TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = open(&directory).unwrap();
+        records.iter().for_each(|record| journal.append(record).unwrap());
+        journal.sync().unwrap();
+        assert_eq!(journal.records(), records);
+        let path = directory.path().join("run-1");
+        (directory, path)
+    }
+
+    #[test]
+    fn records_come_back_in_order() {
+        let (directory, _) = written(&[b"{\"a\":1}", b"", b"\xff\x00"]);
+        let mut journal = open(&directory).unwrap();
+        assert_eq!(journal.records(), [&b"{\"a\":1}"[..], b"", b"\xff\x00"]);
+        journal.append(b"more").unwrap();
+        drop(journal);
+        assert_eq!(open(&directory).unwrap().records().len(), 4);
+    }
+
+    #[test]
+    fn a_torn_tail_is_dropped_wherever_it_was_torn() {
+        let (_directory, path) = written(&[b"one", b"two"]);
+        let whole = fs::read(&path).unwrap();
+        let first = whole.len() / 2;
+        for cut in first..whole.len() {
+            let (directory, path) = written(&[]);
+            fs::write(&path, &whole[..cut]).unwrap();
+            let mut journal = open(&directory).unwrap();
+            assert_eq!(journal.records(), [b"one"], "cut at {cut}");
+            journal.append(b"three").unwrap();
+            drop(journal);
+            assert_eq!(open(&directory).unwrap().records(), [&b"one"[..], b"three"]);
+        }
+        let (directory, path) = written(&[]);
+        fs::write(&path, [&whole[..], &[0; 100]].concat()).unwrap();
+        assert_eq!(open(&directory).unwrap().records().len(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_flipped_bit_is_never_read_as_a_record(at in 0_usize..300, bit in 0_u8..8) {
+            let records: [&[u8]; 5] = [b"one", b"two", b"three", b"four", b"five"];
+            let (directory, path) = written(&records);
+            let mut bytes = fs::read(&path).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            fs::write(&path, &bytes).unwrap();
+            match open(&directory) {
+                Ok(journal) => prop_assert_eq!(journal.records(), &records[..4]),
+                Err(JournalError::Damaged { record, .. }) => prop_assert!((1..=5).contains(&record)),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+    }
+
+    #[test]
+    fn one_run_at_a_time() {
+        let (directory, _) = written(&[]);
+        let first = open(&directory).unwrap();
+        assert!(matches!(open(&directory), Err(JournalError::InUse { .. })));
+        drop(first);
+        assert!(matches!(
+            open(&directory).unwrap().append(b"a\nb"),
+            Err(JournalError::Newline { .. })
+        ));
+    }
+
+    #[test]
+    fn names_stay_in_their_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = "a".repeat(129);
+        for name in ["", ".", "..", "a/b", "/a", ".a", "a.", "a b", "\u{e4}", "a\0", &long] {
+            let opened = Journal::open(&Disk::default(), directory.path(), name);
+            assert!(matches!(opened, Err(JournalError::Name { .. })), "{name:?}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

@@ -26,8 +26,9 @@ use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 /// Everybody may read a blob and nobody may write it.
 const BLOB_MODE: u32 = 0o444;
 
-/// From this size on, a file is streamed and synced by itself.
-pub(crate) const LARGE_BYTES: u64 = 8 * 1024 * 1024;
+/// From this size on, a file is streamed and synced by itself. Tests stream smaller ones, since they
+/// stop at every write.
+pub(crate) const LARGE_BYTES: u64 = if cfg!(test) { 1024 * 1024 } else { 8 * 1024 * 1024 };
 
 /// Up to this many small files, one fsync each is cheaper than flushing the whole file system.
 const FSYNC_COUNT_MAX: usize = 8;

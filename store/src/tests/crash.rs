@@ -42,7 +42,7 @@ fn world() -> World {
     world.file("old", b"old");
     world.file("SHA256SUMS", format!("{}  old\n", Digest::sha256_of(b"old").hex()));
     world.ingest("demo@v1").unwrap();
-    world.file("new", vec![7; 9_000_000]);
+    world.file("new", vec![7; 1_200_000]);
     for number in 0..12 {
         world.file(&format!("many/{number}"), format!("{number}"));
     }

@@ -118,6 +118,7 @@ fn another_set_of_files_is_refused_with_both_digests() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is a table")]
 fn evidence_is_attached_by_name_then_by_content() {
     let world = World::new();
     let [a, b, twin] = ["a", "b", "twin"].map(|text| Digest::sha256_of(text.as_bytes()));
@@ -352,9 +353,11 @@ fn a_huge_sidecar_is_refused_by_its_length() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is a table")]
 fn inputs_that_are_no_files_of_a_release_are_refused() {
     type Check = fn(&IngestError) -> bool;
-    let table: [(&str, fn(&Path), Check); 12] = [
+    type Prepare = fn(&Path);
+    let table: [(&str, Prepare, Check); 12] = [
         ("nothing", |_| {}, |e| matches!(e, IngestError::NoArtifacts { .. })),
         (
             "evidence alone",

@@ -140,7 +140,10 @@ fn grounds(view: &ReleaseView) -> String {
 
 fn file_row(papers: &Papers<'_>, version: &Version, artifact: &Artifact) -> String {
     let about = papers.about.get(&Subject::Artifact(artifact.path.clone()));
-    let links: Vec<String> = about.into_iter().flatten().map(|d| document_link(d)).collect();
+    let accepted = papers.accepted.get(&artifact.path);
+    let papers_of_file: BTreeMap<&str, &ListedDocument> =
+        about.into_iter().chain(accepted).flatten().map(|d| (d.path.as_str(), *d)).collect();
+    let links: Vec<String> = papers_of_file.values().map(|d| document_link(d)).collect();
     let links = if links.is_empty() { String::new() } else { format!("<br>{}", links.join(", ")) };
     let platform = artifact.platform.as_ref().map_or_else(String::new, |platform| {
         format!("<br>{}", escape(&format!("{}/{}", platform.os, platform.architecture)))

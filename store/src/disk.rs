@@ -452,8 +452,8 @@ impl Handle {
     }
 
     /// Writes on.
-    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.disk.call(Action::Write, &self.path, || self.file.write_all(bytes))
+    pub(crate) fn write_all(&self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.disk.call(Action::Write, &self.path, || (&self.file).write_all(bytes))
     }
 
     /// Writes from the start and cuts what was there.
@@ -475,6 +475,12 @@ impl Handle {
     /// Makes content and length durable.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
         self.disk.call(Action::Sync, &self.path, || self.file.sync_all())
+    }
+
+    /// Makes what was written so far durable, while others may write on. An error is told once only:
+    /// a later [`Handle::sync`] need not repeat it.
+    pub(crate) fn sync_data(&self) -> Result<(), DiskError> {
+        self.disk.call(Action::Sync, &self.path, || self.file.sync_data())
     }
 
     /// Tries to take the file's exclusive lock, which the kernel drops with the last handle.

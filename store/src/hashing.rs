@@ -140,20 +140,19 @@ pub(crate) fn pipelined<E>(
             }
         };
         let (blake3, bytes) = pump(stream, &empty, to_sha256)?;
-        let joined = |hash: thread::ScopedJoinHandle<'_, _>| hash.join();
         Ok(Digests {
-            sha256: Digest::from_sha256(joined_hash(sha256.join()).into()),
+            sha256: Digest::from_sha256(joined(sha256.join()).into()),
             blake3,
-            sha512: sha512.map(|thread| Digest::from_sha512(joined_hash(joined(thread)).into())),
+            sha512: sha512.map(|thread| Digest::from_sha512(joined(thread.join()).into())),
             bytes,
         })
     })
 }
 
-/// A hash thread does nothing but hash; should it panic all the same, so does the caller.
-fn joined_hash<T>(joined: thread::Result<T>) -> T {
-    match joined {
-        Ok(hash) => hash,
+/// What a thread came to; should it have panicked, so does the caller.
+pub(crate) fn joined<T>(result: thread::Result<T>) -> T {
+    match result {
+        Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -291,3 +291,102 @@ fn message_digest(digest: &MessageDigest) -> Option<Digest> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(digest: &Digest) -> String {
+        let hex = digest.hex();
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":"{hex}"}}}}],"predicateType":"https://example.com/p"}}"#
+        )
+    }
+
+    fn envelope(payload: &str) -> String {
+        let payload = STANDARD.encode(payload);
+        format!(r#"{{"payload":"{payload}","payloadType":"t","signatures":[{{"sig":"AA=="}}]}}"#)
+    }
+
+    fn bundle(media_type: &str, content: &str) -> String {
+        format!(r#"{{"mediaType":"{media_type}","verificationMaterial":{{}},{content}}}"#)
+    }
+
+    const V0_1: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+    const V0_3: &str = media_type::SIGSTORE_BUNDLE;
+
+    fn check(
+        text: &str,
+        kind: DocumentKind,
+        media_type: &str,
+        predicate: bool,
+        digests: &[Digest],
+    ) {
+        let found = recognise(Expected::Attestation, text.as_bytes()).expect(text);
+        let expected = Recognised {
+            kind,
+            media_type: media_type.parse().unwrap(),
+            predicate_type: predicate.then(|| "https://example.com/p".to_owned()),
+            digests: digests.iter().copied().collect(),
+        };
+        assert_eq!(found, expected, "{text}");
+        assert_eq!(kind_of(&found.media_type, text.as_bytes()), kind);
+        assert_eq!(predicate_type(text.as_bytes()), expected.predicate_type);
+        assert_eq!(subject_digests(text.as_bytes()), expected.digests);
+    }
+
+    #[test]
+    fn attestations_in_every_wrapping() {
+        let [one, two] = [b"1", b"2"].map(|bytes| Digest::sha256_of(bytes));
+        let enveloped = envelope(&statement(&one));
+        let in_bundle = format!(r#""dsseEnvelope":{enveloped}"#);
+        let signature = format!(
+            r#""messageSignature":{{"messageDigest":{{"algorithm":"SHA2_256","digest":"{}"}},"signature":"AA=="}}"#,
+            STANDARD.encode(one.as_bytes())
+        );
+        let (bundle_1, bundle_3) = (bundle(V0_1, &in_bundle), bundle(V0_3, &in_bundle));
+        check(&statement(&one), DocumentKind::Statement, media_type::IN_TOTO, true, &[one]);
+        check(&enveloped, DocumentKind::Envelope, media_type::DSSE, true, &[one]);
+        check(&envelope("no statement"), DocumentKind::Envelope, media_type::DSSE, false, &[]);
+        check(&bundle_1, DocumentKind::Bundle, V0_1, true, &[one]);
+        check(&format!("\n{bundle_3}\n\n"), DocumentKind::Bundle, V0_3, true, &[one]);
+        check(&bundle(V0_3, &signature), DocumentKind::Bundle, V0_3, false, &[one]);
+        let unsigned = bundle(V0_3, r#""messageSignature":{"signature":"AA=="}"#);
+        check(&unsigned, DocumentKind::Bundle, V0_3, false, &[]);
+        let lines = format!("{bundle_1}\r\n\n{}", envelope(&statement(&two)));
+        check(&lines, DocumentKind::Bundle, IN_TOTO_BUNDLE, false, &[one, two]);
+    }
+
+    #[test]
+    fn bundles_that_are_none() {
+        let enveloped = format!(r#""dsseEnvelope":{}"#, envelope("{}"));
+        let both = bundle(V0_3, &format!(r#"{enveloped},"messageSignature":{{}}"#));
+        let without_material = bundle(V0_3, &enveloped).replace("verificationMaterial", "other");
+        let malformed = bundle("application/vnd.dev.sigstore.bundle with spaces", &enveloped);
+        for text in [bundle(V0_3, r#""x":1"#), both, without_material, malformed] {
+            let error = recognise(Expected::Attestation, text.as_bytes()).expect_err(&text);
+            assert!(matches!(error, RecogniseError::Bundle { .. }), "{text}: {error:?}");
+        }
+        let unsigned = bundle(V0_3, &enveloped).replace(r#"[{"sig":"AA=="}]"#, "[]");
+        let error = recognise(Expected::Attestation, unsigned.as_bytes()).unwrap_err();
+        assert!(matches!(error, RecogniseError::Envelope(_)), "{error:?}");
+    }
+
+    #[test]
+    fn sboms_and_checksums() {
+        let kind = |expected, text: &str| {
+            let found = recognise(expected, text.as_bytes()).unwrap();
+            assert_eq!(kind_of(&found.media_type, text.as_bytes()), found.kind);
+            (found.kind, found.media_type.to_string())
+        };
+        let spdx = |media: &str| (DocumentKind::Spdx, media.to_owned());
+        let json = r#"{"spdxVersion":"SPDX-2.3"}"#;
+        assert_eq!(kind(Expected::Sbom, json), spdx(media_type::SPDX_JSON));
+        assert_eq!(kind(Expected::Sbom, "SPDXVersion: SPDX-2.3"), spdx(media_type::SPDX_TEXT));
+        let list = format!("{}  a\n", Digest::sha512_of(b"a").hex());
+        let checksums = (DocumentKind::Checksums, media_type::CHECKSUMS.to_owned());
+        assert_eq!(kind(Expected::Checksums(Algorithm::Sha512), &list), checksums);
+        let wrong = recognise(Expected::Checksums(Algorithm::Sha256), list.as_bytes());
+        assert!(matches!(wrong, Err(RecogniseError::Checksums(_))));
+    }
+}

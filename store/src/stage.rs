@@ -14,14 +14,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use bonded_model::{Descriptor, Digest, MediaType};
 
 use crate::blob::{HashOnly, Pool};
 use crate::disk::{DiskError, DiskFault, Handle};
 use crate::error::StoreError;
-use crate::hashing::{self, Digests, Sha512Wanted, Stream};
+use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
 
 /// Everybody may read a blob and nobody may write it.
 const BLOB_MODE: u32 = 0o444;
@@ -61,10 +63,17 @@ pub(crate) enum Threads {
     PerDigest,
 }
 
+/// After so many bytes, what was written of a large file is flushed while the rest is read; else the
+/// disk would idle during the hashing, and the hashing during the final sync.
+const FLUSH_BYTES: u64 = 4 * LARGE_BYTES;
+
 /// Copies a source to a temporary file while it is hashed.
 struct Copy<'a, R> {
     read: R,
-    temporary: &'a mut Handle,
+    temporary: &'a Handle,
+    /// Asks for a flush; nobody waits for it.
+    flush: SyncSender<()>,
+    unflushed_bytes: u64,
 }
 
 impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy<'_, R> {
@@ -73,7 +82,12 @@ impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.temporary.write_all(bytes)
+        self.temporary.write_all(bytes)?;
+        self.unflushed_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if self.unflushed_bytes >= FLUSH_BYTES && self.flush.try_send(()).is_ok() {
+            self.unflushed_bytes = 0;
+        }
+        Ok(())
     }
 }
 
@@ -103,7 +117,7 @@ impl Stage {
         if self.is_staged(&digests) || self.is_held(&digests)? {
             return Ok(digests);
         }
-        let mut temporary = self.create_temporary()?;
+        let temporary = self.create_temporary()?;
         let written = temporary.write_all(bytes);
         self.settle(temporary, written.map(|()| digests))
     }
@@ -115,12 +129,21 @@ impl Stage {
         wanted: Sha512Wanted,
         threads: Threads,
     ) -> Result<Digests, StoreError> {
-        let mut temporary = self.create_temporary()?;
-        let mut copy = Copy { read, temporary: &mut temporary };
-        let digests = match threads {
-            Threads::One => hashing::in_line(&mut copy, wanted),
-            Threads::PerDigest => hashing::pipelined(&mut copy, wanted),
-        };
+        let temporary = self.create_temporary()?;
+        let digests = thread::scope(|scope| {
+            let (flush, asked) = sync_channel(0);
+            let temporary = &temporary;
+            let flushing =
+                scope.spawn(move || asked.iter().try_for_each(|()| temporary.sync_data()));
+            let mut copy = Copy { read, temporary, flush, unflushed_bytes: 0 };
+            let digests = match threads {
+                Threads::One => hashing::in_line(&mut copy, wanted),
+                Threads::PerDigest => hashing::pipelined(&mut copy, wanted),
+            };
+            drop(copy); // ends the flushing
+            // The kernel tells an error of writing once, so it has to be heard here.
+            joined(flushing.join()).and(digests)
+        });
         self.settle(temporary, digests)
     }
 

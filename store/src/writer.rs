@@ -143,7 +143,7 @@ pub(crate) fn replace(
 ) -> Result<(), DiskError> {
     let temporary = layout.staging().join("replacement");
     disk.remove(&temporary)?;
-    let mut file = disk.create(&temporary, 0o644)?;
+    let file = disk.create(&temporary, 0o644)?;
     file.write_all(bytes)?;
     file.sync()?;
     disk.rename(&temporary, path)?;

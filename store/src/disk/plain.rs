@@ -82,7 +82,7 @@ pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
     let disk = Disk::default();
-    let mut handle = disk.create(path, mode)?;
+    let handle = disk.create(path, mode)?;
     if let Err(error) = handle.write_all(bytes).and_then(|()| handle.sync()) {
         disk.remove(path)?;
         return Err(error);
@@ -124,5 +124,61 @@ pub fn kind_of(path: &Path) -> Result<Option<FileKind>, DiskError> {
         Ok(kind) => Ok(Some(kind)),
         Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_written_once_and_read_within_limits() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        write_file_new(&at("a"), b"12345").unwrap();
+        assert_eq!(read_file(&at("a"), 5).unwrap(), b"12345");
+        let error = read_file(&at("a"), 4).unwrap_err();
+        assert!(matches!(error, DiskError::OverLimit { bytes: 5, limit: 4, .. }));
+        assert_eq!(error.fault(), DiskFault::FileTooLarge);
+        assert!(matches!(write_file_new(&at("a"), b""), Err(DiskError::Io { .. })));
+        assert_eq!(read_file(&at("gone"), 4).unwrap_err().fault(), DiskFault::NotFound);
+        let error = read_file(directory.path(), 4).unwrap_err();
+        assert!(matches!(error, DiskError::NotAFile { found: FileKind::Directory, .. }));
+        write_private_file_new(&at("key"), b"secret").unwrap();
+        let mode = std::fs::File::open(at("key")).unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        create_dir_all(&at("d/e")).unwrap();
+        let names: Vec<_> = read_dir(directory.path()).unwrap();
+        assert_eq!(
+            names.iter().map(|(_, kind)| *kind).collect::<Vec<_>>(),
+            [FileKind::File, FileKind::Directory, FileKind::File]
+        );
+        assert_eq!(kind_of(&at("d")).unwrap(), Some(FileKind::Directory));
+        remove_tree(&at("d")).unwrap();
+        assert_eq!(kind_of(&at("d")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_fifo_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = read_file(&pipe, 10).unwrap_err();
+        assert!(matches!(error, DiskError::NotAFile { found: FileKind::Fifo, .. }));
+        assert!(error.to_string().ends_with("is a FIFO, expected a regular file"));
+    }
+
+    #[test]
+    fn one_pass_gives_both_digests() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a");
+        let bytes = vec![9; 700_000];
+        write_file_new(&file, &bytes).unwrap();
+        let hashed = hash_file(&file, 700_000).unwrap();
+        assert_eq!(hashed.sha256, Digest::sha256_of(&bytes));
+        assert_eq!(hashed.sha512, Digest::sha512_of(&bytes));
+        assert_eq!((hashed.size, hashed.bytes), (700_000, Some(bytes)));
+        assert_eq!(hash_file(&file, 699_999).unwrap().bytes, None);
     }
 }

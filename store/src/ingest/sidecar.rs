@@ -183,3 +183,40 @@ fn place_one(release: &Release, sidecar: &Sidecar) -> (Subject, How) {
         _ => (Subject::Release, How::ByContent),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_evidence_and_what_they_stand_beside() {
+        let attestation = Some(Expected::Attestation);
+        let sums = |algorithm| Some(Expected::Checksums(algorithm));
+        for (name, expected, beside) in [
+            ("kubectl.intoto.jsonl", attestation, Some("kubectl")),
+            ("kubectl.intoto.build.slsa", attestation, Some("kubectl")),
+            ("kubectl.build.slsa", attestation, Some("kubectl")),
+            ("kubectl.sigstore.json", attestation, Some("kubectl")),
+            ("Kubectl.SIGSTORE", attestation, Some("Kubectl")),
+            ("kubectl.att.json", attestation, Some("kubectl")),
+            ("kubectl.attestation.jsonl", attestation, Some("kubectl")),
+            ("v1-provenance.json", attestation, Some("v1")),
+            ("provenance.json", attestation, None),
+            (".sigstore.json", attestation, None),
+            ("kubectl.spdx.json", Some(Expected::Sbom), Some("kubectl")),
+            ("kubectl.spdx", Some(Expected::Sbom), Some("kubectl")),
+            ("kubectl.cdx.json", Some(Expected::Sbom), Some("kubectl")),
+            ("bom.json", Some(Expected::Sbom), None),
+            ("kubectl.sha256", sums(Algorithm::Sha256), Some("kubectl")),
+            ("SHA512SUMS", sums(Algorithm::Sha512), None),
+            ("kubectl", None, None),
+            ("kubectl.json", None, None),
+            ("kubectl.sig", None, None),
+            ("slsa", None, None),
+            ("intoto.jsonl", None, None),
+        ] {
+            assert_eq!(expected_of(name), expected, "{name}");
+            assert_eq!(without_suffix(name), beside, "{name}");
+        }
+    }
+}

@@ -348,3 +348,40 @@ fn skopeo_reads_releases_in_place() {
         assert_eq!(Digest::sha256_of(&output.stdout), release.digest());
     }
 }
+
+/// Runs `body` on a file system of 6 MiB, where one can be mounted.
+fn on_a_small_disk(body: impl FnOnce(&std::path::Path)) {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=6m", "small"])
+        .arg(at)
+        .output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        eprintln!("did not run: no file system can be mounted here");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(at)));
+    assert!(std::process::Command::new("umount").arg(at).status().unwrap().success());
+    outcome.unwrap();
+}
+
+#[test]
+fn a_disk_that_is_really_full_loses_nothing() {
+    let world = World::new();
+    let small = world.file("small", b"small");
+    let big = world.file("big", vec![3; 9 << 20]);
+    let many: Vec<_> = (0..70).map(|n| world.file(&format!("n{n}"), vec![n; 100_000])).collect();
+    on_a_small_disk(|disk| {
+        let store = Store::init(&disk.join("store")).unwrap();
+        ingest_into(&store, "demo@v1", &[&small]).unwrap();
+        let many: Vec<_> = many.iter().map(std::path::PathBuf::as_path).collect();
+        for inputs in [&[big.as_path()][..], &many] {
+            let error = ingest_into(&store, "demo@v2", inputs).unwrap_err();
+            assert_eq!(error.disk().unwrap().fault(), DiskFault::NoSpace, "{error}");
+            assert_eq!(store.snapshot().unwrap().releases().unwrap(), [name("demo@v1")]);
+            assert_eq!(fs::read_dir(disk.join("store/bonded/staging")).unwrap().count(), 0);
+        }
+        ingest_into(&store, "demo@v2", &[&small]).unwrap();
+    });
+}

@@ -3,6 +3,12 @@
 //! The bundle is a real one from the public test vectors; without them this benchmark says so and ends.
 //! `openssl speed`-like floors are not used: the reference is this program's own single core.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark is a program of its own, with files, environment and a terminal"
+)]
+
 mod measure;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,13 @@
 //! Cases that need the public test vectors read them in place (`BONDED_VECTORS`, else
 //! `../shared/vectors`) and say on standard error when they did not run.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests touch files and the environment directly, and an unwrap that fails is a failed test"
+)]
+
 mod attest;
 mod bad_input;
 mod ingest;

@@ -321,7 +321,7 @@ fn resolve(
         store,
         wait_seconds: written
             .wait_seconds
-            .map_or_else(|| default_wait(), |value| Setting { value, origin: origin.clone() }),
+            .map_or_else(default_wait, |value| Setting { value, origin: origin.clone() }),
         listen: written
             .serve
             .listen

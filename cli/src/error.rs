@@ -67,7 +67,7 @@ impl CliError {
     }
 
     /// Marks that only the reader of stdout went away.
-    pub(crate) fn as_broken_pipe(mut self) -> Self {
+    pub(crate) fn into_broken_pipe(mut self) -> Self {
         self.broken_pipe = true;
         self
     }

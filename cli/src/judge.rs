@@ -26,7 +26,7 @@ pub(crate) struct Judge {
 #[derive(Debug)]
 enum Policies {
     /// One from the command line, for every project.
-    One(Policy),
+    One(Box<Policy>),
     /// The configured ones; a project without one is denied.
     PerProject(BTreeMap<Project, Policy>),
 }
@@ -44,7 +44,7 @@ impl Judge {
     /// Loads what the command line and the configuration name.
     pub(crate) fn load(config: &Config, args: &JudgeArgs) -> Result<Self, CliError> {
         let policies = match &args.policy {
-            Some(file) => Policies::One(read_policy(file)?),
+            Some(file) => Policies::One(Box::new(read_policy(file)?)),
             None => Policies::PerProject(
                 config
                     .policies
@@ -73,7 +73,7 @@ impl Judge {
     /// The policy in force for a project.
     pub(crate) fn policy(&self, project: &Project) -> Result<&Policy, CliError> {
         let found = match &self.policies {
-            Policies::One(policy) => Some(policy),
+            Policies::One(policy) => Some(policy.as_ref()),
             Policies::PerProject(policies) => policies.get(project),
         };
         found.ok_or_else(|| {

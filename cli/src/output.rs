@@ -38,7 +38,7 @@ pub(crate) fn data_bytes(bytes: &[u8]) -> Result<(), CliError> {
     written.map_err(|source| {
         let gone = source.kind() == io::ErrorKind::BrokenPipe;
         let error = CliError::environment("cannot write to standard output").because(source);
-        if gone { error.as_broken_pipe() } else { error }
+        if gone { error.into_broken_pipe() } else { error }
     })
 }
 

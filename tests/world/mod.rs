@@ -1,7 +1,5 @@
 //! A directory of its own, the built program, and small releases to play with.
 
-#![allow(clippy::disallowed_methods, reason = "tests touch files and the environment directly")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

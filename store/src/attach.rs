@@ -164,6 +164,30 @@ fn check_titles(
             let (name, title) = (release.name().clone(), title.clone());
             return Err(StoreError::TitleTaken { name, title, held, given });
         }
+        if let Some(other) = file_and_directory(&taken, title) {
+            let (name, title) = (release.name().clone(), title.clone());
+            return Err(StoreError::FileAndDirectory { name, title, other });
+        }
     }
     Ok(())
+}
+
+/// A path that is a directory above this one, or below this one as a directory: no tree holds both.
+fn file_and_directory(
+    taken: &BTreeMap<ArtifactPath, Digest>,
+    title: &ArtifactPath,
+) -> Option<ArtifactPath> {
+    let mut directory = title.directory();
+    while !directory.is_empty() {
+        let path = directory.parse().ok()?; // a directory of a path is a path
+        if taken.contains_key(&path) {
+            return Some(path);
+        }
+        directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+    let beginning_alike = taken.range(title.clone()..).map(|(path, _)| path.as_str());
+    let mut rests =
+        beginning_alike.map_while(|path| Some((path, path.strip_prefix(title.as_str())?)));
+    let below = rests.find(|(_, rest)| rest.starts_with('/'));
+    below.and_then(|(path, _)| path.parse().ok()) // it was a path before
 }

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use bonded_model::{Descriptor, Digest};
 use sha2::{Digest as _, Sha256};
@@ -212,10 +211,5 @@ impl VerifiedBlob {
     /// [`DiskError`] if the read fails.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.handle.read_at(offset, buffer)
-    }
-
-    /// Where the blob lies, for callers that hand the path to the operating system.
-    pub fn path(&self) -> PathBuf {
-        self.handle.path().to_owned()
     }
 }

@@ -193,6 +193,18 @@ pub enum StoreError {
         /// The digest refused.
         given: Digest,
     },
+    /// A document's name would be a directory above another file, or the other way round.
+    #[error(
+        "release {name} cannot hold {title} beside {other}: one path is a file and a directory"
+    )]
+    FileAndDirectory {
+        /// The release.
+        name: ReleaseName,
+        /// The document's name.
+        title: ArtifactPath,
+        /// The path that is held.
+        other: ArtifactPath,
+    },
     /// More documents than a verdict would look at.
     #[error("release {name} would have {count} documents, the limit is {limit}")]
     TooManyDocuments {

@@ -26,6 +26,7 @@ use bonded_model::{
     Artifact, ArtifactPath, Descriptor, Digest, DocumentKind, MediaType, Release, ReleaseName,
     media_type,
 };
+use rayon::prelude::*;
 
 pub use error::IngestError;
 
@@ -216,7 +217,7 @@ fn create(
     writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
     let manifest_type = MediaType::known(media_type::OCI_MANIFEST);
     let artifacts: Result<Vec<Artifact>, StoreError> = taken
-        .iter()
+        .par_iter()
         .map(|file| {
             let (artifact, manifest) = to_artifact(file);
             writer.hold(manifest_type.clone(), &manifest.to_bytes())?;

@@ -258,6 +258,23 @@ fn evidence_may_come_later_and_its_name_stays_its_own() {
 }
 
 #[test]
+fn evidence_is_no_directory_of_an_artifact_nor_the_other_way_round() {
+    for (artifact, document) in [("bom.json/a", "bom.json"), ("a", "a/b/bom.json")] {
+        let world = World::new();
+        world.file(&format!("x/{artifact}"), b"a");
+        world.file("x/bom.json-x", b"b");
+        world.file(&format!("y/{document}"), sbom(Digest::sha256_of(b"a")));
+        let inputs = [world.inputs.join("x"), world.inputs.join("y")];
+        let error = world.ingest_paths("demo@v1", &[&inputs[0], &inputs[1]]).unwrap_err();
+        let IngestError::Store(StoreError::FileAndDirectory { title, other, .. }) = error else {
+            panic!("{error}")
+        };
+        assert_eq!((title.as_str(), other.as_str()), (document, artifact));
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+    }
+}
+
+#[test]
 fn evidence_of_one_release_is_none_of_another_with_the_same_file() {
     let world = World::new();
     world.file("a", b"a");

@@ -137,9 +137,9 @@ impl Environment {
             match std::env::var(name) {
                 Ok(value) if !value.is_empty() => drop(found.insert(name, value)),
                 Ok(_) | Err(std::env::VarError::NotPresent) => {}
-                Err(source @ std::env::VarError::NotUnicode(_)) => {
-                    let message = format!("environment variable {name} is not UTF-8");
-                    return Err(CliError::usage(message).because(source));
+                // The cause would show the value, which may be a secret.
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(CliError::usage(format!("environment variable {name} is not UTF-8")));
                 }
             }
         }

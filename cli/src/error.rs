@@ -35,13 +35,12 @@ pub(crate) struct CliError {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hint: Option<String>,
-    broken_pipe: bool,
 }
 
 impl CliError {
     /// An error with a message of its own: lower case, no full stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hint: None, broken_pipe: false }
+        Self { kind, message: message.into(), source: None, hint: None }
     }
 
     /// A usage error.
@@ -66,15 +65,9 @@ impl CliError {
         self
     }
 
-    /// Marks that only the reader of stdout went away.
-    pub(crate) fn into_broken_pipe(mut self) -> Self {
-        self.broken_pipe = true;
-        self
-    }
-
-    /// Whether only the reader of stdout went away: nothing to complain about.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        self.broken_pipe
+    /// The cause, if it is of that type.
+    pub(crate) fn cause<T: Error + 'static>(&self) -> Option<&T> {
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// The next thing to try, if there is one.

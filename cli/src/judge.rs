@@ -1,5 +1,6 @@
 //! Reaching verdicts: loads policies and the trust root, gathers evidence, asks `verify`.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,8 @@ pub(crate) struct Judge {
 enum Policies {
     /// One from the command line, for every project.
     One(Box<Policy>),
-    /// The configured ones; a project without one is denied.
-    PerProject(BTreeMap<Project, Policy>),
+    /// The configured ones, each read when it is first asked for; a project without one is denied.
+    PerProject(BTreeMap<Project, (PathBuf, OnceCell<Policy>)>),
 }
 
 /// What became of several releases.
@@ -36,8 +37,18 @@ enum Policies {
 pub(crate) struct Judged {
     /// Those that may leave.
     pub(crate) admitted: Vec<Verified<Release>>,
-    /// Those that may not, each already reported on stderr.
+    /// How many may not; each was named on stderr with the reason.
     pub(crate) refused: usize,
+    /// What kept a verdict from being reached at all, besides a missing policy.
+    pub(crate) errors: Vec<CliError>,
+}
+
+/// Why one release stays here.
+enum Stays {
+    /// The verdict is a fail, or there is no policy to reach one under.
+    Refused(String),
+    /// No decision could be reached.
+    Undecided(CliError),
 }
 
 impl Judge {
@@ -45,44 +56,34 @@ impl Judge {
     pub(crate) fn load(config: &Config, args: &JudgeArgs) -> Result<Self, CliError> {
         let policies = match &args.policy {
             Some(file) => Policies::One(Box::new(read_policy(file)?)),
-            None => Policies::PerProject(
-                config
-                    .policies
-                    .iter()
-                    .map(|(project, file)| Ok((project.clone(), read_policy(file)?)))
-                    .collect::<Result<_, CliError>>()?,
-            ),
+            None => {
+                let unread = |(project, file): (&Project, &PathBuf)| {
+                    (project.clone(), (file.clone(), OnceCell::new()))
+                };
+                Policies::PerProject(config.policies.iter().map(unread).collect())
+            }
         };
-        let now = match args.at {
-            Some(at) => at,
-            None => clock::now()?,
-        };
-        Ok(Self { verifier: verifier(config, args.trusted_root.as_deref())?, policies, now })
-    }
-
-    /// The verifier, for questions about single files.
-    pub(crate) fn verifier(&self) -> &Verifier {
-        &self.verifier
-    }
-
-    /// The moment that verdicts speak of.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.now
+        Ok(Self {
+            verifier: verifier(config, args.trusted_root.as_deref())?,
+            policies,
+            now: as_of(args)?,
+        })
     }
 
     /// The policy in force for a project.
     pub(crate) fn policy(&self, project: &Project) -> Result<&Policy, CliError> {
-        let found = match &self.policies {
-            Policies::One(policy) => Some(policy.as_ref()),
-            Policies::PerProject(policies) => policies.get(project),
+        let policies = match &self.policies {
+            Policies::One(policy) => return Ok(policy),
+            Policies::PerProject(policies) => policies,
         };
-        found.ok_or_else(|| {
-            CliError::usage(format!("project {project} has no policy, so nothing of it may leave"))
-                .hint(format!(
-                    "give --policy FILE, or write [projects.{project}] with policy = \"FILE\" into bonded.toml; \
-                     bonded policy init PROJECT@VERSION proposes one"
-                ))
-        })
+        let Some((file, cell)) = policies.get(project) else { return Err(no_policy(project)) };
+        match cell.get() {
+            Some(policy) => Ok(policy),
+            None => {
+                let policy = read_policy(file)?;
+                Ok(cell.get_or_init(|| policy))
+            }
+        }
     }
 
     /// The verdict on one release.
@@ -96,35 +97,62 @@ impl Judge {
         Ok(verify_release(&self.verifier, policy, &evidence, self.now))
     }
 
-    /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr.
-    pub(crate) fn admit(
-        &self,
-        snapshot: &Snapshot,
-        names: &[ReleaseName],
-    ) -> Result<Judged, CliError> {
-        let mut judged = Judged { admitted: Vec::new(), refused: 0 };
+    /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr
+    /// and keep nobody else here.
+    pub(crate) fn admit(&self, snapshot: &Snapshot, names: &[ReleaseName]) -> Judged {
+        let mut judged = Judged { admitted: Vec::new(), refused: 0, errors: Vec::new() };
         for name in names {
-            let release = snapshot.release(name).map_err(report::store_error)?;
-            let verdict = match self.policy(&name.project) {
-                Ok(_) => self.verdict(snapshot, name)?,
-                Err(error) => {
-                    output::say(&format!("{name} stays here\n{error}"));
-                    judged.refused += 1;
-                    continue;
-                }
-            };
-            match verdict.admit(release) {
+            match self.admit_one(snapshot, name) {
                 Ok(verified) => judged.admitted.push(verified),
-                Err(verdict) => {
-                    output::say(&format!(
-                        "{name} stays here: its verdict is a fail\n{}",
-                        report::fails(&verdict)
-                    ));
+                Err(stays) => {
                     judged.refused += 1;
+                    match stays {
+                        Stays::Refused(why) => output::say(&format!("{name} stays here: {why}")),
+                        Stays::Undecided(error) => {
+                            output::say(&format!("{name} stays here: no verdict could be reached"));
+                            judged.errors.push(error);
+                        }
+                    }
                 }
             }
         }
-        Ok(judged)
+        judged
+    }
+
+    fn admit_one(
+        &self,
+        snapshot: &Snapshot,
+        name: &ReleaseName,
+    ) -> Result<Verified<Release>, Stays> {
+        let has_policy = match &self.policies {
+            Policies::One(_) => true,
+            Policies::PerProject(policies) => policies.contains_key(&name.project),
+        };
+        if !has_policy {
+            return Err(Stays::Refused(format!("\n{}", no_policy(&name.project))));
+        }
+        let release = snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
+        let verdict = self.verdict(snapshot, name).map_err(Stays::Undecided)?;
+        verdict.admit(release).map_err(|verdict| {
+            Stays::Refused(format!("its verdict is a fail\n{}", report::fails(&verdict)))
+        })
+    }
+}
+
+fn no_policy(project: &Project) -> CliError {
+    CliError::usage(format!("project {project} has no policy, so nothing of it may leave")).hint(
+        format!(
+            "give --policy FILE, or write [projects.{project}] with policy = \"FILE\" into bonded.toml; \
+             bonded policy init PROJECT@VERSION proposes one"
+        ),
+    )
+}
+
+/// The moment that verdicts speak of.
+pub(crate) fn as_of(args: &JudgeArgs) -> Result<Timestamp, CliError> {
+    match args.at {
+        Some(at) => Ok(at),
+        None => clock::now(),
     }
 }
 

@@ -35,7 +35,6 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::VerdictFail)) => ExitCode::from(1),
-        Ok(Err(error)) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             output::say(&error.to_string());
             ExitCode::from(error.kind.exit_code())

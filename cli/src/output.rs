@@ -31,15 +31,17 @@ pub(crate) fn data_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> 
     data_bytes(b"\n")
 }
 
-/// Writes bytes to stdout. A reader that went away ends the program quietly, as `head` expects.
+/// Writes bytes to stdout. A reader that went away, as `head` does, has what it wanted: the work goes
+/// on and ends with its own exit code.
 pub(crate) fn data_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(|source| {
-        let gone = source.kind() == io::ErrorKind::BrokenPipe;
-        let error = CliError::environment("cannot write to standard output").because(source);
-        if gone { error.into_broken_pipe() } else { error }
-    })
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(source) => {
+            Err(CliError::environment("cannot write to standard output").because(source))
+        }
+    }
 }
 
 /// Says something on stderr. Talk that nobody can hear is not a failure of the work.

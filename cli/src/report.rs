@@ -112,6 +112,12 @@ pub(crate) fn store_error(error: StoreError) -> CliError {
 
 /// The next command to try after an error of the store.
 pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
+    if let StoreError::IndexNotWritten { .. } = error {
+        return Some(
+            "the work is done and kept; the next command that writes brings index.json up to date"
+                .into(),
+        );
+    }
     if let Some(disk) = error.disk() {
         return disk_hint(disk);
     }

@@ -34,6 +34,8 @@ struct Scene {
     destinations: Vec<Destination>,
     /// Releases that were asked for and may not leave.
     refused: usize,
+    /// What kept verdicts from being reached.
+    errors: Vec<CliError>,
 }
 
 impl Scene {
@@ -46,9 +48,9 @@ impl Scene {
             [] => snapshot.releases().map_err(report::store_error)?,
             named => named.to_vec(),
         };
-        let judged = judge.admit(&snapshot, &names)?;
+        let judged = judge.admit(&snapshot, &names);
         let desired = Desired::new(&snapshot, &judged.admitted).map_err(report::mirror_error)?;
-        Ok(Self { store, desired, destinations, refused: judged.refused })
+        Ok(Self { store, desired, destinations, refused: judged.refused, errors: judged.errors })
     }
 
     /// What each destination has; one that cannot be listed is reported, and stands in the plan
@@ -65,8 +67,14 @@ impl Scene {
         (observed, errors)
     }
 
-    fn outcome(&self) -> Outcome {
-        if self.refused == 0 { Outcome::Done } else { Outcome::VerdictFail }
+    /// How the verb ends where the mirroring itself went well.
+    fn end(self) -> Result<Outcome, CliError> {
+        let mut errors = self.errors.into_iter();
+        let Some(first) = errors.next() else {
+            return Ok(if self.refused == 0 { Outcome::Done } else { Outcome::VerdictFail });
+        };
+        errors.for_each(|error| output::say(&error.to_string()));
+        Err(first)
     }
 
     /// What earlier runs are known to have done; a run under way is not disturbed.
@@ -101,7 +109,7 @@ fn plan(context: &Context, args: &MirrorPlanArgs) -> Result<Outcome, CliError> {
         save(out, &plan)?;
     }
     fail_on(errors)?;
-    Ok(scene.outcome())
+    scene.end()
 }
 
 fn save(out: &Path, plan: &Plan) -> Result<(), CliError> {
@@ -137,10 +145,15 @@ fn apply(context: &Context, args: &MirrorApplyArgs) -> Result<Outcome, CliError>
     if args.dry_run {
         let plan = match saved {
             Some(plan) => plan,
-            None => fresh_plan(&scene)?.0,
+            None => {
+                let (plan, errors) = fresh_plan(&scene)?;
+                print_plan(context, &plan)?;
+                fail_on(errors)?;
+                return scene.end();
+            }
         };
         print_plan(context, &plan)?;
-        return Ok(scene.outcome());
+        return scene.end();
     }
     let ledger = Ledger::open(&scene.store).map_err(report::mirror_error)?;
     let (plan, errors) = match saved {
@@ -156,7 +169,7 @@ fn apply(context: &Context, args: &MirrorApplyArgs) -> Result<Outcome, CliError>
     drop(progress);
     print_report(context, &done)?;
     fail_on_report(done, errors)?;
-    Ok(scene.outcome())
+    scene.end()
 }
 
 fn fresh_plan(scene: &Scene) -> Result<(Plan, Vec<MirrorError>), CliError> {
@@ -262,7 +275,7 @@ fn status(context: &Context, targets: &MirrorTargets) -> Result<Outcome, CliErro
     }
     let errors = states.into_iter().filter_map(|state| state.contents.err());
     fail_on(errors.collect())?;
-    Ok(scene.outcome())
+    scene.end()
 }
 
 fn print_status(state: &DestinationStatus) -> Result<(), CliError> {

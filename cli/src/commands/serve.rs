@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bonded_serve::{Handle, Server, Site};
 use bonded_store::{Snapshot, Store};
@@ -18,6 +18,8 @@ use crate::{output, report, runtime};
 
 /// How often the store is asked whether its epoch has moved.
 const REFRESH: Duration = Duration::from_secs(2);
+/// How old a verdict may get: keys and evidence can run out while the store stands still.
+const VERDICT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// How long to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
         Ok(Until::AskedToStop)
     };
     run_announced(context, args, &announce)?;
-    output::say("stopped; every request under way was finished");
+    output::say("stopped");
     Ok(Outcome::Done)
 }
 
@@ -54,18 +56,19 @@ pub(super) fn run_announced(
             .await
             .map_err(report::serve_error)?;
         let (address, handle) = (server.local_addr(), server.handle());
+        let mut announced = Ok(());
         let stop = async {
             match tokio::task::block_in_place(|| announce(address)) {
                 Ok(Until::AskedToStop) => runtime::until_asked_to_stop().await,
                 Ok(Until::Now) => {}
-                Err(error) => output::say(&error.to_string()),
+                Err(error) => announced = Err(error),
             }
         };
-        let refresh = refresh(context, &args.judge, store, handle, epoch);
         tokio::select! {
-            ended = server.run(stop) => ended.map_err(report::serve_error),
-            error = refresh => Err(error),
+            ended = server.run(stop) => ended.map_err(report::serve_error)?,
+            () = refresh(context, &args.judge, &store, &handle, epoch) => {}
         }
+        announced
     })
 }
 
@@ -73,34 +76,47 @@ pub(super) fn run_announced(
 fn site(context: &Context, judge: &JudgeArgs, snapshot: Snapshot) -> Result<Site, CliError> {
     let judge = Judge::load(&context.config, judge)?;
     let names = snapshot.releases().map_err(report::store_error)?;
-    let judged = judge.admit(&snapshot, &names)?;
+    let judged = judge.admit(&snapshot, &names);
+    judged.errors.iter().for_each(|error| output::say(&error.to_string()));
     let (visible, hidden) = (judged.admitted.len(), judged.refused);
     output::say(&format!("epoch {}: {visible} releases visible, {hidden} not", snapshot.epoch()));
     Site::new(snapshot, judged.admitted).map_err(report::serve_error)
 }
 
-/// Replaces the site whenever the store has moved; ends only in an error of the store itself.
+/// Replaces the site whenever the store has moved or the verdicts have grown old. What goes wrong is
+/// said, and the site that is there stays until it can be replaced.
 async fn refresh(
     context: &Context,
     judge: &JudgeArgs,
-    store: Store,
-    handle: Handle,
+    store: &Store,
+    handle: &Handle,
     mut epoch: u64,
-) -> CliError {
+) {
+    let mut judged_at = Instant::now();
+    let mut told = String::new();
     loop {
         tokio::time::sleep(REFRESH).await;
+        let is_old = judged_at.elapsed() > VERDICT_AGE_MAX;
         let replaced = tokio::task::block_in_place(|| -> Result<Option<(Site, u64)>, CliError> {
             let snapshot = store.snapshot().map_err(report::store_error)?;
             let now = snapshot.epoch();
-            if now == epoch { Ok(None) } else { Ok(Some((site(context, judge, snapshot)?, now))) }
+            if now == epoch && !is_old {
+                return Ok(None);
+            }
+            Ok(Some((site(context, judge, snapshot)?, now)))
         });
         match replaced {
             Ok(None) => {}
             Ok(Some((site, now))) => {
                 handle.replace(site);
-                epoch = now;
+                (epoch, judged_at) = (now, Instant::now());
+                told.clear();
             }
-            Err(error) => return error,
+            Err(error) if error.to_string() == told => {}
+            Err(error) => {
+                told = error.to_string();
+                output::say(&format!("the site stays as it was at epoch {epoch}\n{told}"));
+            }
         }
     }
 }

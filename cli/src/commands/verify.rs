@@ -146,11 +146,8 @@ fn ask(
     expectation: &FileExpectation<'_>,
     question: &FileQuestion<'_>,
 ) -> Result<Verdict, CliError> {
-    let judge = Judge::load(
-        &context.config,
-        &crate::args::JudgeArgs { policy: None, ..args.judge.clone() },
-    )?;
-    Ok(verify_file(judge.verifier(), expectation, question, judge.now()))
+    let verifier = judge::verifier(&context.config, args.judge.trusted_root.as_deref())?;
+    Ok(verify_file(&verifier, expectation, question, judge::as_of(&args.judge)?))
 }
 
 /// The downloaded file: read once, hashed with both algorithms that evidence may name.

@@ -79,11 +79,7 @@ pub fn verify_file(
     let frame = Frame { verifier, policy: &policy, version: question.version, now };
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
-    let demand = match expectation {
-        FileExpectation::Policy(policy) => policy.provenance.demand,
-        FileExpectation::Identity { .. } | FileExpectation::Key(_) => Demand::Off,
-    };
-    let judged: Vec<_> = attestations.iter().map(|a| judge(a, question, demand)).collect();
+    let judged: Vec<_> = attestations.iter().map(|a| judge(a, question, expectation)).collect();
     let satisfied = judged.iter().any(|judged| judged.against.is_empty());
     let weigh = |faults: &[Fault], severity| -> Vec<Finding> {
         let severity =
@@ -92,13 +88,15 @@ pub fn verify_file(
         found.map(|f| finding(question, Some(file), Some(document), severity, f)).collect()
     };
     let findings = judged.iter().flat_map(|judged| {
-        [weigh(&judged.against, Severity::Fail), weigh(&judged.doubts, Severity::Warn)].concat()
+        [weigh(&judged.against, Severity::Fail), weigh(&judged.doubts, judged.doubt)].concat()
     });
     let accepted = attestations.iter().zip(&judged).filter(|(_, j)| j.against.is_empty());
     let (mut level, mut documents) = (None, Vec::new());
     for (attestation, _) in accepted {
+        // Where the policy only warns of what the predicate says, or does not ask, a provenance that
+        // breaks a rule passes as a signed statement, and lends the file no level.
         let role = match attestation.purpose {
-            Purpose::Provenance { level: reached } => {
+            Purpose::Provenance { level: reached } if attestation.faults.is_empty() => {
                 level = level.max(reached);
                 Role::Provenance
             }
@@ -122,23 +120,35 @@ impl FileQuestion<'_> {
 /// What one attestation is worth as the paper of a file.
 struct Judged {
     against: Vec<Fault>,
-    /// What the policy only warns of.
+    /// What does not decide.
     doubts: Vec<Fault>,
+    /// How much the doubts weigh.
+    doubt: Severity,
 }
 
 /// Signature, signer and subject always count; what the predicate says counts as the policy demands.
-fn judge(attestation: &Attestation, question: &FileQuestion<'_>, demand: Demand) -> Judged {
+fn judge(
+    attestation: &Attestation,
+    question: &FileQuestion<'_>,
+    expectation: &FileExpectation<'_>,
+) -> Judged {
+    let demand = match expectation {
+        FileExpectation::Policy(policy) => policy.provenance.demand,
+        FileExpectation::Identity { .. } | FileExpectation::Key(_) => Demand::Off,
+    };
     let about_signature = |fault: &Fault| {
         let families = ["SIG-", "ID-", "STMT-"];
         families.iter().any(|family| fault.code.as_str().starts_with(family))
     };
     let faults = attestation.faults.iter().cloned();
     let (mut against, about_predicate): (Vec<_>, Vec<_>) = faults.partition(about_signature);
-    let mut doubts = Vec::new();
-    match demand {
-        Demand::Require => against.extend(about_predicate),
-        Demand::Warn => doubts.extend(about_predicate),
-        Demand::Off => {}
+    let mut doubts = about_predicate;
+    if demand == Demand::Require {
+        against.append(&mut doubts);
+    }
+    if !matches!(expectation, FileExpectation::Policy(_)) {
+        // An identity or a key is expected without any builder, so none can be missing.
+        doubts.retain(|fault| fault.code != Code::ProvBuilder);
     }
     let is_provenance = matches!(attestation.purpose, Purpose::Provenance { .. });
     if let Some(statement) = &attestation.statement
@@ -154,7 +164,7 @@ fn judge(attestation: &Attestation, question: &FileQuestion<'_>, demand: Demand)
         let seen = seen.unwrap_or("a signature over the file");
         against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
     }
-    Judged { against, doubts }
+    Judged { against, doubts, doubt: demand.severity() }
 }
 
 fn finding(
@@ -280,7 +290,9 @@ mod tests {
         };
         let bundle = Key::from_seed(1).bundle(&provenance(FILE, change).to_bytes());
         let findings = [(Code::ProvBuilder, Severity::Fail), (Code::ProvBuilder, Severity::Warn)];
-        let table = [("require", &findings[..1]), ("warn", &findings[1..]), ("off", &[])];
+        let findings = [findings[0], findings[1], (Code::ProvBuilder, Severity::Note)];
+        let table =
+            [("require", &findings[..1]), ("warn", &findings[1..2]), ("off", &findings[2..])];
         for (rule, expected) in table {
             let mut case = Case::bare();
             case.edit("[provenance]\n", &format!("[provenance]\nrule = \"{rule}\"\n"));
@@ -289,9 +301,51 @@ mod tests {
             let found: Vec<_> = verdict.findings().iter().map(|f| (f.code, f.severity)).collect();
             assert_eq!(found, expected, "{rule}");
             assert_eq!(verdict.is_pass(), rule != "require");
+            assert_eq!(verdict.artifacts()[0].level, None, "{rule}");
             let verdict = ask(&FileExpectation::Policy(&policy), b"other", None, &bundle);
             assert!(!verdict.is_pass(), "{rule}");
         }
+    }
+
+    /// A provenance that broke the rules passed where they only warn, and lent the file its builder's
+    /// level: whoever may sign an SBOM could claim it. It now counts as a signature and no more.
+    #[test]
+    fn a_provenance_that_breaks_a_rule_lends_no_level() {
+        let (builder, other) = (Key::from_seed(1), Key::from_seed(2));
+        let second = other.public_pem();
+        for rule in ["warn", "off"] {
+            let mut case = Case::bare();
+            let second = format!("[[signer]]\nname = \"sbom\"\npublic_key = '''\n{second}'''\n");
+            case.edit("[[builder]]", &format!("{second}[[builder]]"));
+            case.edit("[provenance]\n", &format!("[provenance]\nrule = \"{rule}\"\n"));
+            let policy = Policy::parse(&case.policy).unwrap();
+            let judge = |key: &Key| {
+                let bundle = key.bundle(&provenance(FILE, |_| {}).to_bytes());
+                ask(&FileExpectation::Policy(&policy), FILE, None, &bundle)
+            };
+            let found = |verdict: &Verdict| {
+                let artifact = &verdict.artifacts()[0];
+                assert!(verdict.is_pass(), "{rule}");
+                let codes: Vec<_> = verdict.findings().iter().map(|f| f.code).collect();
+                (artifact.level, artifact.accepted[0].role, codes)
+            };
+            assert_eq!(found(&judge(&builder)), (Some(3), Role::Provenance, vec![]), "{rule}");
+            let expected = (None, Role::Signature, vec![Code::ProvSigner]);
+            assert_eq!(found(&judge(&other)), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn an_empty_predicate_by_the_expected_key_is_no_provenance() {
+        let key = Key::from_seed(1);
+        let empty = statement(FILE, bonded_model::slsa::PROVENANCE_V1, &json!({}));
+        let public = public(&key);
+        let verdict =
+            ask(&FileExpectation::Key(&public), FILE, None, &key.bundle(&empty.to_bytes()));
+        let artifact = &verdict.artifacts()[0];
+        assert_eq!((artifact.level, artifact.accepted[0].role), (None, Role::Signature));
+        let found: Vec<_> = verdict.findings().iter().map(|f| (f.code, f.severity)).collect();
+        assert_eq!(found, [(Code::ProvMalformed, Severity::Note)]);
     }
 
     #[test]

@@ -91,6 +91,16 @@ pub(crate) struct SignerRule {
     pub(crate) who: Who,
 }
 
+impl SignerRule {
+    /// The pattern of its identity, if it is not given exactly.
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        match &self.who {
+            Who::Certificate { identity: Pattern::Exact(_), .. } | Who::Key(_) => None,
+            Who::Certificate { identity, .. } => Some(identity),
+        }
+    }
+}
+
 /// How a signer is recognised.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {

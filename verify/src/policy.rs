@@ -247,6 +247,12 @@ impl Policy {
         }
     }
 
+    /// Whether a signer is given by a pattern, so that its name stands for many.
+    pub(crate) fn is_pattern(&self, signer: &str) -> bool {
+        let mut named = self.signers.iter().filter(|rule| rule.name == signer);
+        named.any(|rule| rule.pattern().is_some())
+    }
+
     pub(crate) fn builder(&self, id: &str) -> Option<&Builder> {
         self.builders.iter().find(|builder| builder.id == id)
     }
@@ -274,7 +280,7 @@ mod tests {
         let policy = Policy::parse(&documented()).unwrap();
         assert_eq!(policy.name(), "example");
         assert_eq!(policy.digest(), Digest::sha256_of(documented().as_bytes()));
-        assert_eq!((policy.signers.len(), policy.builders.len()), (4, 2));
+        assert_eq!((policy.signers.len(), policy.builders.len()), (4, 3));
         assert!(documented().contains(Key::from_seed(1).public_pem().lines().nth(1).unwrap()));
     }
 
@@ -366,7 +372,7 @@ mod tests {
         let lists = [
             ("signers = [\"slsa-generic\"]", "signers = []"),
             ("formats = [\"spdx\", \"cyclonedx\"]", "formats = []"),
-            ("signers = [\"release key\"]\n\n[checksums]", "signers = []\n\n[checksums]"),
+            ("signers = [\"release key\", \"our people\"]", "signers = []"),
             ("artifacts = [\"example-{version}.tar.gz\", \"LICENSE\"]", "artifacts = []"),
         ];
         for (from, to) in lists {

@@ -80,6 +80,10 @@ fn parse_fault(error: &ProvenanceError) -> Fault {
 
 /// The builder must be in the policy, and be one that the signer speaks for. The level is the
 /// policy's; what the document says of levels is not read.
+///
+/// The builder's id stands in the predicate, which any holder of a matching certificate may have
+/// written by hand. A signer who is given exactly is vouched for by the policy's author; one who is
+/// given by a pattern is one of many, and speaks only for the builder that it is itself.
 fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> Assessed {
     let id = &provenance.builder_id;
     let Some(builder) = frame.policy.builder(id) else {
@@ -88,18 +92,28 @@ fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> 
         return Assessed::refused(Fault::new(Code::ProvBuilder, expected, id));
     };
     let mut faults = Vec::new();
+    let listed: Vec<_> = signers.iter().filter(|s| builder.signers.contains(&s.name)).collect();
+    let speaks =
+        |signer: &&&SignedBy| !frame.policy.is_pattern(&signer.name) || signer.identity == *id;
+    let speakers: BTreeSet<_> = listed.iter().filter(speaks).map(|s| s.name.clone()).collect();
     // A signer whom the policy does not know at all has been reported as such.
-    if !signers.is_empty() && !signers.iter().any(|signer| builder.signers.contains(&signer.name)) {
-        let expected: Vec<_> = builder.signers.iter().map(String::as_str).collect();
-        let seen: Vec<_> = signers.iter().map(|signer| signer.name.as_str()).collect();
-        faults.push(Fault::new(Code::ProvSigner, expected.join(" or "), seen.join(", ")));
+    if speakers.is_empty() && !signers.is_empty() {
+        let (expected, seen) = match listed.first() {
+            Some(signer) => (format!("{id}, as it says"), signer.identity.clone()),
+            None => {
+                let expected: Vec<_> = builder.signers.iter().map(String::as_str).collect();
+                let seen: Vec<_> = signers.iter().map(|signer| signer.name.as_str()).collect();
+                (expected.join(" or "), seen.join(", "))
+            }
+        };
+        faults.push(Fault::new(Code::ProvSigner, expected, seen));
     }
     let wanted = frame.policy.provenance.level;
     if builder.level < wanted {
         let seen = format!("level {} for {id}", builder.level);
         faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));
     }
-    Assessed { level: Some(builder.level), speakers: builder.signers.clone(), faults }
+    Assessed { level: Some(builder.level), speakers, faults }
 }
 
 fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {

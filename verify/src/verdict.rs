@@ -185,10 +185,14 @@ impl Verdict {
     /// Opens the door for a release, if this verdict passes and is about it.
     ///
     /// # Errors
-    /// The verdict itself, if it is a fail, or about a file or another release.
+    /// The verdict itself, if it is a fail, or about a file, another release, or other artifacts.
     pub fn admit(self, release: Release) -> Result<Verified<Release>, Box<Self>> {
         let same = self.release() == Some((release.name(), release.digest()));
-        if same && self.is_pass() {
+        // The index and the artifacts of a release that was read back are two things.
+        let looked_at =
+            self.artifacts.iter().map(|artifact| (artifact.path.as_ref(), artifact.digest));
+        let held = release.artifacts().iter().map(|held| (Some(&held.path), held.file.digest));
+        if same && looked_at.eq(held) && self.is_pass() {
             Ok(Verified { inner: release, verdict: self })
         } else {
             Err(Box::new(self))

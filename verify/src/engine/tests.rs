@@ -283,6 +283,47 @@ fn only_a_pass_about_the_very_release_is_admitted() {
     assert!(!failed.is_pass());
 }
 
+/// A release that was read back with artifacts that its index does not list was admitted by the
+/// index's digest alone. The verdict must have looked at each of them.
+#[test]
+fn artifacts_that_no_verdict_looked_at_are_not_admitted() {
+    use bonded_model::Release;
+    let release = Case::good().evidence().release;
+    let of = |files: Vec<(&'static str, Vec<u8>)>| {
+        let artifacts = Case { files, ..Case::good() }.evidence().release.artifacts().to_vec();
+        let (name, index) = (release.name().clone(), release.index().clone());
+        Case::good().verdict().admit(Release::from_stored(name, index, artifacts).unwrap())
+    };
+    assert!(of(vec![(PATH, FILE.to_vec())]).is_ok());
+    assert!(of(vec![(PATH, OTHER.to_vec())]).is_err());
+    assert!(of(vec![("bin/b", FILE.to_vec())]).is_err());
+    assert!(of(vec![(PATH, FILE.to_vec()), ("bin/b", FILE.to_vec())]).is_err());
+}
+
+/// Any workflow that a pattern matches could write another builder's id into its predicate. A signer
+/// who is given by a pattern now speaks for the builder that it is itself, and for no other.
+#[test]
+fn a_pattern_speaks_only_for_the_builder_that_it_is() {
+    let with = |identity: &str, rule: &str| {
+        let mut signed = crate::testing::workflow();
+        if let crate::identity::Signer::Certificate(holder) = &mut signed.signer {
+            holder.identity = identity.to_owned();
+        }
+        let mut case = Case::certified(signed);
+        case.edit(&format!("identity = \"{BUILDER}\""), rule);
+        case
+    };
+    let other = "https://example.com/other";
+    for rule in
+        ["identity_glob = \"https://example.com/*\"", "identity_regex = 'https://example.+'"]
+    {
+        assert!(check(with(BUILDER, rule), &[]).is_pass());
+        let verdict = check(with(other, rule), &[(Fail, Code::ProvSigner)]);
+        assert_eq!(verdict.findings()[0].seen, other);
+    }
+    check(with(other, &format!("identity = \"{other}\"")), &[]);
+}
+
 #[test]
 fn a_summary_names_release_files_inputs_and_level() {
     let request = SummaryRequest {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::{Demand, Policy};
 use crate::identity::{SignerRule, Who};
-use crate::pattern::Pattern;
 
 /// How much a note on a policy weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +48,26 @@ impl Policy {
         if required && !self.builders.is_empty() && self.builders.iter().all(|b| b.level < wanted) {
             notes.push(format!("level {wanted} is required, but no builder is trusted for it"));
         }
+        notes.extend(self.mute_patterns());
         notes
+    }
+
+    /// A signer who is given by a pattern speaks only for the builder that it is itself.
+    fn mute_patterns(&self) -> Vec<String> {
+        let pairs = self.builders.iter().flat_map(|builder| {
+            let listed = self.signers.iter().filter(|s| builder.signers.contains(&s.name));
+            listed.map(move |signer| (builder, signer))
+        });
+        let mute = pairs.filter(|(builder, signer)| {
+            signer.pattern().is_some_and(|pattern| !pattern.matches(&builder.id))
+        });
+        mute.map(|(builder, signer)| {
+            format!(
+                "signer {:?} is given by a pattern that builder {:?} does not match, so it can never speak for it",
+                signer.name, builder.id
+            )
+        })
+        .collect()
     }
 
     fn holes(&self) -> Vec<String> {
@@ -98,10 +116,9 @@ impl Policy {
 
 fn signer_hole(signer: &SignerRule) -> Option<String> {
     match &signer.who {
-        Who::Certificate { identity: Pattern::Glob { .. } | Pattern::Regex { .. }, .. } => {
-            Some(format!("signer {:?} is given by a pattern, not exactly", signer.name))
-        }
-        Who::Certificate { .. } => None,
+        Who::Certificate { .. } => signer
+            .pattern()
+            .map(|_pattern| format!("signer {:?} is given by a pattern, not exactly", signer.name)),
         Who::Key(key) => key
             .valid_until
             .is_none()
@@ -132,6 +149,15 @@ mod tests {
         let low = [("level = 3\n[provenance]", "level = 2\n[provenance]")];
         check(&low, NoteWeight::Contradiction, &["level 3 is required"]);
         check(&low, NoteWeight::Unused, &["below the required level"]);
+        let pattern =
+            "[[signer]]\nname = \"all\"\nissuer = \"i\"\nidentity_glob = \"https://a/*\"\n";
+        let other =
+            format!("{pattern}[[builder]]\nid = \"https://b/c\"\nsigners = [\"all\"]\nlevel = 3\n");
+        let other = [("[provenance]", &*format!("{other}[provenance]"))];
+        check(&other, NoteWeight::Contradiction, &["signer \"all\" is given by a pattern"]);
+        let own =
+            format!("{pattern}[[builder]]\nid = \"https://a/c\"\nsigners = [\"all\"]\nlevel = 3\n");
+        check(&[("[provenance]", &*format!("{own}[provenance]"))], NoteWeight::Contradiction, &[]);
     }
 
     #[test]

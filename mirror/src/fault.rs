@@ -43,6 +43,19 @@ impl FaultKind {
             Self::Server | Self::Missing | Self::Changed | Self::BadKey | Self::Other => false,
         }
     }
+
+    /// Whether it may be the destination that is broken and not the one object: many of these say so.
+    pub(crate) fn may_concern_destination(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::Refused
+            | Self::NoSuchBucket
+            | Self::NoSpace
+            | Self::Server
+            | Self::Other => true,
+            Self::Missing | Self::Changed | Self::BadKey => false,
+        }
+    }
 }
 
 impl fmt::Display for FaultKind {

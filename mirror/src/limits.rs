@@ -33,7 +33,8 @@ pub(crate) const FAN_OUT_MAX: usize = 32;
 /// Requests that one destination gets at once.
 pub(crate) const REQUESTS_PER_DESTINATION: usize = 8;
 
-/// Failures of single objects after which a destination is taken for broken and left alone.
+/// Requests that a destination failed to answer after which it is taken for broken and left alone.
+/// Objects that it answered for, and that are not what they should be, do not count.
 pub(crate) const FAILURES_PER_DESTINATION: usize = 16;
 
 /// Times that a mutable document is merged again because somebody else wrote it in between.

@@ -32,6 +32,8 @@ pub(crate) struct Site<'a> {
 struct SiteState {
     counts: Counts,
     failures: Vec<Failure>,
+    /// Failures that may mean that the destination is broken.
+    strikes: usize,
     incomplete: BTreeSet<ReleaseName>,
     broken: bool,
     listings: BTreeMap<Project, Listing>,
@@ -43,6 +45,7 @@ impl<'a> Site<'a> {
         let state = SiteState {
             counts: Counts::default(),
             failures: Vec::new(),
+            strikes: 0,
             incomplete: BTreeSet::new(),
             broken: !plan.observed,
             listings: BTreeMap::new(),
@@ -116,12 +119,12 @@ impl<'a> Site<'a> {
     fn add(&self, failure: Failure) {
         let mut state = self.state();
         state.incomplete.extend(failure.releases.iter().cloned());
-        let fatal = match &failure.error {
-            MirrorError::Destination { fault, .. } => fault.kind.concerns_destination(),
-            _ => false,
-        };
+        if let MirrorError::Destination { fault, .. } = &failure.error {
+            state.strikes += usize::from(fault.kind.may_concern_destination());
+            let fatal = fault.kind.concerns_destination();
+            state.broken |= fatal || state.strikes >= FAILURES_PER_DESTINATION;
+        }
         state.failures.push(failure);
-        state.broken |= fatal || state.failures.len() >= FAILURES_PER_DESTINATION;
     }
 
     pub(crate) fn error(&self, fault: Fault) -> MirrorError {

@@ -2,9 +2,8 @@
 //!
 //! A plan gives no rights: it can only choose among what the verified releases have. It also cannot
 //! leave out what the order of steps stands for: a release is listed only if the same plan reads
-//! back, or the journal knows as read back, every object of it.
-
-use std::collections::BTreeSet;
+//! back, or the journal knows as read back, every object of it. What the journal alone knows is looked
+//! at again before anything is listed, when the plan is run.
 
 use bonded_model::{Digest, tree};
 
@@ -73,14 +72,7 @@ pub(crate) fn check_complete(
     desired: &Desired,
     known: &Known,
 ) -> Result<(), PlanError> {
-    let lists = plan.steps.iter().filter(|step| step.action == Action::Replace);
-    let listed: BTreeSet<_> = lists
-        .filter(|step| step.class == Class::Releases || step.class == Class::EvidenceList)
-        .flat_map(|step| &step.releases)
-        .collect();
-    let read = plan.steps.iter().filter(|step| step.class <= Class::Inventory);
-    let read: BTreeSet<&str> =
-        read.filter(|step| step.class >= Class::Barrier).map(|step| step.key.as_str()).collect();
+    let (listed, read) = (plan.listed(), plan.read_back());
     let unread = desired.objects().find(|object| {
         let needed = object.releases.iter().any(|release| listed.contains(release));
         let state = known.state(destination.identity(), &object.key, object.digest);

@@ -183,6 +183,23 @@ impl Plan {
     }
 }
 
+impl DestinationPlan {
+    /// The releases that it lists there.
+    pub(crate) fn listed(&self) -> BTreeSet<&ReleaseName> {
+        let lists = self.steps.iter().filter(|step| step.action == Action::Replace);
+        lists
+            .filter(|step| step.class == Class::Releases || step.class == Class::EvidenceList)
+            .flat_map(|step| &step.releases)
+            .collect()
+    }
+
+    /// The objects that it reads back there.
+    pub(crate) fn read_back(&self) -> BTreeSet<&str> {
+        let read = self.steps.iter().filter(|step| step.class <= Class::Inventory);
+        read.filter(|step| step.class >= Class::Barrier).map(|step| step.key.as_str()).collect()
+    }
+}
+
 impl Action {
     /// Whether it refuses.
     pub fn is_conflict(self) -> bool {
@@ -408,7 +425,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn step_of(object: &Object, class: Class, action: Action) -> Step {
+pub(crate) fn step_of(object: &Object, class: Class, action: Action) -> Step {
     Step {
         class,
         action,

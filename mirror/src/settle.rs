@@ -18,7 +18,7 @@ use crate::journal::State;
 use crate::limits::{MERGE_ATTEMPTS, REQUESTS_PER_DESTINATION};
 use crate::merge;
 use crate::observed::{failed, read_listing, read_small};
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Step, step_of};
 use crate::site::Site;
 use bonded_model::limits::CATALOG_BYTES_MAX;
 
@@ -29,6 +29,10 @@ use bonded_model::limits::CATALOG_BYTES_MAX;
 pub(crate) async fn settle(run: &Run<'_>, site: &Site<'_>) -> Result<(), MirrorError> {
     stream::iter(site.steps(Class::Barrier).map(Ok))
         .try_for_each_concurrent(REQUESTS_PER_DESTINATION, |step| barrier(run, site, step))
+        .await?;
+    let unplanned = unplanned(run, site);
+    stream::iter(unplanned.iter().map(Ok))
+        .try_for_each_concurrent(REQUESTS_PER_DESTINATION, |step| look_again(run, site, step))
         .await?;
     run.ledger.sync().await?;
     stream::iter(site.steps(Class::Inventory).map(Ok))
@@ -58,12 +62,37 @@ async fn barrier(run: &Run<'_>, site: &Site<'_>, step: &Step) -> Result<(), Mirr
         }
         Action::ConflictSize { .. } => confirm(run, site, step).await,
         Action::Put | Action::Verify | Action::Replace => {
-            if site.wants(step) && !is_confirmed(run, site, step).await {
-                confirm(run, site, step).await?;
+            if !site.wants(step) {
+                return Ok(());
             }
-            Ok(())
+            if is_confirmed(run, site, step).await {
+                site.count(|counts| counts.found_done += 1);
+                return Ok(());
+            }
+            confirm(run, site, step).await
         }
     }
+}
+
+/// What the plan left out because it was known as read back, of the releases that it lists here. The
+/// plan may be old: since then it may have gone, or become something else.
+fn unplanned(run: &Run<'_>, site: &Site<'_>) -> Vec<Step> {
+    let listed = site.plan.listed();
+    let read = site.plan.read_back();
+    let objects = run.desired.objects().filter(|object| {
+        let needed = object.releases.iter().any(|release| listed.contains(release));
+        needed && !read.contains(object.key.as_str())
+    });
+    objects.map(|object| step_of(object, Class::Barrier, Action::Verify)).collect()
+}
+
+/// Reads an object back unless it is what it was when it was read back.
+async fn look_again(run: &Run<'_>, site: &Site<'_>, step: &Step) -> Result<(), MirrorError> {
+    let wanted = step.releases.iter().any(|release| site.is_complete(release));
+    if !wanted || is_confirmed(run, site, step).await {
+        return Ok(());
+    }
+    confirm(run, site, step).await
 }
 
 fn refuse_release(site: &Site<'_>, step: &Step, release: Option<&ReleaseName>, found: Digest) {
@@ -85,14 +114,10 @@ async fn is_confirmed(run: &Run<'_>, site: &Site<'_>, step: &Step) -> bool {
         return false;
     }
     let _permit = site.permit().await;
-    let confirmed = match site.backend().head(&step.key).await {
+    match site.backend().head(&step.key).await {
         Ok(Some(seen)) => seen.size == step.size && run.is_verified(site, step, &seen),
         Ok(None) | Err(_) => false, // reading it back reports what is wrong
-    };
-    if confirmed {
-        site.count(|counts| counts.found_done += 1);
     }
-    confirmed
 }
 
 /// Reads an object back and compares its digest.

@@ -144,6 +144,10 @@ impl Cloud {
         tree.insert(key.to_owned(), Held::new(Bytes::from_static(bytes)));
     }
 
+    pub(crate) fn remove(&self, name: &str, key: &str) {
+        self.0.lock().unwrap().trees.get_mut(name).unwrap().remove(key).unwrap();
+    }
+
     pub(crate) fn violations(&self) -> Vec<String> {
         self.0.lock().unwrap().violations.clone()
     }

@@ -318,3 +318,66 @@ async fn a_list_that_is_not_ours_is_not_replaced() {
     let refused = observe(&destination, &desired.projects()).await.unwrap_err();
     assert!(matches!(refused, MirrorError::Foreign { .. }), "{refused}");
 }
+
+#[tokio::test]
+async fn many_conflicts_in_one_release_do_not_stop_another() {
+    // Sixteen objects that were other than expected passed for a broken destination, and nothing
+    // else went there. Only requests that the destination fails count now.
+    let world = World::empty();
+    let names: Vec<String> = (0..17).map(|at| format!("file-{at}")).collect();
+    let bytes: Vec<(&str, Vec<u8>)> =
+        names.iter().map(|n| (n.as_str(), n.clone().into())).collect();
+    world.ingest(RELEASE, &bytes);
+    world.ingest("demo@v2.0.0", &[("good", b"good\n".to_vec())]);
+    let desired = desired(&world, &[RELEASE, "demo@v2.0.0"]);
+    let cloud = Cloud::default();
+    for name in &names {
+        cloud.insert("a", &format!("demo/release/v1.2.3/{name}"), b"some other size");
+    }
+    let destinations = [cloud.destination("a")];
+    let report = mirrored(&desired, &destinations, &cloud.ledger(Survive::Appended)).await;
+    let [one] = report.destinations.as_slice() else { panic!("{report:#?}") };
+    assert_eq!(one.failures.len(), 17);
+    assert!(one.failures.iter().all(|it| matches!(it.error, MirrorError::Differs { .. })));
+    assert_eq!(one.complete, ["demo@v2.0.0".parse().unwrap()].into());
+    let tree = cloud.tree("a");
+    assert!(tree.contains_key("demo/release/v2.0.0/good"));
+    assert_eq!(&tree["demo/stable.txt"][..], b"v2.0.0");
+    assert_eq!(cloud.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_saved_plan_does_not_list_what_went_or_changed_since() {
+    // What the journal knew as read back had no step, and was listed without another look.
+    let readme = "demo/release/v1.2.3/README.md";
+    for (there, complete) in
+        [(None, false), (Some(&b"# demO\n"[..]), false), (Some(b"# demo\n"), true)]
+    {
+        let world = World::new();
+        let desired = desired(&world, &[RELEASE]);
+        let cloud = Cloud::default();
+        let destinations = [cloud.destination("a")];
+        let ledger = cloud.ledger(Survive::Appended);
+        assert!(!mirrored(&desired, &destinations, &ledger).await.failed());
+        cloud.remove("a", "demo/releases.json");
+        cloud.remove("a", "demo/release/v1.2.3/.bonded/evidence.json");
+        let saved = planned(&desired, &destinations, &ledger).await;
+        let steps = &saved.destinations[0].steps;
+        assert!(steps.iter().all(|step| step.key != readme), "{saved:#?}");
+
+        cloud.remove("a", readme);
+        if let Some(bytes) = there {
+            cloud.insert("a", readme, bytes);
+        }
+        let report = apply(&saved, &desired, &destinations, &ledger, &()).await.unwrap();
+        let listed = cloud.tree("a").contains_key("demo/releases.json");
+        assert_eq!((listed, report.failed()), (complete, !complete), "{report:#?}");
+        for (_, failure) in report.failures() {
+            let as_expected = match there {
+                None => matches!(failure.error, MirrorError::Lost { .. }),
+                Some(_) => matches!(failure.error, MirrorError::Differs { .. }),
+            };
+            assert!(as_expected && failure.key == readme, "{failure:?}");
+        }
+    }
+}

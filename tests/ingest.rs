@@ -31,7 +31,7 @@ fn the_same_name_with_other_bytes_is_refused_with_both_digests() {
     world.ok("ingest --release demo@v1 in");
     world.write("in/tool", "two");
     let digest = |text: &str| bonded_model::Digest::sha256_of(text.as_bytes()).to_string();
-    world.run("ingest --release demo@v1 in").must(3).says(&[
+    world.run("ingest --release demo@v1 in").must(2).says(&[
         "tool",
         &digest("one"),
         &digest("two"),
@@ -46,7 +46,7 @@ fn an_artifact_more_is_refused_too() {
     world.write("in/tool", "one");
     world.ok("ingest --release demo@v1 in");
     world.write("in/more", "more");
-    world.run("ingest --release demo@v1 in").must(3).says(&["more"]);
+    world.run("ingest --release demo@v1 in").must(2).says(&["more"]);
 }
 
 #[test]

@@ -84,10 +84,25 @@ struct WrittenDestination {
     endpoint: Option<String>,
     region: Option<String>,
     path_style: Option<bool>,
-    #[serde(default)]
-    allow_http: bool,
+    allow_http: Option<bool>,
     #[serde(default = "yes")]
     required: bool,
+}
+
+impl WrittenDestination {
+    /// Its settings as text, those that are not set left out.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let optional = [
+            ("endpoint", self.endpoint.clone()),
+            ("region", self.region.clone()),
+            ("path_style", self.path_style.map(|value| value.to_string())),
+            ("allow_http", self.allow_http.map(|value| value.to_string())),
+        ];
+        let mut rows = vec![("url", self.url.clone())];
+        rows.extend(optional.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        rows.push(("required", self.required.to_string()));
+        rows
+    }
 }
 
 fn yes() -> bool {
@@ -139,7 +154,9 @@ impl Environment {
                 Ok(_) | Err(std::env::VarError::NotPresent) => {}
                 // The cause would show the value, which may be a secret.
                 Err(std::env::VarError::NotUnicode(_)) => {
-                    return Err(CliError::usage(format!("environment variable {name} is not UTF-8")));
+                    return Err(CliError::usage(format!(
+                        "environment variable {name} is not UTF-8"
+                    )));
                 }
             }
         }
@@ -177,13 +194,12 @@ impl Config {
             return Ok(self.resolve_destination(name, written));
         }
         if name.contains("://") {
-            let allow_http = self.environment.get("AWS_ALLOW_HTTP").as_deref() == Some("true");
             let plain = WrittenDestination {
                 url: name.to_owned(),
                 endpoint: None,
                 region: None,
                 path_style: None,
-                allow_http,
+                allow_http: None,
                 required: true,
             };
             return Ok(self.resolve_destination(name, &plain));
@@ -210,6 +226,9 @@ impl Config {
     ) -> bonded_mirror::DestinationConfig {
         let variable = |name| self.environment.get(name);
         let endpoint = written.endpoint.clone().or_else(|| variable("AWS_ENDPOINT_URL"));
+        // The variable speaks of the endpoint that the environment names, and of no other.
+        let from_environment = written.endpoint.is_none() && endpoint.is_some();
+        let allowed = from_environment && variable("AWS_ALLOW_HTTP").as_deref() == Some("true");
         bonded_mirror::DestinationConfig {
             name: name.to_owned(),
             url: written.url.clone(),
@@ -218,7 +237,7 @@ impl Config {
                 path_style: written.path_style.unwrap_or(endpoint.is_some()),
                 endpoint,
                 region: written.region.clone().or_else(|| variable("AWS_REGION")),
-                allow_http: written.allow_http,
+                allow_http: written.allow_http.unwrap_or(allowed),
                 access_key_id: variable("AWS_ACCESS_KEY_ID"),
                 secret_access_key: variable("AWS_SECRET_ACCESS_KEY"),
                 session_token: variable("AWS_SESSION_TOKEN"),
@@ -261,7 +280,11 @@ impl Config {
             ));
         }
         for (name, destination) in &self.destinations {
-            rows.push((format!("destinations.{name}.url"), destination.url.clone(), file.clone()));
+            rows.extend(
+                destination.settings().into_iter().map(|(key, value)| {
+                    (format!("destinations.{name}.{key}"), value, file.clone())
+                }),
+            );
         }
         for (name, _) in VARIABLES {
             let secret = name.contains("KEY") || name.contains("TOKEN");

@@ -131,7 +131,8 @@ impl Judge {
         if !has_policy {
             return Err(Stays::Refused(format!("\n{}", no_policy(&name.project))));
         }
-        let release = snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
+        let release =
+            snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
         let verdict = self.verdict(snapshot, name).map_err(Stays::Undecided)?;
         verdict.admit(release).map_err(|verdict| {
             Stays::Refused(format!("its verdict is a fail\n{}", report::fails(&verdict)))

@@ -137,6 +137,10 @@ pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::LockTimeout { .. } => {
             "wait for that process, or give it longer with --wait SECONDS".into()
         }
+        StoreError::Journal(_) => {
+            "wait for the other run to end; a damaged journal may be moved away, it only saves work"
+                .into()
+        }
         StoreError::TitleTaken { .. } => {
             "give the new document a name of its own; published names never change".into()
         }
@@ -216,8 +220,17 @@ pub(crate) fn how(how: How) -> &'static str {
     }
 }
 
-/// An error of ingest.
+/// An error of ingest: what was given is wrong, or this machine failed.
 pub(crate) fn ingest_error(error: IngestError) -> CliError {
+    let kind = match &error {
+        IngestError::Store(StoreError::TitleTaken { .. } | StoreError::FileAndDirectory { .. }) => {
+            ErrorKind::Usage
+        }
+        IngestError::Store(_) | IngestError::Source(_) | IngestError::Changed { .. } => {
+            ErrorKind::Environment
+        }
+        _ => ErrorKind::Usage,
+    };
     let hint = match (&error, error.disk()) {
         (_, Some(disk)) => disk_hint(disk),
         (IngestError::Store(store), _) => store_hint(store),
@@ -227,11 +240,14 @@ pub(crate) fn ingest_error(error: IngestError) -> CliError {
         (IngestError::NoArtifacts { .. }, _) => {
             Some("name the release's files or their directory as well".into())
         }
-        _ => None,
+        (IngestError::Evidence { .. } | IngestError::EvidenceTooLarge { .. }, _) => {
+            Some("fetch the file again from where it was made, or leave it out".into())
+        }
+        _ => {
+            Some("correct the input, then run the same command again; nothing was taken in".into())
+        }
     };
-    CliError::environment("cannot take that in; the store is as it was")
-        .because(error)
-        .maybe_hint(hint)
+    CliError::new(kind, "cannot take that in").because(error).maybe_hint(hint)
 }
 
 /// An error of mirroring.
@@ -250,6 +266,17 @@ pub(crate) fn mirror_error(error: MirrorError) -> CliError {
         MirrorError::Store { source, .. } => store_hint(source),
         MirrorError::Source { .. } => Some(CORRUPT_HINT.to_owned()),
         MirrorError::Plan(_) => Some("make a new plan: bonded mirror plan".to_owned()),
+        MirrorError::Lost { .. } => Some("run bonded mirror apply again; it writes what is missing".to_owned()),
+        MirrorError::Foreign { .. } | MirrorError::TooLarge { .. } => {
+            Some("look at that object; remove it by hand if it is not bonded's".to_owned())
+        }
+        MirrorError::EvidenceChanged { .. } | MirrorError::ReleaseChanged { .. } => {
+            Some("run the same command again: it reaches the verdict on what is there now".to_owned())
+        }
+        MirrorError::Journal { .. } => {
+            Some("wait for the other run to end; a damaged journal may be moved away, it only saves work".to_owned())
+        }
+        MirrorError::Config(_) => Some("bonded config show".to_owned()),
         _ => None,
     };
     CliError::new(kind, "cannot mirror everything").because(error).maybe_hint(hint)

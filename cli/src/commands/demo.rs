@@ -10,6 +10,7 @@
 //!   demo.key, .pub     a key made on the spot, worth nothing
 //!   release/           the release: this program, its licence and manual, SBOM, checksums
 //!   policy.toml        who may sign and build it
+//!   bonded.toml        store, policy and mirrors, so that commands need no options there
 //!   store/             the store
 //!   mirror-a/ -b/      two mirrors
 //!   tampered/          the same release with one bit of the program flipped
@@ -20,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::Digest;
 use bonded_store::disk;
+use bonded_store::ingest::IngestError;
 use clap::Parser;
+use url::Url;
 
 use super::serve::{self, Until};
 use super::{Context, Outcome};
@@ -46,29 +49,28 @@ const SOURCE: &str = "https://bonded.invalid/demo/source";
 pub(super) fn run(args: &DemoArgs) -> Result<Outcome, CliError> {
     let named = args.dir.clone().unwrap_or_else(|| PathBuf::from(DIRECTORY));
     let stage = Stage { directory: config::absolute(&named)? };
-    stage.clear()?;
-    stage.tell("1. A release made of real files: this program, its licence and manual, an SBOM made from\n   the lock file, checksums. The key is made on the spot and worth nothing outside this demo.")?;
-    stage.write_release()?;
-    stage.show(&["keygen", "--out", &stage.path("demo.key")], Outcome::Done)?;
-    stage.write_policy()?;
     let release = format!("demo@{VERSION}");
-    stage.tell("2. Take it in, with the evidence beside it; sign provenance and attach it.")?;
-    stage.show(&["init"], Outcome::Done)?;
-    stage.show(&["ingest", "--release", &release, &stage.path("release")], Outcome::Done)?;
-    stage.show(
-        &stage.attest(&release).iter().map(String::as_str).collect::<Vec<_>>(),
-        Outcome::Done,
+    stage.clear()?;
+    stage.write_config()?;
+    stage.tell(
+        "1. A release made of real files: this program, its licence and manual, an SBOM made from\n   \
+         the lock file, checksums. The key is made on the spot and worth nothing outside this demo.",
     )?;
+    stage.write_release()?;
+    stage.show(&["keygen", "--out", &stage.path("demo.key")])?;
+    stage.write_policy()?;
+    stage.tell("2. Take it in, with the evidence beside it; sign provenance and attach it.")?;
+    stage.show(&["init"])?;
+    stage.show(&["ingest", "--release", &release, &stage.path("release")])?;
+    stage.attest(&release)?;
     stage.tell("3. The verdict on the whole release, under a written policy.")?;
-    let policy = stage.path("policy.toml");
-    stage.show(&["verify", &release, "--policy", &policy], Outcome::Done)?;
+    stage.show(&["verify", &release])?;
     stage.tell("4. Two mirrors at once: evidence first, pointers last, read back before any pointer moves.")?;
-    let (a, b) = (stage.url("mirror-a"), stage.url("mirror-b"));
-    stage.show(&["mirror", "apply", "--policy", &policy, "--to", &a, "--to", &b], Outcome::Done)?;
+    stage.show(&["mirror", "apply"])?;
     stage.tell(
         "5. Somebody flips one bit of the program. Neither its user nor the store is fooled.",
     )?;
-    stage.tamper(&release, &policy)?;
+    stage.tamper(&release)?;
     stage.tell("6. Verified releases over HTTP.")?;
     stage.serve(args)?;
     Ok(Outcome::Done)
@@ -82,10 +84,6 @@ struct Stage {
 impl Stage {
     fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("file://{}", self.path(name))
     }
 
     /// Makes the directory anew; one that is not a demo's is left alone.
@@ -119,8 +117,12 @@ impl Stage {
         output::data_line(&format!("\n{text}"))
     }
 
-    /// Shows a command line and runs it, as it would be from a shell.
-    fn show(&self, arguments: &[&str], expected: Outcome) -> Result<(), CliError> {
+    /// Shows a command line and runs it, as it would be from a shell in the demo's directory.
+    fn show(&self, arguments: &[&str]) -> Result<(), CliError> {
+        self.show_ending(arguments, Outcome::Done)
+    }
+
+    fn show_ending(&self, arguments: &[&str], expected: Outcome) -> Result<(), CliError> {
         self.announce(arguments)?;
         match self.run(arguments)? {
             outcome if outcome == expected => Ok(()),
@@ -139,11 +141,11 @@ impl Stage {
     }
 
     fn run(&self, arguments: &[&str]) -> Result<Outcome, CliError> {
-        let store = self.path("store");
-        let line = ["bonded", "--store", &store].into_iter().chain(arguments.iter().copied());
-        let cli = Cli::try_parse_from(line).map_err(|source| {
-            CliError::usage("the demo's own command line is wrong").because(source)
-        })?;
+        let (config, store) = (self.path("bonded.toml"), self.path("store"));
+        let line = ["bonded", "--config", &config, "--store", &store];
+        let cli = Cli::try_parse_from(line.into_iter().chain(arguments.iter().copied())).map_err(
+            |source| CliError::usage("the demo's own command line is wrong").because(source),
+        )?;
         super::run(cli)
     }
 
@@ -213,21 +215,31 @@ artifacts = ["LICENSE", "README.md", "bin/bonded"]
         self.write("policy.toml", text.as_bytes())
     }
 
-    fn attest(&self, release: &str) -> Vec<String> {
-        let options = [
-            ("--key", self.path("demo.key")),
-            ("--builder-id", BUILDER.to_owned()),
-            ("--build-type", "https://bonded.invalid/demo/build".to_owned()),
-            ("--source", SOURCE.to_owned()),
-            ("--source-ref", format!("refs/tags/{VERSION}")),
-        ];
-        let mut line = vec!["attest".to_owned(), "provenance".to_owned(), release.to_owned()];
-        line.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
-        line
+    /// The configuration that spares the options: store, policy, two mirrors.
+    fn write_config(&self) -> Result<(), CliError> {
+        let mirror = |name: &str| {
+            let url = Url::from_directory_path(self.directory.join(name));
+            let url = url.map_err(|()| CliError::environment(format!("{name} has no URL")))?;
+            Ok::<_, CliError>(format!("[destinations.{name}]\nurl = \"{url}\"\n"))
+        };
+        let text = format!(
+            "store = \"store\"\n\n[projects.demo]\npolicy = \"policy.toml\"\n\n{}\n{}",
+            mirror("mirror-a")?,
+            mirror("mirror-b")?
+        );
+        self.write("bonded.toml", text.as_bytes())
+    }
+
+    fn attest(&self, release: &str) -> Result<(), CliError> {
+        let (key, source_ref) = (self.path("demo.key"), format!("refs/tags/{VERSION}"));
+        let build_type = "https://bonded.invalid/demo/build";
+        let options = ["--key", &key, "--builder-id", BUILDER, "--build-type", build_type];
+        let source = ["--source", SOURCE, "--source-ref", &source_ref];
+        self.show(&[&["attest", "provenance", release], options.as_slice(), &source].concat())
     }
 
     /// Flips a bit; the file fails its provenance, and the store refuses it under the old name.
-    fn tamper(&self, release: &str, policy: &str) -> Result<(), CliError> {
+    fn tamper(&self, release: &str) -> Result<(), CliError> {
         let original = self.directory.join("release/bin/bonded");
         let mut bytes =
             disk::read_file(&original, PROGRAM_BYTES_MAX).map_err(io("read", &original))?;
@@ -242,21 +254,14 @@ artifacts = ["LICENSE", "README.md", "bin/bonded"]
         self.write("tampered/README.md", MANUAL.as_bytes())?;
         let bundle = self.provenance()?;
         let tampered = self.path("tampered/bin/bonded");
-        let verify = [
-            "verify",
-            &tampered,
-            "--bundle",
-            &bundle,
-            "--policy",
-            policy,
-            "--release-version",
-            VERSION,
-        ];
-        self.show(&verify, Outcome::VerdictFail)?;
+        let (policy, options) = (self.path("policy.toml"), ["--release-version", VERSION]);
+        let verify = ["verify", &tampered, "--bundle", &bundle, "--policy", &policy];
+        self.show_ending(&[verify.as_slice(), &options].concat(), Outcome::VerdictFail)?;
         let ingest = ["ingest", "--release", release, &self.path("tampered")];
         self.announce(&ingest)?;
         match self.run(&ingest) {
-            Err(refused) => output::data_line(&refused.to_string()),
+            Err(refused) if is_other_release(&refused) => output::data_line(&refused.to_string()),
+            Err(error) => Err(error),
             Ok(_) => {
                 Err(CliError::environment("the store took other bytes under a published name"))
             }
@@ -274,32 +279,48 @@ artifacts = ["LICENSE", "README.md", "bin/bonded"]
     }
 
     fn serve(&self, args: &DemoArgs) -> Result<(), CliError> {
-        let store = self.directory.join("store");
-        let context = Context { config: Config::load(None, Some(&store))?, format: Format::Text };
-        let policy = Some(self.directory.join("policy.toml"));
-        let judge = JudgeArgs { policy, trusted_root: None, at: None };
+        let (config, store) = (self.directory.join("bonded.toml"), self.directory.join("store"));
+        let config = Config::load(Some(&config), Some(&store))?;
+        let context = Context { config, format: Format::Text };
+        let judge = JudgeArgs { policy: None, trusted_root: None, at: None };
         let serve = ServeArgs { listen: Some(args.listen), judge };
-        let once = args.once;
-        serve::run_announced(&context, &serve, &|address| self.invite(address, once))
+        let program = config::own_program()?;
+        serve::run_announced(&context, &serve, &|address| {
+            self.invite(address, &program)?;
+            if args.once {
+                return Ok(Until::Now);
+            }
+            output::data_line("\nCtrl-C ends it.")?;
+            Ok(Until::AskedToStop)
+        })
     }
 
-    fn invite(&self, address: SocketAddr, once: bool) -> Result<Until, CliError> {
+    fn invite(&self, address: SocketAddr, program: &Path) -> Result<(), CliError> {
         let base = format!("http://{address}");
-        let program = format!("{base}/release/{VERSION}/bin/bonded");
-        let (store, policy) = (self.path("store"), self.path("policy.toml"));
-        output::data_line(&format!("\n  {base}/\n  {base}/releases.json\n  {program}"))?;
+        let file = format!("{base}/release/{VERSION}/bin/bonded");
+        let config = self.path("bonded.toml");
+        let bonded =
+            format!("{} --config {}", quoted(&program.display().to_string()), quoted(&config));
+        output::data_line(&format!("\n  {base}/\n  {base}/releases.json\n  {file}"))?;
         output::data_line(&format!(
-            "\nthree commands to try:\n  curl -sI {program}\n  \
-             bonded --store {store} show demo@{VERSION}\n  \
-             bonded --store {store} mirror status --policy {policy} --to {}",
-            self.url("mirror-a"),
-        ))?;
-        if once {
-            return Ok(Until::Now);
-        }
-        output::data_line("\nCtrl-C ends it.")?;
-        Ok(Until::AskedToStop)
+            "\nthree commands to try:\n  curl -sI {file}\n  {bonded} show demo@{VERSION}\n  \
+             {bonded} mirror status"
+        ))
     }
+}
+
+/// A word as a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+fn is_other_release(error: &CliError) -> bool {
+    matches!(error.cause(), Some(IngestError::OtherRelease { .. }))
 }
 
 /// An error of a file call, told as what was attempted.

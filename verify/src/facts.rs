@@ -77,7 +77,7 @@ impl<'a> Inventory<'a> {
         self.by_path.get(&path).copied()
     }
 
-    fn covered_by(&self, statement: &Statement) -> BTreeMap<usize, DigestMatch> {
+    pub(crate) fn covered_by(&self, statement: &Statement) -> BTreeMap<usize, DigestMatch> {
         let digests = statement.subjects.iter().flat_map(|subject| {
             Algorithm::ALL.into_iter().filter_map(|algorithm| subject.digest.digest(algorithm))
         });

@@ -50,8 +50,9 @@ pub(crate) struct Builder {
 pub(crate) struct ProvenanceRule {
     pub(crate) demand: Demand,
     pub(crate) level: u8,
-    /// Normalised.
+    /// Normalised; `None` accepts any, which the text has to say.
     pub(crate) source: Option<String>,
+    /// `None` accepts any, which the text has to say.
     pub(crate) reference: Option<Template>,
     pub(crate) build_types: Option<BTreeSet<String>>,
     pub(crate) parameters: Option<BTreeSet<String>>,
@@ -87,6 +88,9 @@ impl Demand {
         }
     }
 }
+
+/// What `source` and `ref` say where everything is accepted: absence is not taken for consent.
+pub(crate) const ANY: &str = "any";
 
 /// A text in which `{version}` stands for the version of the release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,8 +190,13 @@ pub enum PolicyError {
         /// As read; 0 where there is none.
         found: u8,
     },
-    /// More than one of `tag`, `branch` and `ref`, or an empty one.
-    #[error("[provenance] takes one of tag, branch and ref, and not an empty one")]
+    /// No `source`, or an empty one.
+    #[error("[provenance] needs a source; source = \"any\" accepts every repository")]
+    Source,
+    /// Not exactly one of `tag`, `branch` and `ref`, or an empty one.
+    #[error(
+        "[provenance] needs exactly one of tag, branch and ref; ref = \"any\" accepts every one"
+    )]
     Reference,
     /// An expected artifact is no path inside a release.
     #[error("release.artifacts has {path:?}, which is no path inside a release")]
@@ -297,6 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn any_source_and_any_ref_have_to_be_said() {
+        let any = parse("tag = \"{version}\"", "ref = \"any\"").unwrap().provenance;
+        assert!(any.reference.is_none() && any.source.is_some());
+        let source = "source = \"https://github.com/slsa-framework/example-package\"";
+        let any = parse(source, "source = \"any\"").unwrap().provenance;
+        assert!(any.reference.is_some() && any.source.is_none());
+        for named in ["tag", "branch"] {
+            let text = format!("{named} = \"any\"");
+            let named = parse("tag = \"{version}\"", &text).unwrap().provenance.reference;
+            assert!(named.unwrap().as_str().ends_with("/any"), "{text}");
+        }
+        let off = "version = 1\nname = \"a\"\n[provenance]\nrule = \"off\"\n";
+        assert!(Policy::parse(off).unwrap().provenance.source.is_none());
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         let table = [
             ("[provenance]\n", "[provenance]\nsorce = \"x\"\n", "source"),
@@ -346,7 +371,17 @@ mod tests {
             parse("tag = \"{version}\"", "tag = \"a\"\nbranch = \"b\""),
             Err(PolicyError::Reference)
         ));
-        assert!(matches!(parse("tag = \"{version}\"", "tag = \"\""), Err(PolicyError::Reference)));
+        for none in ["tag = \"\"", "ref = \"\"", ""] {
+            let found = parse("tag = \"{version}\"", none);
+            assert!(matches!(found, Err(PolicyError::Reference)), "{none}");
+        }
+        let source = "source = \"https://github.com/slsa-framework/example-package\"\n";
+        for none in ["source = \"\"\n", ""] {
+            assert!(matches!(parse(source, none), Err(PolicyError::Source)), "{none}");
+            let warns = documented().replacen("rule = \"require\"", "rule = \"warn\"", 1);
+            let found = Policy::parse(&warns.replacen(source, none, 1));
+            assert!(matches!(found, Err(PolicyError::Source)), "{none}");
+        }
         let artifacts = ["../x", "/x", "", "a//b"];
         for path in artifacts {
             let found = parse("\"LICENSE\"", &format!("\"{path}\""));

@@ -28,6 +28,9 @@ const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator
 const EXAMPLE: &str = "https://github.com/slsa-framework/example-package";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
+/// Where the ref is not what a test is about.
+const ANY: &str = "ref = \"any\"";
+
 fn vectors() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
     let folder = std::env::var_os("BONDED_VECTORS").map_or(beside, PathBuf::from);
@@ -238,9 +241,9 @@ fn one_binary_under_four_provenances() {
     check(&judge(&policy(good.clone()), &flipped, &["push-v14.2"]), &[Code::ProvSubject], 0);
     check(&judge(&policy(good.clone()), &binary, &[]), &[Code::ProvMissing], 0);
 
-    let fork = policy_text(&[&id], "https://github.com/fork/example-package", "");
+    let fork = policy_text(&[&id], "https://github.com/fork/example-package", ANY);
     check(&judge(&policy(fork), &binary, &["push-v14.2"]), &[Code::ProvSource], 0);
-    let builder = policy(policy_text(&[&other], EXAMPLE, ""));
+    let builder = policy(policy_text(&[&other], EXAMPLE, ANY));
     let verdict = judge(&builder, &binary, &["push-v14.2"]);
     check(&verdict, &[Code::IdSubject, Code::ProvBuilder], 0);
     let low = good.replace("signers = [\"s0\"]\nlevel = 3", "signers = [\"s0\"]\nlevel = 2");
@@ -275,7 +278,7 @@ fn an_empty_file_under_four_provenances() {
     assert!(verdict.is_pass());
     assert!(verdict.findings().iter().all(|finding| finding.code == Code::ProvRef));
 
-    let any = Policy::parse(&policy_text(&[&id], EXAMPLE, "")).unwrap();
+    let any = Policy::parse(&policy_text(&[&id], EXAMPLE, ANY)).unwrap();
     check(&verify_release(&public_good(), &any, &evidence, now()), &[], 0);
 }
 
@@ -302,7 +305,7 @@ fn signatures_from_the_future_are_refused() {
     let evidence = evidence("v1", &[("m", file)], &[("m", paper)]);
     let publish = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
     let source = "https://github.com/aspect-build/rules_lint";
-    let policy = Policy::parse(&policy_text(&[publish], source, "")).unwrap();
+    let policy = Policy::parse(&policy_text(&[publish], source, ANY)).unwrap();
     for (time, fails) in
         [("1970-01-01T00:00:00Z", vec![Code::SigTime]), ("2100-01-01T00:00:00Z", vec![])]
     {

@@ -79,11 +79,15 @@ impl Policy {
         hole(rule.demand == Demand::Warn, "[provenance] only warns");
         hole(
             on && rule.source.is_none(),
-            "[provenance] names no source: any repository is accepted",
+            "[provenance] has source = \"any\": every repository is accepted",
         );
         hole(
             on && rule.reference.is_none(),
-            "[provenance] names no tag, branch or ref: any is accepted",
+            "[provenance] has ref = \"any\": every tag and branch is accepted",
+        );
+        hole(
+            on && rule.build_types.is_none(),
+            "[provenance] lists no build_types: any are accepted",
         );
         hole(on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted");
         hole(self.sbom.demand != Demand::Require, "[sbom] is not required");
@@ -164,12 +168,22 @@ mod tests {
     fn holes_are_found() {
         let closed = [
             ("rule = \"off\"\n#sbom", "[release]\nartifacts = [\"a\"]"),
-            ("#provenance", "parameters = []"),
+            ("#provenance", "parameters = []\nbuild_types = [\"t\"]"),
             ("#key", "valid_until = \"2027-01-01T00:00:00Z\""),
         ];
         check(&closed, NoteWeight::Hole, &[]);
-        let open = ["[provenance] lists no param", "[release]", "[sbom]", "signer \"key\""];
+        let open = [
+            "[provenance] lists no build_types",
+            "[provenance] lists no param",
+            "[release]",
+            "[sbom]",
+            "signer \"key\"",
+        ];
         check(&[], NoteWeight::Hole, &open);
+        let source = format!("source = \"{}\"", crate::testing::SOURCE);
+        let any = [(&*source, "source = \"any\""), ("tag = \"{version}\"", "ref = \"any\"")];
+        let any = [closed.as_slice(), &any].concat();
+        check(&any, NoteWeight::Hole, &["ref = \"any\"", "source = \"any\""]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A policy told in sentences: what it would demand of a release.
 
+use std::collections::BTreeSet;
+
 use bonded_model::Release;
 
 use super::{Demand, Policy};
-use crate::identity::{SignerRule, Who};
+use crate::identity::{LogRule, SignerRule, Who};
 use crate::sbom;
 
 impl Policy {
@@ -26,6 +28,9 @@ impl Policy {
         lines.push(format!("  from source {}", rule.source.as_ref().unwrap_or(&any)));
         let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
         lines.push(format!("  at ref {}", reference.unwrap_or(any)));
+        lines.push(format!("  of build type {}", listed(rule.build_types.as_ref(), "any")));
+        lines
+            .push(format!("  with parameters {}", listed(rule.parameters.as_ref(), "of any name")));
         for builder in &self.builders {
             let signers: Vec<_> = builder.signers.iter().map(String::as_str).collect();
             lines.push(format!(
@@ -38,6 +43,9 @@ impl Policy {
         let formats: Vec<_> = self.sbom.formats.iter().map(|f| sbom::name(*f)).collect();
         let formats = formats.join(" or ");
         lines.push(format!("each artifact: an SBOM in {formats} ({})", self.sbom.demand.name()));
+        if let Some(signers) = &self.sbom.signers {
+            lines.push(format!("  signed by {}", listed(Some(signers), "anyone")));
+        }
         lines.push(format!(
             "each artifact: a declared checksum ({}); one that disagrees always fails",
             self.checksums.name()
@@ -57,6 +65,15 @@ impl Policy {
     }
 }
 
+/// The texts of a list, or what its absence means; an empty one allows nothing.
+fn listed(texts: Option<&BTreeSet<String>>, absent: &str) -> String {
+    let Some(texts) = texts else { return absent.to_owned() };
+    if texts.is_empty() {
+        return "(none)".to_owned();
+    }
+    texts.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
+}
+
 fn explain_signer(signer: &SignerRule) -> String {
     match &signer.who {
         Who::Certificate { issuer, identity, claims } => {
@@ -65,7 +82,16 @@ fn explain_signer(signer: &SignerRule) -> String {
             let identity = identity.as_str();
             format!("signer {}: {identity} certified by {issuer}{}", signer.name, claims.concat())
         }
-        Who::Key(rule) => format!("signer {}: key {}", signer.name, rule.key.digest()),
+        Who::Key(rule) => {
+            let from = rule.valid_from.map(|time| format!(", from {time}"));
+            let until = rule.valid_until.map(|time| format!(", before {time}"));
+            let log = match rule.log {
+                LogRule::Require => ", in a transparency log",
+                LogRule::IfPresent => "",
+            };
+            let (from, until) = (from.unwrap_or_default(), until.unwrap_or_default());
+            format!("signer {}: key {}{from}{until}{log}", signer.name, rule.key.digest())
+        }
     }
 }
 
@@ -95,5 +121,31 @@ mod tests {
         {
             assert!(text.contains(part), "{part} in {text}");
         }
+        assert!(text.contains("of build type any\n") && text.contains("of any name\n"), "{text}");
+    }
+
+    #[test]
+    fn every_narrowing_key_is_told() {
+        let mut case = Case::good();
+        case.edit("#provenance", "build_types = [\"type-1\"]\nparameters = [\"one\", \"two\"]");
+        case.edit("rule = \"off\"\n#sbom", "formats = [\"spdx\"]\nsigners = [\"key\"]");
+        let times =
+            "valid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2027-01-01T00:00:00Z\"\n";
+        case.edit("#key", &format!("{times}log = \"require\""));
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        for part in [
+            "of build type type-1",
+            "with parameters one or two",
+            "SBOM in spdx (require)",
+            "  signed by key",
+            "from 2026-01-01T00:00:00Z, before 2027-01-01T00:00:00Z, in a transparency log",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        case.edit("parameters = [\"one\", \"two\"]", "parameters = []");
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        assert!(text.contains("with parameters (none)"), "{text}");
     }
 }

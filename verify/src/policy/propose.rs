@@ -1,15 +1,18 @@
 //! A first policy, proposed from what a release shows. Only identities whose signatures hold are
-//! proposed; who deserves trust, and for which level, stays for a person to decide.
+//! proposed; who deserves trust, and for which level, stays for a person to decide. So does what the
+//! evidence does not agree on: it is left commented out, and the text is no policy until then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use bonded_model::slsa::{Provenance, SourceRole};
+use bonded_model::statement::DigestMatch;
 use bonded_model::{DocumentKind, Evidence, ReleaseName, Timestamp};
 
-use crate::facts::lines_of;
+use crate::facts::{Inventory, lines_of};
 use crate::identity::{Holder, Signer};
 use crate::key::PublicKey;
+use crate::policy::ANY;
 use crate::signature::{Against, Content, SignedDocument, Verifier};
 
 /// Someone who verifiably signed, as a policy would name them.
@@ -42,11 +45,12 @@ pub fn propose(
     now: Timestamp,
 ) -> String {
     let mut shown = Shown::default();
+    let ask = Ask { verifier, inventory: &Inventory::new(&evidence.release), keys, now };
     for document in &evidence.documents {
         match document.kind {
             DocumentKind::Bundle | DocumentKind::Envelope => {
                 let lines = lines_of(&document.bytes);
-                lines.into_iter().for_each(|line| shown.look(verifier, line, keys, now));
+                lines.into_iter().for_each(|line| shown.look(&ask, line));
             }
             DocumentKind::Spdx | DocumentKind::CycloneDx => shown.has_sbom = true,
             DocumentKind::Statement | DocumentKind::Checksums => {}
@@ -55,9 +59,17 @@ pub fn propose(
     shown.write(evidence)
 }
 
+/// What a signed line is held against.
+struct Ask<'a> {
+    verifier: &'a Verifier,
+    inventory: &'a Inventory<'a>,
+    keys: &'a [PublicKey],
+    now: Timestamp,
+}
+
 impl Shown {
-    fn look(&mut self, verifier: &Verifier, line: &[u8], keys: &[PublicKey], now: Timestamp) {
-        match verified(verifier, line, keys, now) {
+    fn look(&mut self, ask: &Ask<'_>, line: &[u8]) {
+        match verified(ask, line) {
             Some((signer, provenance)) => {
                 let builders = self.signers.entry(signer).or_default();
                 builders.insert(provenance.builder_id.clone());
@@ -78,7 +90,7 @@ impl Shown {
             push(
                 &mut text,
                 format_args!(
-                    "# {} signed documents were left out: they do not verify by certificate or by a given key, or are no provenance.\n",
+                    "# {} signed documents were left out: they do not verify by certificate or by a given key, are no provenance, or are about no artifact of the release.\n",
                     self.skipped
                 ),
             );
@@ -110,22 +122,29 @@ impl Shown {
         text
     }
 
-    /// A source and a ref are proposed only where the evidence agrees on one.
+    /// A source and a ref are proposed only where the evidence agrees on one. Where it does not, the
+    /// text stays without, and does not parse until a person has decided.
     fn source_lines(&self, name: &ReleaseName) -> String {
         let repositories: BTreeSet<_> = self.sources.iter().map(|(source, _)| source).collect();
         let references: BTreeSet<_> = self.sources.iter().map(|(_, at)| at.as_deref()).collect();
         let mut text = match repositories.iter().collect::<Vec<_>>().as_slice() {
-            [one] => format!("source = {}\n", quoted(one)),
-            _ => "# source = \"…\"  # the evidence does not agree on one\n".to_owned(),
+            [one] if !one.is_empty() && one.as_str() != ANY => {
+                format!("source = {}\n", quoted(one))
+            }
+            _ => format!("# source = \"…\"  # {UNDECIDED}\n"),
         };
         let references: Vec<_> = references.into_iter().collect();
         text.push_str(&match references.as_slice() {
-            [Some(one)] => reference_line(one, name.version.as_str()),
-            _ => "# tag = \"{version}\"  # the evidence does not agree on a ref\n".to_owned(),
+            [Some(one)] if *one != ANY => reference_line(one, name.version.as_str()),
+            _ => format!("# tag = \"{{version}}\"  # {UNDECIDED}\n"),
         });
         text
     }
 }
+
+/// Why a line is commented out.
+const UNDECIDED: &str =
+    "the evidence does not agree on one; decide, since this is no policy without it";
 
 fn who_lines(proposed: &Proposed) -> String {
     match proposed {
@@ -136,24 +155,23 @@ fn who_lines(proposed: &Proposed) -> String {
     }
 }
 
-/// Who signed a line, if the signature holds, and the provenance that it is.
-fn verified(
-    verifier: &Verifier,
-    line: &[u8],
-    keys: &[PublicKey],
-    now: Timestamp,
-) -> Option<(Proposed, Provenance)> {
+/// Who signed a line, if the signature holds, and the provenance of an artifact that it is.
+fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<(Proposed, Provenance)> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
-    let candidates = std::iter::once(None).chain(keys.iter().map(Some));
+    let candidates = std::iter::once(None).chain(ask.keys.iter().map(Some));
     let signed = candidates.into_iter().find_map(|key| {
         let against = Against { key, file: None };
-        let signed = verifier.verify(&document, &against).ok()?; // counted as left out
+        let signed = ask.verifier.verify(&document, &against).ok()?; // counted as left out
         Some((proposed(signed.signer, key)?, signed.times))
     });
     let (signer, times) = signed?;
     let Content::Statement(statement) = document.content() else { return None };
+    let covered = ask.inventory.covered_by(statement);
+    if !covered.values().any(|matched| *matched == DigestMatch::Agrees) {
+        return None;
+    }
     let provenance = Provenance::parse(statement).ok()?; // counted as left out
-    times.iter().all(|time| *time <= now).then_some((signer, provenance))
+    times.iter().all(|time| *time <= ask.now).then_some((signer, provenance))
 }
 
 fn proposed(signer: Signer, key: Option<&PublicKey>) -> Option<Proposed> {
@@ -184,9 +202,10 @@ fn artifact_lines(evidence: &Evidence) -> String {
     format!("\n[release]\nartifacts = [\n{}]\n", paths.collect::<String>())
 }
 
-/// A TOML basic string: JSON's escapes are a subset of TOML's.
+/// A TOML basic string: JSON's escapes are a subset of TOML's, which asks for one more.
 fn quoted(text: &str) -> String {
-    String::from_utf8(bonded_model::json::to_canonical(text)).expect("JSON is UTF-8")
+    let text = String::from_utf8(bonded_model::json::to_canonical(text)).expect("JSON is UTF-8");
+    text.replace('\u{7f}', "\\u007f")
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -196,9 +215,9 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Policy;
-    use crate::testing::{BUILDER, Case, Key, SOURCE, workflow};
+    use crate::testing::{BUILDER, Case, FILE, Key, SOURCE, provenance, workflow};
     use crate::trust::TrustRoot;
+    use crate::{Policy, PolicyError};
 
     #[test]
     fn what_is_proposed_is_a_policy_that_the_release_passes() {
@@ -232,10 +251,67 @@ mod tests {
             let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
             let text = propose(&verifier, &case.evidence(), &[], case.now);
             assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
-            let policy = Policy::parse(&text).unwrap();
-            assert!(
-                !crate::verify_release(&verifier, &policy, &case.evidence(), case.now).is_pass()
-            );
+            assert!(matches!(Policy::parse(&text), Err(PolicyError::Source)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_evidence_does_not_agree_on_has_to_be_decided() {
+        let key = Key::from_seed(1);
+        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        let with = |uri: &str| {
+            let mut case = Case::good();
+            let uri = uri.to_owned();
+            let other = provenance(FILE, move |predicate| {
+                predicate["buildDefinition"]["externalParameters"]["source"]["uri"] = uri.into();
+            });
+            case.attach(DocumentKind::Bundle, &key.bundle(&other.to_bytes()));
+            propose(&verifier, &case.evidence(), std::slice::from_ref(&public), case.now)
+        };
+        let other = with("git+https://github.com/o/other@refs/tags/v1");
+        assert!(matches!(Policy::parse(&other), Err(PolicyError::Source)), "{other}");
+        let decided = other.replace("# source = \"…\"", &format!("source = {}", quoted(SOURCE)));
+        assert!(Policy::parse(&decided).is_ok(), "{decided}");
+        let branch = with(&format!("git+{SOURCE}@refs/heads/main"));
+        assert!(matches!(Policy::parse(&branch), Err(PolicyError::Reference)), "{branch}");
+        let decided = branch.replace("# tag =", "tag =");
+        assert!(Policy::parse(&decided).is_ok(), "{decided}");
+    }
+
+    /// Text from a document is never the word that accepts everything.
+    #[test]
+    fn a_source_called_any_is_not_proposed() {
+        let key = Key::from_seed(1);
+        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        let mut case = Case::bare();
+        let any = provenance(FILE, |predicate| {
+            predicate["buildDefinition"]["externalParameters"]["source"]["uri"] = ANY.into();
+        });
+        case.attach(DocumentKind::Bundle, &key.bundle(&any.to_bytes()));
+        let text = propose(&verifier, &case.evidence(), &[public], case.now);
+        assert!(!text.contains("\nsource") && Policy::parse(&text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn provenance_about_other_files_is_left_out() {
+        let key = Key::from_seed(1);
+        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+        let mut case = Case::bare();
+        let other = key.bundle(&provenance(b"other", |_| {}).to_bytes());
+        case.attach(DocumentKind::Bundle, &other);
+        let text = propose(&verifier, &case.evidence(), &[public], case.now);
+        assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
+    }
+
+    #[test]
+    fn every_text_can_be_quoted() {
+        for text in ["a\u{7f}b", "\"\\\n\u{1}", "é\u{2028}"] {
+            let policy =
+                format!("version = 1\nname = {}\n[provenance]\nrule = \"off\"", quoted(text));
+            assert_eq!(Policy::parse(&policy).unwrap().name(), text, "{policy}");
         }
     }
 }

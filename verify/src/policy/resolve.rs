@@ -9,7 +9,7 @@ use bonded_model::{ArtifactPath, Digest, toml_text};
 use super::written::{
     Written, WrittenBuilder, WrittenProvenance, WrittenRelease, WrittenSbom, WrittenSigner,
 };
-use super::{Builder, Demand, Policy, PolicyError, ProvenanceRule, SbomRule, Template};
+use super::{ANY, Builder, Demand, Policy, PolicyError, ProvenanceRule, SbomRule, Template};
 use crate::identity::{KeyRule, SignerRule, Who};
 use crate::key::PublicKey;
 use crate::pattern::Pattern;
@@ -155,11 +155,22 @@ fn provenance(written: WrittenProvenance) -> Result<ProvenanceRule, PolicyError>
     };
     let build_types =
         written.build_types.map(|types| not_empty("provenance.build_types", types)).transpose()?;
+    let off = written.rule == Demand::Off;
+    let source = match written.source.as_deref() {
+        None if off => None,
+        Some("") | None => return Err(PolicyError::Source),
+        Some(ANY) => None,
+        Some(source) => Some(normalise_repository(source)),
+    };
+    let reference = match reference(written.tag, written.branch, written.reference)? {
+        None if !off => return Err(PolicyError::Reference),
+        reference => reference.filter(|template| template.as_str() != ANY),
+    };
     Ok(ProvenanceRule {
         demand: written.rule,
         level,
-        source: written.source.as_deref().map(normalise_repository),
-        reference: reference(written.tag, written.branch, written.reference)?,
+        source,
+        reference,
         build_types,
         parameters: written.parameters.map(|names| names.into_iter().collect()),
     })

@@ -1,4 +1,5 @@
-//! The only place that touches the file system: every call has a name, and every error the path.
+//! The only place that touches the file system, but for the engine of the facts database, which opens
+//! its own file: every call has a name, and every error the path.
 //!
 //! What is to survive power loss is written in this order, and each step is one named call:
 //!
@@ -134,8 +135,10 @@ pub enum DiskError {
 pub enum DiskFault {
     /// The disk or the quota is full.
     NoSpace,
-    /// A file would pass a size limit, or passes the limit of its reader.
+    /// A file would pass the limit that the system or the user has set on file sizes.
     FileTooLarge,
+    /// A file is longer than its reader takes; nothing is wrong with the disk.
+    OverReaderLimit,
     /// The file system is mounted read-only.
     ReadOnly,
     /// The user may not do this.
@@ -159,7 +162,7 @@ impl DiskError {
     /// What the failure means to the caller.
     pub fn fault(&self) -> DiskFault {
         match self {
-            Self::OverLimit { .. } => DiskFault::FileTooLarge,
+            Self::OverLimit { .. } => DiskFault::OverReaderLimit,
             Self::NotAFile { .. } => DiskFault::Other,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskFault::NoSpace,
@@ -244,6 +247,15 @@ impl FileState {
     /// Whether both are the same file, whatever happened to its content.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// The directory that a path's name stands in, so that it can be synced.
+pub(crate) fn containing(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_nothing_written) => Path::new("."),
+        None => path,
     }
 }
 
@@ -370,7 +382,11 @@ impl Disk {
 
     /// Gives a file another name, in place of whatever had it.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.call(Action::Rename, to, || fs::rename(from, to))
+        self.call(Action::Rename, to, || {
+            #[cfg(test)]
+            self.crash.iter().for_each(|point| point.renaming(from, to));
+            fs::rename(from, to)
+        })
     }
 
     /// Removes a file; one that is already gone is success.

@@ -171,6 +171,16 @@ pub enum StoreError {
         /// The epoch found.
         found: u64,
     },
+    /// The new state is in place, but could not be made durable: a power loss may bring back the old
+    /// one. Doing the same again settles it.
+    #[error("cannot tell whether epoch {epoch} would survive a power loss; repeat the command")]
+    InDoubt {
+        /// The epoch that was committed.
+        epoch: u64,
+        /// What went wrong.
+        #[source]
+        source: DiskError,
+    },
     /// The commit is done and durable, but `index.json` could not be brought up to date. The next
     /// writer does it.
     #[error("epoch {epoch} is committed, but index.json for other tools could not be written")]
@@ -224,7 +234,9 @@ impl StoreError {
     /// The failed call on the file system behind this error, if there is one.
     pub fn disk(&self) -> Option<&DiskError> {
         match self {
-            Self::Disk(error) | Self::IndexNotWritten { source: error, .. } => Some(error),
+            Self::Disk(error)
+            | Self::InDoubt { source: error, .. }
+            | Self::IndexNotWritten { source: error, .. } => Some(error),
             Self::Journal(error) => error.disk(),
             _ => None,
         }

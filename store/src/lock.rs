@@ -54,6 +54,26 @@ pub(crate) fn take(
     holder: &Holder,
     on_wait: &mut dyn FnMut(&Holder),
 ) -> Result<WriterLock, StoreError> {
+    let handle = wait_for(disk, layout, wait, on_wait)?;
+    handle.overwrite(&json::to_canonical(holder))?;
+    Ok(WriterLock { _handle: handle })
+}
+
+/// Takes the lock without saying for whom: for the making of a store, which is over at once.
+pub(crate) fn take_unnamed(
+    disk: &Disk,
+    layout: &Layout,
+    wait: Duration,
+) -> Result<WriterLock, StoreError> {
+    Ok(WriterLock { _handle: wait_for(disk, layout, wait, &mut |_| {})? })
+}
+
+fn wait_for(
+    disk: &Disk,
+    layout: &Layout,
+    wait: Duration,
+    on_wait: &mut dyn FnMut(&Holder),
+) -> Result<Handle, StoreError> {
     let handle = disk.open_or_create(&layout.lock())?;
     let began = Instant::now();
     let mut told = false;
@@ -69,8 +89,7 @@ pub(crate) fn take(
         }
         thread::sleep(left.min(POLL));
     }
-    handle.overwrite(&json::to_canonical(holder))?;
-    Ok(WriterLock { _handle: handle })
+    Ok(handle)
 }
 
 /// Who holds the lock, as far as the file tells: a holder writes its name just after taking it.

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! 1  temporary files are written in bonded/staging/        (many, in parallel)
-//! 2  one barrier: fsync of each where there are few or they are large, else one syncfs
+//! 2  one barrier: fsync of each where there are few, else one syncfs; large ones have theirs before
 //! 3  each is renamed to blobs/sha256/<hex>
 //! 4  one fsync of blobs/sha256
 //! ```
 //!
 //! A crash before 3 leaves temporary files, which the next writer removes; a crash between 3 and 4
-//! leaves whole blobs that nothing refers to. A blob that exists is compared, not rewritten, and
-//! replaced if it turns out damaged.
+//! leaves whole blobs that nothing refers to. A blob that exists is compared, not rewritten, passes the
+//! barrier like a new one, since nobody knows who wrote it, and is replaced if it turns out damaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -25,12 +25,12 @@ use crate::disk::{DiskError, DiskFault, Handle};
 use crate::error::StoreError;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
 
-/// Everybody may read a blob and nobody may write it.
+/// Nobody may write a blob, and whom the umask lets may read it.
 const BLOB_MODE: u32 = 0o444;
 
 /// From this size on, a file is streamed and synced by itself. Tests stream smaller ones, since they
 /// stop at every write.
-pub(crate) const LARGE_BYTES: u64 = if cfg!(test) { 1024 * 1024 } else { 8 * 1024 * 1024 };
+pub(crate) const LARGE_BYTES: u64 = if cfg!(test) { 256 * 1024 } else { 8 * 1024 * 1024 };
 
 /// Up to this many small files, one fsync each is cheaper than flushing the whole file system.
 const FSYNC_COUNT_MAX: usize = 8;
@@ -45,13 +45,14 @@ pub(crate) struct Stage {
     /// Opened before the first write, so that the barrier reports every failed writeback.
     directory: Handle,
     staged: Mutex<BTreeMap<Digest, Staged>>,
+    /// Blobs found in place. Their bytes were compared, but may be in memory only.
+    found: Mutex<BTreeSet<Digest>>,
 }
 
 #[derive(Debug)]
 struct Staged {
     temporary: PathBuf,
-    handle: Option<Handle>,
-    digests: Digests,
+    bytes: u64,
 }
 
 /// How a large file is hashed.
@@ -94,7 +95,7 @@ impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy
 impl Stage {
     pub(crate) fn new(pool: Pool) -> Result<Self, StoreError> {
         let directory = pool.disk.open_directory(&pool.layout.staging())?;
-        Ok(Self { pool, directory, staged: Mutex::default() })
+        Ok(Self { pool, directory, staged: Mutex::default(), found: Mutex::default() })
     }
 
     /// Holds a document.
@@ -119,7 +120,7 @@ impl Stage {
         }
         let temporary = self.create_temporary()?;
         let written = temporary.write_all(bytes);
-        self.settle(temporary, written.map(|()| digests))
+        self.settle(&temporary, written.map(|()| digests))
     }
 
     /// Holds what `read` gives, hashing while writing.
@@ -144,7 +145,7 @@ impl Stage {
             // The kernel tells an error of writing once, so it has to be heard here.
             joined(flushing.join()).and(digests)
         });
-        self.settle(temporary, digests)
+        self.settle(&temporary, digests)
     }
 
     /// Makes everything staged durable and gives it its name. After success every blob that was
@@ -167,17 +168,16 @@ impl Stage {
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
+        let disk = &self.pool.disk;
+        let found = std::mem::take(&mut *locked(&self.found));
+        let found = found.iter().map(|digest| self.pool.layout.blob(digest));
         let staged = self.lock();
-        let is_small = |staged: &&Staged| staged.digests.bytes < LARGE_BYTES;
-        let by_fsync = staged.values().filter(is_small).count() <= FSYNC_COUNT_MAX;
-        for one in staged.values().filter(|staged| by_fsync || !is_small(staged)) {
-            match &one.handle {
-                Some(handle) => handle.sync()?,
-                None => self.pool.disk.open(&one.temporary)?.sync()?,
-            }
-        }
-        if !by_fsync {
-            self.pool.disk.sync_filesystem(&self.directory)?;
+        let staged = staged.values().filter(|staged| staged.bytes < LARGE_BYTES);
+        let files: Vec<_> = staged.map(|staged| staged.temporary.clone()).chain(found).collect();
+        if files.len() <= FSYNC_COUNT_MAX {
+            files.iter().try_for_each(|path| disk.open(path)?.sync())?;
+        } else {
+            disk.sync_filesystem(&self.directory)?;
         }
         Ok(())
     }
@@ -191,27 +191,40 @@ impl Stage {
     /// Keeps a temporary file whose bytes are new, and removes any other.
     fn settle(
         &self,
-        temporary: Handle,
+        temporary: &Handle,
         digests: Result<Digests, DiskError>,
     ) -> Result<Digests, StoreError> {
-        let path = temporary.path().to_owned();
-        let is_new = match &digests {
-            Ok(digests) => !self.is_staged(digests) && !self.is_held(digests)?,
-            Err(_failed) => false,
-        };
-        if !is_new {
-            self.pool.disk.remove(&path)?;
-            return Ok(digests?);
+        let digests = digests.map_err(StoreError::from);
+        let settled = digests.and_then(|digests| Ok((self.keep(temporary, &digests)?, digests)));
+        match settled {
+            Ok((Kept::Yes, digests)) => Ok(digests),
+            Ok((Kept::No, digests)) => {
+                self.pool.disk.remove(temporary.path())?;
+                Ok(digests)
+            }
+            Err(error) => {
+                // What went wrong first is what counts; the next writer removes what stays behind.
+                drop(self.pool.disk.remove(temporary.path()));
+                Err(error)
+            }
         }
-        let digests = digests?;
-        // Handles of small files are not kept: there may be more of them than a process may open.
-        let handle = (digests.bytes >= LARGE_BYTES).then_some(temporary);
-        let staged = Staged { temporary: path, handle, digests };
+    }
+
+    /// Handles are not kept: there may be more of them than a process may open. So a large file is
+    /// synced here, where most of it has been flushed, and small ones together at the barrier.
+    fn keep(&self, temporary: &Handle, digests: &Digests) -> Result<Kept, StoreError> {
+        if self.is_staged(digests) || self.is_held(digests)? {
+            return Ok(Kept::No);
+        }
+        if digests.bytes >= LARGE_BYTES {
+            temporary.sync()?;
+        }
+        let staged = Staged { temporary: temporary.path().to_owned(), bytes: digests.bytes };
         let double = self.lock().insert(digests.sha256, staged);
         if let Some(double) = double {
             self.pool.disk.remove(&double.temporary)?; // two threads had the same bytes at once
         }
-        Ok(digests)
+        Ok(Kept::Yes)
     }
 
     fn is_staged(&self, digests: &Digests) -> bool {
@@ -231,6 +244,7 @@ impl Stage {
         // BLAKE3 is compared where SHA-256 is the name: both were made from the same new bytes.
         let found = blake3_of(&mut held)?;
         if state.bytes == digests.bytes && found == digests.blake3 {
+            locked(&self.found).insert(digests.sha256);
             return Ok(true);
         }
         match pool.quarantine(&digests.sha256, found, &state) {
@@ -240,9 +254,28 @@ impl Stage {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Staged>> {
-        // The map is whole between any two calls on it, so a panic elsewhere leaves it usable.
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.staged)
     }
+}
+
+/// The collections are whole between any two calls on them, so a panic elsewhere leaves them usable.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a temporary file stays to become a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// Removes what an earlier process left on the stage. For use under the lock.
+pub(crate) fn clear(pool: &Pool) -> Result<(), DiskError> {
+    for (leftover, _) in pool.disk.list(&pool.layout.staging())? {
+        pool.disk.remove(&leftover)?;
+    }
+    Ok(())
 }
 
 fn blake3_of(handle: &mut Handle) -> Result<Digest, DiskError> {

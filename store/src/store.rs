@@ -9,7 +9,7 @@ use bonded_model::{Digest, MediaType, media_type};
 
 use crate::blob::Pool;
 use crate::catalog::Catalog;
-use crate::disk::{Disk, DiskError, DiskFault, FileKind};
+use crate::disk::{Disk, DiskError, DiskFault, FileKind, containing};
 use crate::error::StoreError;
 use crate::facts::Facts;
 use crate::index::{self, IndexState};
@@ -18,8 +18,11 @@ use crate::layout::{Layout, OCI_LAYOUT};
 use crate::lock::{self, Holder};
 use crate::root::{FORMAT_VERSION, ROOT_BYTES_MAX, Root, RootError};
 use crate::snapshot::Snapshot;
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::writer::{self, Writer};
+
+/// Making a store is a matter of milliseconds; who waits longer for it waits for something else.
+const INIT_WAIT: Duration = Duration::from_secs(10);
 
 /// A store in a directory. Cheap to clone; every clone and every process sees the same state.
 #[derive(Clone, Debug)]
@@ -37,10 +40,11 @@ impl Store {
     /// Makes an empty store in a directory that is empty or does not exist.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyAStore`], [`StoreError::NotEmpty`], or a failed call on the disk. A store
+    /// [`StoreError::AlreadyAStore`], [`StoreError::NotEmpty`], [`StoreError::LockTimeout`] if another
+    /// program is making it and does not come to an end, or a failed call on the disk. A store
     /// whose making was cut short is finished by the next call.
     pub fn init(directory: &Path) -> Result<Self, StoreError> {
-        Self::init_on(directory, Disk::default())
+        Self::init_on(directory, Disk::default(), INIT_WAIT)
     }
 
     /// Opens the store in a directory.
@@ -52,30 +56,40 @@ impl Store {
         Self::open_on(directory, Disk::default())
     }
 
-    pub(crate) fn init_on(directory: &Path, disk: Disk) -> Result<Self, StoreError> {
+    pub(crate) fn init_on(
+        directory: &Path,
+        disk: Disk,
+        wait: Duration,
+    ) -> Result<Self, StoreError> {
         let layout = Layout::new(directory);
-        disk.create_directory(directory)?;
+        create_durably(&disk, directory)?;
         check_vacant(&disk, &layout)?;
         // `bonded/` first: it marks what follows as ours if the rest is cut short.
+        disk.create_directory(&layout.own())?;
+        let _lock = lock::take_unnamed(&disk, &layout, wait)?;
+        check_vacant(&disk, &layout)?; // another program may have made it meanwhile
+        Self::make(&disk, &layout)?;
+        Self::open_on(directory, disk)
+    }
+
+    fn make(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
         for part in [layout.staging(), layout.quarantine(), layout.journals(), layout.blobs()] {
             disk.create_directory(&part)?;
         }
         let catalog = Catalog::default();
         let sealed = seal(&catalog)?;
         let root = Root::first(sealed.root);
-        let stage = Stage::new(Pool { disk: disk.clone(), layout: layout.clone() })?;
+        let pool = Pool { disk: disk.clone(), layout: layout.clone() };
+        stage::clear(&pool)?;
+        let stage = Stage::new(pool)?;
         for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
             stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
         }
         stage.publish()?;
-        writer::replace(&disk, &layout, &layout.oci_layout(), OCI_LAYOUT)?;
-        writer::replace(&disk, &layout, &layout.index(), &index::generate(&catalog)?)?;
+        writer::replace(disk, layout, &layout.oci_layout(), OCI_LAYOUT)?;
+        writer::replace(disk, layout, &layout.index(), &index::generate(&catalog)?)?;
         disk.sync_directory(&layout.directory().join("blobs"))?;
-        writer::replace(&disk, &layout, &layout.root(), &root.to_bytes())?;
-        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_directory(parent)?;
-        }
-        Self::open_on(directory, disk)
+        Ok(writer::replace(disk, layout, &layout.root(), &root.to_bytes())?)
     }
 
     pub(crate) fn open_on(directory: &Path, disk: Disk) -> Result<Self, StoreError> {
@@ -159,6 +173,17 @@ impl Store {
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
     }
+}
+
+/// Creates a directory and those above it, and makes their names durable. The name of one that exists
+/// is synced as well: who made it may have died before doing so.
+fn create_durably(disk: &Disk, directory: &Path) -> Result<(), DiskError> {
+    let is_missing = |path: &&Path| disk.read_kind_behind_links(path).is_err();
+    let above = directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
+    let missing: Vec<_> = above.take_while(is_missing).collect();
+    disk.create_directory(directory)?;
+    let created = missing.into_iter().chain([directory]);
+    created.into_iter().try_for_each(|path| disk.sync_directory(containing(path)))
 }
 
 /// The pages of a catalog; it has no root digest yet that an error could name.

@@ -7,6 +7,7 @@
 //! 4  index.json the same way, if a tagged name changed
 //! ```
 //!
+//! Step 0, before anything else, is an fsync of `bonded/`: what the change starts from is durable.
 //! A crash before 3 leaves the old state, after it the new one. One before 4 leaves `index.json`
 //! behind, which the next writer mends.
 
@@ -15,13 +16,13 @@ use std::path::Path;
 use bonded_model::{Descriptor, MediaType, media_type};
 
 use crate::catalog::{Catalog, Key};
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Action, Disk, DiskError, containing};
 use crate::error::StoreError;
 use crate::index::{self, IndexState};
 use crate::layout::Layout;
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::store::{self, Store};
 
 /// The right to change a store, and the change that is being prepared. Dropping it changes nothing.
@@ -31,7 +32,7 @@ pub struct Writer {
     base: Snapshot,
     catalog: Catalog,
     stage: Stage,
-    /// Last, so that it is let go after everything else is put away.
+    /// Last, since fields are dropped in order: the stage is cleared under the lock.
     lock: WriterLock,
 }
 
@@ -40,9 +41,10 @@ impl Writer {
     pub(crate) fn begin(store: Store, lock: WriterLock) -> Result<Self, StoreError> {
         let base = store.snapshot()?;
         let pool = store.pool();
-        for (leftover, _) in pool.disk.list(&pool.layout.staging())? {
-            pool.disk.remove(&leftover)?;
-        }
+        // A writer that died after its rename may have left this ROOT in memory only. What this one
+        // acknowledges, also without a commit of its own, must not be lost with it.
+        pool.disk.sync_directory(&pool.layout.own())?;
+        stage::clear(pool)?;
         write_index(&pool.disk, &pool.layout, base.catalog())?;
         let stage = Stage::new(pool.clone())?;
         Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
@@ -84,10 +86,11 @@ impl Writer {
     /// Makes the change happen, all of it or nothing. A change that changes no name makes no epoch.
     ///
     /// # Errors
-    /// [`StoreError`]; the old state stays, but for [`StoreError::IndexNotWritten`], which comes after
-    /// the change has happened.
+    /// [`StoreError`]; the old state stays, but for [`StoreError::InDoubt`], after which either state
+    /// may be there, and [`StoreError::IndexNotWritten`], which comes after the change has happened.
     pub fn commit(self) -> Result<Snapshot, StoreError> {
-        let Self { store, base, catalog, stage, lock } = self;
+        // Dropped in reverse order, so that a failure lets the lock go after the stage is cleared.
+        let Self { lock: _lock, store, base, catalog, stage } = self;
         if catalog == *base.catalog() {
             stage.publish()?; // a blob that was found damaged may have been put back
             return Ok(base);
@@ -103,13 +106,20 @@ impl Writer {
         if found != *base.root_document() {
             return Err(StoreError::Raced { expected: base.epoch(), found: found.epoch });
         }
-        replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes())?;
         let epoch = root.epoch;
+        replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(
+            |source| match source {
+                // ROOT has its new name by then, but a power loss may take it back.
+                DiskError::Io { action: Action::SyncDirectory, .. } => {
+                    StoreError::InDoubt { epoch, source }
+                }
+                source => source.into(),
+            },
+        )?;
         write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
             StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
             error => error,
         })?;
-        drop(lock);
         Ok(Snapshot::new(store, root, catalog))
     }
 
@@ -147,6 +157,5 @@ pub(crate) fn replace(
     file.write_all(bytes)?;
     file.sync()?;
     disk.rename(&temporary, path)?;
-    let directory = path.parent().unwrap_or(layout.directory());
-    disk.sync_directory(directory)
+    disk.sync_directory(containing(path))
 }

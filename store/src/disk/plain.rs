@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::Digest;
 
-use super::{Disk, DiskError, DiskFault, FileKind, Handle};
+use super::{Disk, DiskError, DiskFault, FileKind, Handle, containing};
 use crate::hashing::{self, Sha512Wanted, Stream};
 
 /// A file that was read once: its digests, and its bytes if it is small.
@@ -87,8 +87,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
         disk.remove(path)?;
         return Err(error);
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    disk.sync_directory(parent.unwrap_or(Path::new(".")))
+    disk.sync_directory(containing(path))
 }
 
 /// Creates a directory and those above it; existing ones are fine.
@@ -140,7 +139,7 @@ mod tests {
         assert_eq!(read_file(&at("a"), 5).unwrap(), b"12345");
         let error = read_file(&at("a"), 4).unwrap_err();
         assert!(matches!(error, DiskError::OverLimit { bytes: 5, limit: 4, .. }));
-        assert_eq!(error.fault(), DiskFault::FileTooLarge);
+        assert_eq!(error.fault(), DiskFault::OverReaderLimit);
         assert!(matches!(write_file_new(&at("a"), b""), Err(DiskError::Io { .. })));
         assert_eq!(read_file(&at("gone"), 4).unwrap_err().fault(), DiskFault::NotFound);
         let error = read_file(directory.path(), 4).unwrap_err();
@@ -157,6 +156,13 @@ mod tests {
         assert_eq!(kind_of(&at("d")).unwrap(), Some(FileKind::Directory));
         remove_tree(&at("d")).unwrap();
         assert_eq!(kind_of(&at("d")).unwrap(), None);
+    }
+
+    #[test]
+    fn every_name_stands_in_a_directory() {
+        for (path, expected) in [("/a/b", "/a"), ("a/b", "a"), ("a", "."), ("/", "/"), ("", "")] {
+            assert_eq!(containing(Path::new(path)), Path::new(expected), "{path}");
+        }
     }
 
     #[test]

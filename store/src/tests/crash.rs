@@ -1,21 +1,28 @@
-//! A crash or a full disk at every changing call leaves the old state or the new one.
+//! A kill, a power loss or a full disk at every changing call leaves the old state or the new one.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bonded_model::Digest;
 
-use super::{World, ingest_into, memory_directory, name};
-use crate::disk::Disk;
+use super::{World, holder, ingest_into, memory_directory, name};
 use crate::disk::crash::Failure;
+use crate::disk::{Action, Disk};
+use crate::hashing::Sha512Wanted;
 use crate::ingest::{IngestError, Outcome};
-use crate::{IndexState, Store};
+use crate::stage::Threads;
+use crate::{IndexState, Store, StoreError};
 
 fn open_failing(path: &Path, at: u64, how: Failure) -> (Store, Disk) {
     let disk = Disk::failing(at, how);
     (Store::open_on(path, disk.clone()).unwrap(), disk)
 }
+
+const OLD: [&str; 1] = ["demo@v1"];
+const BOTH: [&str; 2] = ["demo@v1", "demo@v2"];
 
 /// Everything that a reader relies on: each release whole, each blob its name.
 fn check_whole(store: &Store, releases: &[&str]) {
@@ -50,17 +57,17 @@ fn world() -> World {
 }
 
 /// Fails the ingest of a second release at every call, and returns at how many.
-fn fail_everywhere(how: Failure, check: impl Fn(&World, Result<(), IngestError>, u64)) -> u64 {
+fn fail_everywhere(how: Failure, check: impl Fn(&World, &Disk, Result<(), IngestError>)) -> u64 {
     for at in 1.. {
         let world = world();
         let (failing, disk) = open_failing(&world.store_path, at, how);
         let result = ingest_into(&failing, "demo@v2", &[&world.inputs]).map(drop);
         drop(failing);
         let reached = disk.calls() >= at;
-        check(&world, result, at);
+        check(&world, &disk, result);
         let again = world.ingest("demo@v2").unwrap();
         assert_ne!(again.outcome, Outcome::EvidenceAdded);
-        check_whole(&world.store, &["demo@v1", "demo@v2"]);
+        check_whole(&world.store, &BOTH);
         assert_eq!(world.store.index_state().unwrap(), IndexState::Current);
         assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
         if !reached {
@@ -70,54 +77,133 @@ fn fail_everywhere(how: Failure, check: impl Fn(&World, Result<(), IngestError>,
     unreachable!("the calls of an ingest have an end")
 }
 
-#[test]
-fn a_crash_at_every_call_shows_the_old_state_or_the_new() {
-    let calls = fail_everywhere(Failure::Crash, |world, result, at| {
-        let epoch = world.store.snapshot().unwrap().epoch();
-        match epoch {
-            1 => {
-                assert!(result.is_err(), "acknowledged and lost at {at}");
-                check_whole(&world.store, &["demo@v1"]);
-            }
-            2 => check_whole(&world.store, &["demo@v1", "demo@v2"]),
-            other => panic!("epoch {other}"),
+fn check_old_or_new(world: &World, result: &Result<(), IngestError>) {
+    match world.store.snapshot().unwrap().epoch() {
+        1 => {
+            assert!(result.is_err(), "acknowledged and lost");
+            check_whole(&world.store, &OLD);
         }
+        2 => check_whole(&world.store, &BOTH),
+        other => panic!("epoch {other}"),
+    }
+}
+
+#[test]
+fn a_kill_at_every_call_shows_the_old_state_or_the_new() {
+    let calls = fail_everywhere(Failure::Crash, |world, _, result| {
+        check_old_or_new(world, &result);
     });
     assert!(calls > 40, "{calls}");
+}
+
+#[test]
+fn a_power_loss_at_every_call_shows_the_old_state_or_the_new() {
+    fail_everywhere(Failure::Crash, |world, disk, result| {
+        disk.lose_power();
+        check_old_or_new(world, &result);
+    });
+}
+
+#[test]
+fn what_is_acknowledged_after_a_kill_survives_a_power_loss() {
+    fail_everywhere(Failure::Crash, |world, disk, _| {
+        let next = Store::open_on(&world.store_path, disk.restarted()).unwrap();
+        ingest_into(&next, "demo@v2", &[&world.inputs]).unwrap();
+        disk.lose_power();
+        check_whole(&world.store, &BOTH);
+    });
 }
 
 #[test]
 fn a_full_disk_at_every_call_loses_nothing() {
     let mut errors = BTreeSet::new();
     let seen = std::sync::Mutex::new(&mut errors);
-    fail_everywhere(Failure::NoSpaceOnce, |world, result, _| {
+    fail_everywhere(Failure::NoSpaceOnce, |world, _, result| {
+        let releases = world.store.snapshot().unwrap().releases().unwrap().len();
+        assert!(result.is_err() || releases == 2, "acknowledged and lost");
         if let Err(error) = result {
             let fault = error.disk().map(|disk| format!("{:?}", disk.fault()));
             seen.lock().unwrap().insert(fault);
         }
-        let snapshot = world.store.snapshot().unwrap();
-        let all = ["demo@v1", "demo@v2"];
-        check_whole(&world.store, all.get(..snapshot.releases().unwrap().len()).unwrap());
+        check_whole(&world.store, BOTH.get(..releases).unwrap());
     });
     assert_eq!(errors, BTreeSet::from([Some("NoSpace".to_owned())]));
 }
 
 #[test]
+fn a_blob_found_in_place_is_made_durable_too() {
+    for count in [1, 20] {
+        let world = World::in_memory();
+        let disk = Disk::failing(u64::MAX, Failure::Crash);
+        for number in 0..count {
+            world.file(&format!("{number}"), format!("{number}"));
+            // As another OCI tool leaves it.
+            let digest = Digest::sha256_of(format!("{number}").as_bytes());
+            let blob = world.store_path.join("blobs/sha256").join(digest.hex());
+            let foreign = disk.create(&blob, 0o644).unwrap();
+            foreign.write_all(format!("{number}").as_bytes()).unwrap();
+        }
+        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
+        let release = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap().release;
+        disk.lose_power();
+        let snapshot = world.store.snapshot().unwrap();
+        for artifact in release.artifacts() {
+            snapshot.verify_blob(&artifact.file).unwrap();
+        }
+    }
+}
+
+#[test]
 fn making_a_store_can_be_cut_short_and_finished() {
     for at in 1.. {
-        let directory = memory_directory();
-        let path = directory.path().join("store");
-        let disk = Disk::failing(at, Failure::Crash);
-        let made = Store::init_on(&path, disk.clone());
-        if disk.calls() < at {
-            assert_eq!(made.unwrap().snapshot().unwrap().epoch(), 0);
-            return;
+        for loses_power in [false, true] {
+            let directory = memory_directory();
+            let path = directory.path().join("store");
+            let disk = Disk::failing(at, Failure::Crash);
+            let made = Store::init_on(&path, disk.clone(), Duration::ZERO);
+            if loses_power {
+                disk.lose_power();
+            }
+            if disk.calls() < at {
+                assert_eq!(made.unwrap().snapshot().unwrap().epoch(), 0);
+                if loses_power {
+                    return;
+                }
+                continue;
+            }
+            let store =
+                Store::init(&path).or_else(|_made_before_the_crash| Store::open(&path)).unwrap();
+            assert_eq!(store.snapshot().unwrap().epoch(), 0);
+            assert_eq!(store.index_state().unwrap(), IndexState::Current);
+            let staging = path.join("bonded/staging");
+            assert_eq!(fs::read_dir(staging).unwrap().count(), 0);
         }
-        let store =
-            Store::init(&path).or_else(|_made_before_the_crash| Store::open(&path)).unwrap();
-        assert_eq!(store.snapshot().unwrap().epoch(), 0);
-        assert_eq!(store.index_state().unwrap(), IndexState::Current);
     }
+}
+
+#[test]
+fn a_store_is_made_by_one_program_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    fs::create_dir_all(path.join("bonded/staging")).unwrap();
+    fs::write(path.join("bonded/staging/1-0"), "half").unwrap();
+    let other = fs::File::create(path.join("bonded/lock")).unwrap();
+    other.lock().unwrap();
+    let error = Store::init_on(&path, Disk::default(), Duration::ZERO).unwrap_err();
+    assert!(matches!(error, StoreError::LockTimeout { .. }), "{error}");
+    assert!(!path.join("bonded/ROOT").exists());
+    drop(other);
+    Store::init(&path).unwrap();
+    assert_eq!(fs::read_dir(path.join("bonded/staging")).unwrap().count(), 0);
+
+    let path = directory.path().join("another");
+    let made = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::init(&path))).collect();
+        let made: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        made.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect::<Vec<_>>()
+    });
+    assert_eq!(made, vec![StoreError::AlreadyAStore { path: path.clone() }.to_string(); 7]);
+    assert_eq!(Store::open(&path).unwrap().snapshot().unwrap().epoch(), 0);
 }
 
 #[test]
@@ -129,4 +215,59 @@ fn what_a_dead_writer_left_is_cleared_away() {
     }
     world.ingest("demo@v1").unwrap();
     assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_failed_commit_clears_its_stage_before_another_may_write() {
+    for at in 1.. {
+        let world = World::in_memory();
+        let staging = world.store_path.join("bonded/staging");
+        let lock = world.store_path.join("bonded/lock");
+        let disk = Disk::failing(at, Failure::NoSpaceOnce).with_watcher(move |action, path| {
+            if action == Action::Remove && path.parent() == Some(staging.as_path()) {
+                let other = fs::File::open(&lock).unwrap();
+                assert!(other.try_lock().is_err(), "{} is removed unlocked", path.display());
+            }
+        });
+        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
+        world.file("a", b"a");
+        let result = ingest_into(&store, "demo@v1", &[&world.inputs]);
+        if disk.calls() < at {
+            result.unwrap();
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_may_not_survive_says_so() {
+    let doubts = AtomicUsize::new(0);
+    fail_everywhere(Failure::NoSpaceOnce, |world, _, result| {
+        if let Err(IngestError::Store(StoreError::InDoubt { epoch, .. })) = result {
+            assert_eq!((epoch, world.store.snapshot().unwrap().epoch()), (2, 2));
+            doubts.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    assert_eq!(doubts.into_inner(), 1);
+}
+
+#[test]
+fn staged_files_are_not_kept_open() {
+    let world = World::in_memory();
+    let writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    for number in 0..20 {
+        let mut left = vec![number; 300_000];
+        let read = |buffer: &mut [u8]| {
+            let count = buffer.len().min(left.len());
+            buffer[..count].copy_from_slice(&left.split_off(left.len() - count));
+            Ok(count)
+        };
+        writer.stage().add_stream(read, Sha512Wanted::No, Threads::One).unwrap();
+    }
+    let staging = world.store_path.join("bonded/staging");
+    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
+        fs::read_link(entry.unwrap().path()).ok() // another test may have closed it
+    });
+    assert_eq!(open.filter(|path| path.parent() == Some(staging.as_path())).count(), 0);
+    assert_eq!(fs::read_dir(staging).unwrap().count(), 20);
 }

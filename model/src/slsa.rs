@@ -20,6 +20,8 @@ pub const PROVENANCE_V1: &str = "https://slsa.dev/provenance/v1";
 
 /// The name of the one parameter that v0.2 parameters are, where they are no object.
 const PARAMETERS_V0_2: &str = "invocation.parameters";
+/// The same for the inputs that somebody started a workflow with.
+const INPUTS_V0_2: &str = "invocation.environment.github_event_payload.inputs";
 
 /// What one provenance predicate claims.
 #[derive(Clone, Debug)]
@@ -32,7 +34,9 @@ pub struct Provenance {
     pub build_type: String,
     /// Where the sources came from, in the order: what started the build, then the materials.
     pub sources: Vec<Source>,
-    /// External parameters by name (v1), or `invocation.parameters` (v0.2), raw.
+    /// External parameters by name, raw: `externalParameters` (v1), or `invocation.parameters` and the
+    /// inputs of the GitHub event in `invocation.environment` (v0.2), where slsa-github-generator
+    /// writes what somebody started the workflow with.
     pub external_parameters: BTreeMap<String, Box<RawValue>>,
     /// When the build ended, as written.
     pub finished_on: Option<String>,
@@ -54,6 +58,8 @@ pub struct Source {
     pub role: SourceRole,
     /// The URI as written, with its `@ref` if it has one.
     pub uri: String,
+    /// The ref, where it was written beside the URI and not in it.
+    pub reference: Option<String>,
     /// The digest set as written (`sha1`, `gitCommit`, …).
     pub digest: DigestSet,
 }
@@ -104,6 +110,18 @@ struct WireBuilder {
 struct WireInvocation {
     config_source: Option<WireSource>,
     parameters: Option<Box<RawValue>>,
+    environment: Option<Box<RawValue>>,
+}
+
+/// What slsa-github-generator writes into the environment, whose shape v0.2 leaves open.
+#[derive(Deserialize)]
+struct WireEnvironment {
+    github_event_payload: WireEventPayload,
+}
+
+#[derive(Deserialize)]
+struct WireEventPayload {
+    inputs: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -172,24 +190,33 @@ impl Provenance {
 }
 
 fn from_v0_2(wire: WireV02) -> Provenance {
-    let (config_source, parameters) =
-        wire.invocation.map_or((None, None), |i| (i.config_source, i.parameters));
+    let (config_source, parameters, environment) = wire
+        .invocation
+        .map_or((None, None, None), |i| (i.config_source, i.parameters, i.environment));
     let trigger = config_source.map(|source| source.with_role(SourceRole::Trigger));
     let materials = wire.materials.into_iter().map(|source| source.with_role(SourceRole::Material));
-    let parameters = parameters.filter(|raw| raw.get() != "null").map(|raw| {
-        // v0.2 leaves the shape open; what is no object is one parameter, lest a list of allowed
-        // names sees none where there is something.
-        let object = serde_json::from_str(raw.get());
-        object.unwrap_or_else(|_no_object| [(PARAMETERS_V0_2.to_owned(), raw)].into())
+    let inputs = environment.and_then(|environment| {
+        // An environment of another shape is not that of a GitHub event and has no inputs.
+        serde_json::from_str::<WireEnvironment>(environment.get()).ok()?.github_event_payload.inputs
     });
+    let mut external_parameters = named(INPUTS_V0_2, inputs);
+    external_parameters.extend(named(PARAMETERS_V0_2, parameters));
     Provenance {
         version: ProvenanceVersion::V0_2,
         builder_id: wire.builder.id,
         build_type: wire.build_type,
         sources: trigger.into_iter().chain(materials).collect(),
-        external_parameters: parameters.unwrap_or_default(),
+        external_parameters,
         finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
     }
+}
+
+/// Parameters by name. Where v0.2 leaves the shape open, what is no object is one parameter, lest a
+/// list of allowed names sees none where there is something.
+fn named(whole: &str, raw: Option<Box<RawValue>>) -> BTreeMap<String, Box<RawValue>> {
+    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return BTreeMap::new() };
+    let object = serde_json::from_str(raw.get());
+    object.unwrap_or_else(|_no_object| [(whole.to_owned(), raw)].into())
 }
 
 fn from_v1(wire: WireV1) -> Provenance {
@@ -223,13 +250,17 @@ fn trigger_of(parameters: &BTreeMap<String, Box<RawValue>>) -> Option<Source> {
         return Some(source.with_role(SourceRole::Trigger));
     }
     let workflow: WireWorkflow = serde_json::from_str(raw("workflow")?).ok()?; // as above
-    let uri = format!("git+{}@{}", workflow.repository, workflow.reference);
-    Some(Source { role: SourceRole::Trigger, uri, digest: DigestSet::default() })
+    Some(Source {
+        role: SourceRole::Trigger,
+        uri: workflow.repository,
+        reference: Some(workflow.reference),
+        digest: DigestSet::default(),
+    })
 }
 
 impl WireSource {
     fn with_role(self, role: SourceRole) -> Source {
-        Source { role, uri: self.uri, digest: self.digest }
+        Source { role, uri: self.uri, reference: None, digest: self.digest }
     }
 }
 
@@ -238,6 +269,9 @@ impl Source {
     ///
     /// `git+https://github.com/o/r@refs/tags/v1` gives `https://github.com/o/r` and `refs/tags/v1`.
     pub fn repository_and_ref(&self) -> (String, Option<&str>) {
+        if let Some(reference) = &self.reference {
+            return (normalise_repository(&self.uri), Some(reference));
+        }
         let (uri, reference) = split_ref(&self.uri);
         (normalise_repository(uri), reference)
     }
@@ -257,15 +291,17 @@ pub fn normalise_repository(uri: &str) -> String {
     format!("{}://{}{slash}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }
 
-/// Splits `@ref` off the path part of a URI; an `@` in the authority is none.
+/// Splits `@ref` off the path part of a URI: at the first `@` of the path, since a ref may hold
+/// further ones. An `@` in the authority is none.
 fn split_ref(uri: &str) -> (&str, Option<&str>) {
-    let path_at = uri.find("://").map_or(0, |at| at + 3);
-    match uri.rfind('@') {
-        Some(at) if at >= path_at && uri.get(path_at..at).is_some_and(|p| p.contains('/')) => {
-            let (before, after) = uri.split_at(at);
-            (before, after.get(1..).filter(|reference| !reference.is_empty()))
+    let authority_at = uri.find("://").map_or(0, |at| at + 3);
+    let path = uri.get(authority_at..).and_then(|rest| rest.split_once('/')).map(|(_, path)| path);
+    match path.and_then(|path| path.split_once('@')) {
+        Some((_, reference)) => {
+            let end = uri.len() - reference.len() - 1;
+            (uri.get(..end).unwrap_or(uri), Some(reference).filter(|text| !text.is_empty()))
         }
-        _ => (uri, None),
+        None => (uri, None),
     }
 }
 
@@ -313,6 +349,25 @@ mod tests {
         }
     }
 
+    /// The generator writes no parameters; an empty list of allowed ones let every input pass.
+    #[test]
+    fn v0_2_inputs_of_a_github_event_are_parameters() {
+        let names = |environment: serde_json::Value| -> Vec<String> {
+            let predicate = json!({
+                "builder": {"id": "b"}, "buildType": "t",
+                "invocation": {"parameters": {"b": 1}, "environment": environment},
+            });
+            let read = Provenance::parse(&statement(PROVENANCE_V0_2, &predicate)).unwrap();
+            read.external_parameters.into_keys().collect()
+        };
+        let inputs = |inputs| json!({"github_event_payload": {"inputs": inputs, "ref": "x"}});
+        assert_eq!(names(inputs(json!({"a": "1", "b": "2"}))), ["a", "b"]);
+        assert_eq!(names(inputs(json!("x"))), ["b", INPUTS_V0_2]);
+        for none in [json!(null), json!({}), inputs(json!(null)), json!([1]), json!({"a": 1})] {
+            assert_eq!(names(none), ["b"]);
+        }
+    }
+
     #[test]
     fn v1_with_each_kind_of_trigger() {
         let of = |parameters: serde_json::Value| {
@@ -327,7 +382,9 @@ mod tests {
         assert_eq!(of(json!({"source": expected}))[0].uri, expected);
         let workflow =
             json!({"workflow": {"ref": "refs/heads/main", "repository": "https://github.com/o/r"}});
-        assert_eq!(of(workflow)[0].uri, expected);
+        let workflow = &of(workflow)[0];
+        let apart = ("https://github.com/o/r".to_owned(), Some("refs/heads/main"));
+        assert_eq!(workflow.repository_and_ref(), apart);
         assert!(of(json!({"source": 7})).is_empty());
         assert!(of(json!({})).is_empty());
     }
@@ -361,8 +418,37 @@ mod tests {
         let user = Source {
             role: SourceRole::Trigger,
             uri: "https://user@host/r".into(),
+            reference: None,
             digest: DigestSet::default(),
         };
         assert_eq!(user.repository_and_ref(), ("https://user@host/r".into(), None));
+    }
+
+    #[test]
+    fn a_ref_may_hold_an_at_sign() {
+        let (repository, tag) = ("https://github.com/o/r", "refs/tags/pkg@1.2.3");
+        for (uri, expected) in [
+            ("git+https://github.com/o/r@refs/tags/pkg@1.2.3", (repository, Some(tag))),
+            ("https://user@github.com/o/r@a", ("https://user@github.com/o/r", Some("a"))),
+            ("git+https://github.com/o/r@", (repository, None)),
+            ("git+https://github.com/o/r", (repository, None)),
+            ("https://user@host", ("https://user@host", None)),
+            ("@", ("@", None)),
+        ] {
+            let source = WireSource { uri: uri.into(), digest: DigestSet::default() };
+            let source = source.with_role(SourceRole::Trigger);
+            let (repository, reference) = source.repository_and_ref();
+            assert_eq!((repository.as_str(), reference), expected, "{uri}");
+        }
+        // Beside the URI, neither part can pass for a piece of the other.
+        let parameters = |repository: &str| -> BTreeMap<String, Box<RawValue>> {
+            let workflow = json!({"ref": tag, "repository": repository}).to_string();
+            [("workflow".to_owned(), RawValue::from_string(workflow).unwrap())].into()
+        };
+        let source = trigger_of(&parameters(repository)).unwrap();
+        assert_eq!(source.repository_and_ref(), (repository.to_owned(), Some(tag)));
+        let glued = format!("{repository}@refs/tags/v1");
+        let source = trigger_of(&parameters(&glued)).unwrap();
+        assert_eq!(source.repository_and_ref(), (glued, Some(tag)));
     }
 }

@@ -158,28 +158,62 @@ fn material_faults(sources: &[Source]) -> Vec<Fault> {
         .collect()
 }
 
-/// A certificate for a GitHub workflow says from which repository, ref and commit it ran. The
-/// predicate is written by the workflow and must not say otherwise.
+/// A certificate may say from which repository, ref and commit the workflow ran. The predicate is
+/// written by the workflow and must say the same of what started the build, and of every material
+/// that is the certified repository at the certified ref.
 fn claim_faults(holder: &Holder, provenance: &Provenance) -> Vec<Fault> {
-    if holder.issuer != GITHUB_ISSUER {
-        return Vec::new();
-    }
-    let claim = |claim| holder.claims.get(&claim).map_or("no claim", String::as_str);
+    let certified = Certified::of(holder);
     let mut faults = Vec::new();
-    let mut compare = |certified: &str, stated: &str| {
-        if certified != stated {
-            let expected = format!("{certified}, as certified");
-            faults.push(Fault::new(Code::ProvClaims, expected, stated));
-        }
-    };
     for trigger in triggers(&provenance.sources) {
         let (repository, reference) = trigger.repository_and_ref();
-        compare(&normalise_repository(claim(Claim::SourceRepository)), &repository);
-        compare(claim(Claim::SourceRepositoryRef), reference.unwrap_or("no ref"));
-        let commits = ["gitCommit", "sha1"].iter().filter_map(|name| trigger.digest.get(name));
-        commits.for_each(|commit| compare(claim(Claim::SourceRepositoryDigest), commit));
+        faults.extend(differs(certified.repository.as_deref(), &repository));
+        faults.extend(differs(certified.reference, reference.unwrap_or("no ref")));
+        faults.extend(certified.commit_faults(trigger));
     }
+    let materials = provenance.sources.iter().filter(|s| s.role == SourceRole::Material);
+    let mut certified_materials = materials.filter(|s| certified.is_source(s)).peekable();
+    if triggers(&provenance.sources).next().is_none() && certified_materials.peek().is_none() {
+        faults.extend(differs(certified.repository.as_deref(), "the provenance names no source"));
+    }
+    faults.extend(certified_materials.flat_map(|source| certified.commit_faults(source)));
     faults
+}
+
+/// What a certificate says of the source.
+struct Certified<'a> {
+    /// Normalised.
+    repository: Option<String>,
+    reference: Option<&'a str>,
+    commit: Option<&'a str>,
+}
+
+impl<'a> Certified<'a> {
+    /// The claims that are there, whoever the issuer is; GitHub makes them all for every workflow.
+    fn of(holder: &'a Holder) -> Self {
+        let always = (holder.issuer == GITHUB_ISSUER).then_some("no claim");
+        let claim = |claim| holder.claims.get(&claim).map(String::as_str).or(always);
+        Self {
+            repository: claim(Claim::SourceRepository).map(normalise_repository),
+            reference: claim(Claim::SourceRepositoryRef),
+            commit: claim(Claim::SourceRepositoryDigest),
+        }
+    }
+
+    /// Whether a source is the certified repository at the certified ref.
+    fn is_source(&self, source: &Source) -> bool {
+        let (repository, reference) = source.repository_and_ref();
+        self.repository.as_ref() == Some(&repository) && self.reference == reference
+    }
+
+    fn commit_faults(&self, source: &Source) -> Vec<Fault> {
+        let commits = ["gitCommit", "sha1"].iter().filter_map(|name| source.digest.get(name));
+        commits.filter_map(|commit| differs(self.commit, commit)).collect()
+    }
+}
+
+fn differs(certified: Option<&str>, stated: &str) -> Option<Fault> {
+    let certified = certified.filter(|certified| *certified != stated)?;
+    Some(Fault::new(Code::ProvClaims, format!("{certified}, as certified"), stated))
 }
 
 fn shape_faults(rule: &ProvenanceRule, provenance: &Provenance) -> Vec<Fault> {

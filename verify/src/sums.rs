@@ -17,6 +17,9 @@ pub(crate) struct Sums {
     pub(crate) agreed: BTreeMap<usize, BTreeSet<Digest>>,
     /// What stands against documents, with the artifact concerned if there is one.
     pub(crate) faults: Vec<(Option<usize>, Digest, Severity, Fault)>,
+    /// SHA-512 of documents that lists name, by their SHA-256: a hostile list names one on each of
+    /// its lines, and may be there many times.
+    sha512: BTreeMap<Digest, Digest>,
 }
 
 /// What a line of a checksum document names.
@@ -110,7 +113,7 @@ impl Sums {
                 let fault = Fault::new(Code::SumStray, "a file of the release", seen);
                 return self.faults.push((None, document.digest, Severity::Warn, fault));
             }
-            Some(Named::Evidence(named)) => (None, known_of(named, line)),
+            Some(Named::Evidence(named)) => (None, vec![self.known_of(named, line)]),
             Some(Named::Artifact(at)) => {
                 let artifact = inventory.release.artifacts().get(at);
                 (Some(at), artifact.map(digests_of).unwrap_or_default())
@@ -133,11 +136,15 @@ impl Sums {
         };
         self.faults.push((at, document.digest, Severity::Fail, fault));
     }
-}
 
-fn known_of(document: &Document, line: &Checksum) -> Vec<Digest> {
-    match line.digest.algorithm() {
-        Algorithm::Sha512 => vec![Digest::sha512_of(&document.bytes)],
-        Algorithm::Sha256 | Algorithm::Blake3 => vec![document.digest],
+    /// The digest of a document in the algorithm of a line, each computed once.
+    fn known_of(&mut self, document: &Document, line: &Checksum) -> Digest {
+        match line.digest.algorithm() {
+            Algorithm::Sha512 => {
+                let known = self.sha512.entry(document.digest);
+                *known.or_insert_with(|| Digest::sha512_of(&document.bytes))
+            }
+            Algorithm::Sha256 | Algorithm::Blake3 => document.digest,
+        }
     }
 }

@@ -225,6 +225,23 @@ fn a_checksum_list_may_name_evidence_and_stand_in_a_directory() {
     }
 }
 
+/// Each line of a SHA-512 list that named a document hashed the whole document again: lines times
+/// size. A document is hashed once, so that this takes a moment and not hours.
+#[test]
+fn a_long_list_hashes_a_document_once() {
+    let document = vec![b' '; 4 * 1024 * 1024];
+    let mut case = Case::good();
+    case.add(Spdx, &document, Some("sbom.json"), AttachedTo::Release);
+    let line = |bytes| format!("{}  sbom.json\n", Digest::sha512_of(bytes).hex());
+    let mut list = line(&document).repeat(2_000);
+    let kind = bonded_model::DocumentKind::Checksums;
+    case.add(kind, list.as_bytes(), Some("SHA512SUMS"), AttachedTo::Release);
+    list.push_str(&line(OTHER));
+    case.add(kind, list.as_bytes(), Some("more/SHA512SUMS"), AttachedTo::Release);
+    let codes: Vec<_> = case.verdict().findings().iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::SbomMalformed, Code::SumMismatch]);
+}
+
 #[test]
 fn a_sidecar_is_held_against_its_file_whatever_name_it_writes() {
     for name in ["build/elsewhere", "bin/b"] {
@@ -252,6 +269,66 @@ fn materials_at_another_ref_fail() {
     check(material("git+https://github.com/o/r@refs/tags/v1"), &[]);
     check(material("git+https://github.com/o/r"), &[]);
     check(material("git+https://github.com/o/other@refs/heads/main"), &[]);
+}
+
+/// A commit was compared only where it stood beside the trigger, and only for one issuer: GitHub's
+/// own build type and delegators write it among the materials. It is now compared wherever the
+/// certified repository stands at the certified ref.
+#[test]
+fn the_certified_source_is_compared_wherever_it_stands() {
+    use crate::identity::{Claim, Signer};
+    const COMMIT: &str = "8f70009fde0c94ade6ce2a054b94718c819126ec";
+    const FORGED: &str = "0000009fde0c94ade6ce2a054b94718c819126ec";
+    let source = |reference: &str, name: &str, commit: &str| json!({"uri": format!("git+{}@{reference}", crate::testing::SOURCE), "digest": {name: commit}});
+    let tag = crate::testing::TAG;
+    let workflow = json!({"workflow": {"repository": crate::testing::SOURCE, "ref": tag}});
+    let with = |issuer: &str, parameters: &serde_json::Value, materials: serde_json::Value| {
+        let mut signed = crate::testing::workflow();
+        if let Signer::Certificate(holder) = &mut signed.signer {
+            holder.claims.insert(Claim::SourceRepositoryDigest, COMMIT.to_owned());
+            holder.issuer = issuer.to_owned();
+        }
+        let mut case = Case::certified(signed);
+        case.edit(
+            "issuer = \"https://token.actions.githubusercontent.com\"",
+            &format!("issuer = \"{issuer}\""),
+        );
+        case.edit(&format!("source = \"{}\"", crate::testing::SOURCE), "source = \"any\"");
+        case.edit("tag = \"{version}\"", "ref = \"any\"");
+        case.documents.clear();
+        let statement = provenance(FILE, |predicate| {
+            predicate["buildDefinition"]["externalParameters"] = parameters.clone();
+            predicate["buildDefinition"]["resolvedDependencies"] = materials;
+        });
+        case.attach(Bundle, &crate::testing::certified(&statement));
+        case
+    };
+    let fails = |count| vec![(Fail, Code::ProvClaims); count];
+    for issuer in ["https://token.actions.githubusercontent.com", "https://token.example.com/o"] {
+        for name in ["gitCommit", "sha1"] {
+            for parameters in [&workflow, &json!({})] {
+                let judge = |materials| with(issuer, parameters, materials);
+                check(judge(json!([source(tag, name, COMMIT)])), &[]);
+                check(judge(json!([source(tag, name, FORGED)])), &fails(1));
+                let both = json!([source(tag, name, COMMIT), source(tag, name, FORGED)]);
+                check(judge(both), &fails(1));
+            }
+            let trigger = |commit| json!({"source": source(tag, name, commit)});
+            check(with(issuer, &trigger(COMMIT), json!([])), &[]);
+            check(with(issuer, &trigger(FORGED), json!([])), &fails(1));
+        }
+        // Another repository's commit is its own affair.
+        let other = json!([{"uri": "git+https://github.com/o/other", "digest": {"sha1": FORGED}}]);
+        check(with(issuer, &workflow, other.clone()), &[]);
+        let verdict = check(with(issuer, &json!({}), other), &fails(1));
+        assert!(verdict.findings()[0].seen.contains("names no source"));
+        check(with(issuer, &json!({}), json!([source("refs/heads/x", "sha1", COMMIT)])), &fails(1));
+        let fork = json!({"workflow": {"repository": "https://github.com/f/r", "ref": tag}});
+        check(with(issuer, &fork, json!([])), &fails(1));
+        let untagged =
+            json!({"workflow": {"repository": crate::testing::SOURCE, "ref": "refs/heads/x"}});
+        check(with(issuer, &untagged, json!([])), &fails(1));
+    }
 }
 
 #[test]

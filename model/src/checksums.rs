@@ -88,13 +88,12 @@ pub fn algorithm_of(file_name: &str) -> Option<Algorithm> {
     })
 }
 
-/// The name of the file that a sidecar stands beside: `x.sha256` and `x.sha256sum` give `x`.
+/// The name of the file that a sidecar stands beside: `x.sha256` and `x.SHA256SUM` give `x`.
 pub fn sidecar_target(file_name: &str) -> Option<&str> {
     let suffixes = [".sha256", ".sha512", ".sha256sum", ".sha512sum"];
-    suffixes
-        .iter()
-        .find_map(|suffix| file_name.strip_suffix(suffix))
-        .filter(|name| !name.is_empty())
+    let lower = file_name.to_ascii_lowercase(); // as long as the name itself
+    let suffix = suffixes.iter().find(|suffix| lower.ends_with(**suffix))?;
+    file_name.get(..file_name.len() - suffix.len()).filter(|name| !name.is_empty())
 }
 
 fn parse_line(line: usize, text: &str, algorithm: Algorithm) -> Result<Checksum, ChecksumsError> {
@@ -162,6 +161,8 @@ mod tests {
             assert_eq!(algorithm_of(name), expected, "{name}");
         }
         assert_eq!(sidecar_target("a.b.sha256"), Some("a.b"));
+        assert_eq!(sidecar_target("Tool.SHA256"), Some("Tool"));
+        assert_eq!(sidecar_target("é.Sha512Sum"), Some("é"));
         assert_eq!(sidecar_target(".sha256"), None);
     }
 }

@@ -52,6 +52,14 @@ pub const SIGNED_TIMESTAMP_COUNT_MAX: usize = 16;
 /// Documents of evidence attached to one release: 2,000 artifacts with 8 documents each.
 pub const DOCUMENT_COUNT_MAX: usize = 16_000;
 
+/// Documents of evidence of one release in all. A verdict holds them in memory at once; a Kubernetes
+/// release with an SBOM for each of its files stays below a quarter of this.
+pub const EVIDENCE_TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// A value of a hint among a manifest's annotations, which is copied from a document. Predicate types
+/// in use have some 50 bytes; a longer one is left out, and the document says it anyway.
+pub const HINT_BYTES_MAX: usize = 255;
+
 /// Artifacts in one release. Kubernetes has about 460 files; the release index must stay in 4 MiB.
 pub const ARTIFACT_COUNT_MAX: usize = 8_000;
 

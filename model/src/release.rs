@@ -1,6 +1,6 @@
 //! A release: project, version and the closed set of its artifacts.
 //!
-//! On the wire it is an OCI index of file manifests (design, section 6):
+//! On the wire it is an OCI index of file manifests:
 //!
 //! ```text
 //! index  artifactType application/vnd.bonded.release.v1, annotations project and version
@@ -15,7 +15,7 @@ use crate::descriptor::{
     Platform,
 };
 use crate::digest::Digest;
-use crate::limits::ARTIFACT_COUNT_MAX;
+use crate::limits::{ARTIFACT_COUNT_MAX, MANIFEST_BYTES_MAX};
 use crate::manifest::{Index, Manifest};
 use crate::media_type::{self, MediaType};
 use crate::name::{ArtifactPath, ReleaseName};
@@ -83,6 +83,14 @@ pub enum ReleaseError {
         /// The path that is both.
         path: ArtifactPath,
     },
+    /// The index would be longer than any reader accepts: too many artifacts with too long paths.
+    #[error("the index of release {name} has {bytes} bytes, the limit is {MANIFEST_BYTES_MAX}")]
+    IndexTooLarge {
+        /// Which release.
+        name: ReleaseName,
+        /// The length of its index.
+        bytes: u64,
+    },
     /// The manifest of a file does not hold exactly one layer with a title.
     #[error("manifest {manifest} is no file of a release: {reason}")]
     NotAFile {
@@ -97,7 +105,8 @@ impl Release {
     /// A release of these artifacts, with its index made and hashed.
     ///
     /// # Errors
-    /// [`ReleaseError`] if the set is empty, too large, or a path stands in it twice.
+    /// [`ReleaseError`] if the set is empty, too large, or a path stands in it twice, or if the index
+    /// would be longer than registries and this program accept.
     pub fn new(name: ReleaseName, artifacts: Vec<Artifact>) -> Result<(Self, Index), ReleaseError> {
         let artifacts = checked(&name, artifacts)?;
         let index = index_of(&name, &artifacts);
@@ -105,6 +114,9 @@ impl Release {
             artifact_type: index.artifact_type.clone(),
             ..Descriptor::of(MediaType::known(media_type::OCI_INDEX), &index.to_bytes())
         };
+        if descriptor.size > MANIFEST_BYTES_MAX {
+            return Err(ReleaseError::IndexTooLarge { name, bytes: descriptor.size });
+        }
         Ok((Self { name, index: descriptor, artifacts }, index))
     }
 
@@ -287,6 +299,39 @@ mod tests {
         let (made, manifest) = Artifact::of_file("bin/x".parse().unwrap(), file, None, None);
         let read = Manifest::parse(&manifest.to_bytes()).unwrap();
         assert_eq!(Artifact::from_stored(&made.manifest, &read).unwrap(), made);
+    }
+
+    /// A path of this length for each number, in components that are short enough.
+    fn long_path(number: usize, length: usize) -> String {
+        let mut path = format!("{number:06}");
+        while path.len() < length {
+            path.push(if path.len() % 200 == 100 && path.len() + 1 < length { '/' } else { 'x' });
+        }
+        path
+    }
+
+    #[test]
+    fn the_index_has_as_many_bytes_as_its_readers_accept() {
+        let limit = usize::try_from(MANIFEST_BYTES_MAX).unwrap();
+        let made = |lengths: &[usize]| {
+            let paths = lengths.iter().enumerate().map(|(at, length)| long_path(at, *length));
+            Release::new(name(), paths.map(|path| artifact(&path, b"x")).collect())
+        };
+        let bytes_of = |lengths: &[usize]| made(lengths).unwrap().1.to_bytes().len();
+        let (one, two) = (bytes_of(&[900]), bytes_of(&[900, 900]));
+        let mut lengths = vec![900; (limit - one) / (two - one) + 1];
+        let mut missing = limit - bytes_of(&lengths);
+        for length in &mut lengths {
+            let more = missing.min(100);
+            *length += more;
+            missing -= more;
+        }
+        let (release, index) = made(&lengths).unwrap();
+        assert_eq!((index.to_bytes().len(), release.index().size), (limit, MANIFEST_BYTES_MAX));
+        *lengths.last_mut().unwrap() += 1;
+        let error = made(&lengths).unwrap_err();
+        let over = MANIFEST_BYTES_MAX + 1;
+        assert!(matches!(error, ReleaseError::IndexTooLarge { bytes, .. } if bytes == over));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 use bonded_model::{Digest, Timestamp};
 use bonded_verify::{FileExpectation, FileQuestion, TrustRoot, Verifier, verify_file};
@@ -68,10 +69,19 @@ fn main() {
     let medians = measure::medians(rounds, &mut contenders);
     let rate = |count: usize, at: usize| count as f64 / medians[at].as_secs_f64();
     let (floor, single, all) = (rate(count * 10, 0), rate(count, 1), rate(count * cores, 2));
-    println!("{count} verdicts on one keyless bundle of {} bytes, median of {rounds}", bundle.len());
+    println!(
+        "{count} verdicts on one keyless bundle of {} bytes, median of {rounds}",
+        bundle.len()
+    );
     println!("P-256 verifications, one core    {floor:9.0} /s");
-    println!("one core                         {single:9.0} bundles/s   {:5.1} P-256 each", floor / single);
-    println!("{cores} cores                          {all:9.0} bundles/s   {:5.2} x one core", all / single);
+    println!(
+        "one core                         {single:9.0} bundles/s   {:5.1} P-256 each",
+        floor / single
+    );
+    println!(
+        "{cores} cores                          {all:9.0} bundles/s   {:5.2} x one core",
+        all / single
+    );
     println!("(whole run {:.1} s)", start.elapsed().as_secs_f64());
 }
 

@@ -314,6 +314,33 @@ fn sha512_is_known_where_a_checksum_document_asks_for_it() {
     assert_eq!(one.artifacts(), both.release.artifacts());
 }
 
+/// A subject's SHA-512 was compared only if some checksum list happened to name SHA-512 as well: a
+/// wrong one passed, and provenance that names nothing else matched no file.
+#[test]
+fn sha512_is_known_where_a_signed_subject_names_it() {
+    use bonded_model::bundle::with_managed_key;
+    use bonded_model::dsse::{Envelope, Signature};
+    let of = |payload: String| {
+        let signatures = vec![Signature { key_id: None, bytes: vec![1] }];
+        let payload_type = bonded_model::media_type::IN_TOTO.to_owned();
+        let envelope = Envelope { payload_type, payload: payload.into_bytes(), signatures };
+        with_managed_key(&envelope, &Digest::sha256_of(b"key"))
+    };
+    let plain = statement(&[Digest::sha256_of(b"a")]);
+    let (more, hex) = (r#"","sha512":""#, Digest::sha512_of(b"b").hex());
+    let both = plain.replacen("\"}", &format!("{more}{hex}\"}}"), 1);
+    assert!(both.contains(&hex));
+    for (payload, expected) in [(plain, None), (both, Some(Digest::sha512_of(b"a")))] {
+        let world = World::new();
+        world.file("a", b"a");
+        world.file("a.intoto.jsonl", of(payload));
+        world.ingest("demo@v1").unwrap();
+        let evidence = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+        assert_eq!(evidence.documents.len(), 1);
+        assert_eq!(evidence.release.artifact(&path("a")).unwrap().sha512, expected);
+    }
+}
+
 #[test]
 fn names_that_promise_evidence_must_keep_it() {
     let good = statement(&[Digest::sha256_of(b"a")]);

@@ -12,7 +12,7 @@ fn a_locally_attested_release_passes_its_policy_and_leaves_a_record() {
     assert_eq!(verdict["result"], "pass", "{verdict:#}");
     let shown = world.json("show demo@v1.0.0", 0);
     assert_eq!(shown["summaries"].as_array().unwrap().len(), 1, "{shown:#}");
-    assert_eq!(shown["summaries"][0][0]["verificationResult"], "PASSED");
+    assert_eq!(shown["summaries"][0]["summary"]["verificationResult"], "PASSED");
     world.ok("verify demo@v1.0.0 --policy policy.toml");
     assert_eq!(world.json("show demo@v1.0.0", 0)["summaries"].as_array().unwrap().len(), 1);
 }
@@ -37,7 +37,7 @@ fn a_failing_verdict_is_recorded_as_failed() {
     let verdict = world.json("verify demo@v1.0.0 --policy strict.toml", 1);
     assert_eq!(codes(&verdict, "fail"), ["PROV-LEVEL"], "{verdict:#}");
     assert_eq!(
-        world.json("show demo@v1.0.0", 0)["summaries"][0][0]["verificationResult"],
+        world.json("show demo@v1.0.0", 0)["summaries"][0]["summary"]["verificationResult"],
         "FAILED"
     );
 }

@@ -1,8 +1,9 @@
 //! `show`: one release with its artifacts, evidence and recorded verdicts.
 
-use bonded_model::Document;
 use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
+use bonded_model::{Digest, Document};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Context, Outcome};
@@ -17,7 +18,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
     let evidence = snapshot.evidence(&args.release).map_err(report::store_error)?;
     let summaries = snapshot.summaries(&args.release).map_err(report::store_error)?;
     let documents: Vec<_> = evidence.documents.iter().map(describe).collect();
-    let records: Vec<_> = summaries.iter().filter_map(record).collect();
+    let records: Vec<Record> = summaries.iter().filter_map(record).collect();
     if context.format == Format::Json {
         output::data_json(&json!({
             "release": evidence.release, "evidence": documents, "summaries": records,
@@ -36,7 +37,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
         let (kind, subject) = (report::kind(document.kind), report::subject(&document.subject));
         text += &format!("  evidence  {}  {kind}  {title} → {subject}\n", document.digest);
     }
-    for (summary, digest) in &records {
+    for Record { digest, summary } in &records {
         let levels = summary.verified_levels.join(" ");
         let time =
             summary.time_verified.map_or_else(|| "at an unknown time".into(), |t| t.to_string());
@@ -56,8 +57,16 @@ fn describe(document: &Document) -> serde_json::Value {
     })
 }
 
+/// A recorded verdict.
+#[derive(Serialize)]
+struct Record {
+    digest: Digest,
+    summary: Summary,
+}
+
 /// Records are this program's own writing; one that does not read back is not shown as a verdict.
-fn record(document: &Document) -> Option<(Summary, bonded_model::Digest)> {
+fn record(document: &Document) -> Option<Record> {
     let statement = Statement::parse(&document.bytes).ok()?; // see above
-    Summary::parse(&statement).ok().map(|summary| (summary, document.digest)) // see above
+    let summary = Summary::parse(&statement).ok()?; // see above
+    Some(Record { digest: document.digest, summary })
 }

@@ -138,7 +138,12 @@ impl SignedDocument {
         let wire = match shape.form {
             Form::Statement => return Err(unsigned(bytes)),
             Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
-            Form::Bundle => Wire::Bundle(Box::new(parse_bundle(bytes)?)),
+            Form::Bundle => {
+                let bundle = parse_bundle(bytes);
+                // The library reads checkpoints while it reads the bundle; say which of them it was.
+                let bundle = bundle.map_err(|fault| shape.checkpoint_fault().unwrap_or(fault))?;
+                Wire::Bundle(Box::new(bundle))
+            }
         };
         let content = wire.content()?;
         if let Some(fault) = shape.profile_fault() {

@@ -8,6 +8,7 @@ use bonded_model::limits::{
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use sigstore_types::Checkpoint;
 
 use crate::code::Code;
 use crate::finding::Fault;
@@ -80,11 +81,11 @@ struct KindVersion {
 #[derive(Debug, Deserialize)]
 struct Proof {
     hashes: Option<Vec<IgnoredAny>>,
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Option<SignedNote>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Checkpoint {
+struct SignedNote {
     envelope: Option<String>,
 }
 
@@ -141,6 +142,15 @@ impl Shape {
             Some(_) => None,
         });
         lacking.map(fault)
+    }
+
+    /// Why a checkpoint is no signed note of a log (c2sp.org/tlog-checkpoint), if one is not.
+    pub(super) fn checkpoint_fault(&self) -> Option<Fault> {
+        let proofs = self.log_entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref());
+        let mut errors = proofs
+            .filter_map(|proof| proof.checkpoint.as_ref()?.envelope.as_ref())
+            .filter_map(|envelope| Checkpoint::from_text(envelope).err());
+        errors.next().map(|error| Fault::of_error(Code::SigLog, "a checkpoint of a log", &error))
     }
 }
 

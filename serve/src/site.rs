@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bonded_model::{Release, inventory};
+use bonded_model::{Release, ReleaseName, inventory};
 use bonded_store::Snapshot;
 use bonded_verify::Verified;
 
@@ -37,13 +37,23 @@ impl Site {
     /// The site of these releases, which must stand in the snapshot with the very evidence that
     /// their verdicts looked at. Reads all evidence of the releases, and none of their files.
     ///
-    /// # Errors
-    /// [`ServeError`] if the store cannot give a release, holds another one or other evidence under
-    /// its name, or if a release was given twice.
-    pub fn new(snapshot: Snapshot, releases: Vec<Verified<Release>>) -> Result<Self, ServeError> {
-        let views: Result<Vec<_>, _> =
-            releases.into_iter().map(|release| view(&snapshot, release)).collect();
-        Ok(Self { tree: Tree::new(views?)?, snapshot })
+    /// A release that the store cannot give, or holds as another one or with other evidence, is not
+    /// shown: it comes back with the reason. So does the second one of a name.
+    pub fn new(
+        snapshot: Snapshot,
+        releases: Vec<Verified<Release>>,
+    ) -> (Self, Vec<(ReleaseName, ServeError)>) {
+        let mut tree = Tree::default();
+        let mut refused = Vec::new();
+        for release in releases {
+            let name = release.get().name().clone();
+            match view(&snapshot, release).and_then(|view| tree.add(view)) {
+                Ok(()) => {}
+                Err(error) => refused.push((name, error)),
+            }
+        }
+        tree.point_markers();
+        (Self { snapshot, tree }, refused)
     }
 
     /// Every path that answers with content, decoded, in order; other spellings and the short paths

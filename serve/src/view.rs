@@ -14,9 +14,10 @@
 //! memory than everything else here. Knows nothing of HTTP and of blobs.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::inventory::{self, Admission, Entry, ListedDocument};
+use bonded_model::inventory::{self, Admission, ListedDocument};
 use bonded_model::json::to_canonical;
 use bonded_model::marker::markers;
 use bonded_model::{Artifact, ArtifactPath, Project, Release, Version, tree};
@@ -161,32 +162,36 @@ impl ProjectView {
         }
     }
 
-    fn entries(&self) -> Vec<Entry<'_>> {
+    fn entries(&self) -> Vec<inventory::Entry<'_>> {
         let releases = self.releases.values();
         releases
-            .map(|view| Entry { release: view.release(), admission: view.admission() })
+            .map(|view| inventory::Entry { release: view.release(), admission: view.admission() })
             .collect()
     }
 }
 
 impl Tree {
-    /// The tree over these releases.
+    /// Adds a release.
     ///
     /// # Errors
-    /// [`ServeError::Twice`] if a release is given twice.
-    pub(crate) fn new(releases: Vec<ReleaseView>) -> Result<Self, ServeError> {
-        let mut tree = Self::default();
-        for view in releases {
-            let name = view.release().name().clone();
-            let project = tree.projects.entry(name.project.clone()).or_default();
-            if project.releases.insert(name.version.clone(), view).is_some() {
-                return Err(ServeError::Twice { release: name });
+    /// [`ServeError::Twice`] if it is there already; that one stays.
+    pub(crate) fn add(&mut self, view: ReleaseView) -> Result<(), ServeError> {
+        let name = view.release().name().clone();
+        let project = self.projects.entry(name.project.clone()).or_default();
+        match project.releases.entry(name.version.clone()) {
+            Entry::Occupied(_) => Err(ServeError::Twice { release: name }),
+            Entry::Vacant(place) => {
+                place.insert(view);
+                Ok(())
             }
         }
-        for project in tree.projects.values_mut() {
+    }
+
+    /// Points the markers, once all releases are there.
+    pub(crate) fn point_markers(&mut self) {
+        for project in self.projects.values_mut() {
             project.markers = markers(project.releases.keys());
         }
-        Ok(tree)
     }
 
     /// What stands at a decoded, canonical path.

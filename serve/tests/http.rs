@@ -12,14 +12,23 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bonded_model::{Digest, tree};
+use bonded_model::{Digest, Release, tree};
 use bonded_serve::{Event, Events, Handle, ServeError, Server, Site};
+use bonded_store::Snapshot;
+use bonded_verify::Verified;
 use tokio::sync::oneshot;
 
 use verified::{RELEASE, World, small_release};
 
 const LARGE: &str = "/demo/release/v1.2.3/bin/linux%20amd64/%3Cdemo%3E%20&%20'co'";
 const README: &str = "/demo/release/v1.2.3/README.md";
+
+/// A site that shows all of these.
+fn site(snapshot: Snapshot, releases: Vec<Verified<Release>>) -> Site {
+    let (site, refused) = Site::new(snapshot, releases);
+    assert!(refused.is_empty(), "{refused:?}");
+    site
+}
 
 /// A server in a thread of its own, stopped when dropped.
 struct Running {
@@ -66,7 +75,7 @@ impl Running {
     /// With the release of [`World::new`].
     fn with_release(world: &World) -> Self {
         let (snapshot, release) = world.verified(RELEASE);
-        Self::start(Site::new(snapshot, vec![release]).unwrap())
+        Self::start(site(snapshot, vec![release]))
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -190,9 +199,9 @@ fn files_go_out_byte_for_byte_with_their_digest() {
 fn every_listed_path_answers_and_head_equals_get() {
     let world = World::new();
     let (snapshot, release) = world.verified(RELEASE);
-    let site = Site::new(snapshot, vec![release]).unwrap();
-    let paths = site.paths();
-    let server = Running::start(site);
+    let shown = site(snapshot, vec![release]);
+    let paths = shown.paths();
+    let server = Running::start(shown);
     for path in &paths {
         let path = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
         let (got, head) = (server.get(&path), server.ask("HEAD", &path, &[]));
@@ -393,18 +402,18 @@ fn a_corrupt_blob_is_never_served() {
 fn a_site_is_replaced_without_a_restart() {
     let world = World::new();
     let (empty, _) = world.verified(RELEASE);
-    let server = Running::start(Site::new(empty, Vec::new()).unwrap());
+    let server = Running::start(site(empty, Vec::new()));
     assert_eq!(server.get(README).status, 404, "in the store, and not verified");
     assert!(!server.get("/").text().contains("demo"));
 
     let (snapshot, release) = world.verified(RELEASE);
-    server.handle.replace(Site::new(snapshot, vec![release]).unwrap());
+    server.handle.replace(site(snapshot, vec![release]));
     assert_eq!(server.get(README).status, 200);
 
     world.ingest("other@v2.0.0", &[("a.txt", b"a\n".to_vec())]);
     let (_, first) = world.verified(RELEASE);
     let (snapshot, second) = world.verified("other@v2.0.0");
-    server.handle.replace(Site::new(snapshot, vec![first, second]).unwrap());
+    server.handle.replace(site(snapshot, vec![first, second]));
     assert_eq!(server.get("/other/release/v2.0.0/a.txt").text(), "a\n");
     assert_eq!(server.get("/release/v1.2.3/README.md").status, 404, "two projects, no short paths");
     let list = server.get("/releases.json");
@@ -482,9 +491,9 @@ fn a_port_in_use_is_named_with_what_to_do() {
     let world = World::empty();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let site = Site::new(world.store.snapshot().unwrap(), Vec::new()).unwrap();
+    let shown = site(world.store.snapshot().unwrap(), Vec::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let error = runtime.block_on(Server::bind(address, site, Arc::new(()))).unwrap_err();
+    let error = runtime.block_on(Server::bind(address, shown, Arc::new(()))).unwrap_err();
     assert!(matches!(&error, ServeError::AddressInUse { address: at, .. } if *at == address));
     let text = error.to_string();
     assert!(text.contains(&address.to_string()) && text.contains("another port"), "{text}");
@@ -495,19 +504,35 @@ fn a_verdict_on_other_content_opens_nothing() {
     let world = World::new();
     let (_, release) = world.verified(RELEASE);
     let (_, again) = world.verified(RELEASE);
-    let twice = world.verified(RELEASE);
-    let error = Site::new(twice.0, vec![twice.1, again]).unwrap_err();
+    let refusal = |snapshot: Snapshot, releases: Vec<Verified<Release>>, shown: bool| {
+        let (site, refused) = Site::new(snapshot, releases);
+        let page = "/demo/release/v1.2.3/".to_owned();
+        assert_eq!(site.paths().contains(&page), shown);
+        let [(name, error)] = <[_; 1]>::try_from(refused).unwrap();
+        assert_eq!(name.to_string(), RELEASE);
+        error
+    };
+    let snapshot = || world.store.snapshot().unwrap();
+    let error = refusal(snapshot(), vec![release.clone(), again], true);
     assert!(matches!(error, ServeError::Twice { .. }), "{error}");
 
     let elsewhere = World::empty();
-    let error = Site::new(elsewhere.store.snapshot().unwrap(), vec![release.clone()]).unwrap_err();
+    let error = refusal(elsewhere.store.snapshot().unwrap(), vec![release.clone()], false);
     assert!(matches!(error, ServeError::Store { .. }), "{error}");
 
     elsewhere.ingest(RELEASE, &[("README.md", b"other\n".to_vec())]);
-    let error = Site::new(elsewhere.store.snapshot().unwrap(), vec![release.clone()]).unwrap_err();
+    let error = refusal(elsewhere.store.snapshot().unwrap(), vec![release.clone()], false);
     assert!(matches!(error, ServeError::ReleaseChanged { .. }), "{error}");
 
     world.attach_note(RELEASE);
-    let error = Site::new(world.store.snapshot().unwrap(), vec![release]).unwrap_err();
+    let error = refusal(snapshot(), vec![release.clone()], false);
     assert!(matches!(error, ServeError::EvidenceChanged { .. }), "{error}");
+
+    // One such release kept all others from being shown as well.
+    world.ingest("demo@v2.0.0", &[("good", b"good\n".to_vec())]);
+    let (snapshot, good) = world.verified("demo@v2.0.0");
+    let (site, refused) = Site::new(snapshot, vec![release, good]);
+    assert!(site.paths().contains(&"/demo/release/v2.0.0/good".to_owned()));
+    assert!(!site.paths().iter().any(|path| path.contains("v1.2.3")), "{:?}", site.paths());
+    assert_eq!(refused.len(), 1);
 }

@@ -78,9 +78,14 @@ fn site(context: &Context, judge: &JudgeArgs, snapshot: Snapshot) -> Result<Site
     let names = snapshot.releases().map_err(report::store_error)?;
     let judged = judge.admit(&snapshot, &names);
     judged.errors.iter().for_each(|error| output::say(&error.to_string()));
-    let (visible, hidden) = (judged.admitted.len(), judged.refused);
-    output::say(&format!("epoch {}: {visible} releases visible, {hidden} not", snapshot.epoch()));
-    Site::new(snapshot, judged.admitted).map_err(report::serve_error)
+    let (epoch, passed) = (snapshot.epoch(), judged.admitted.len());
+    let (site, refused) = Site::new(snapshot, judged.admitted);
+    let (visible, hidden) = (passed - refused.len(), judged.refused + refused.len());
+    for (_, error) in refused {
+        output::say(&report::serve_error(error).to_string());
+    }
+    output::say(&format!("epoch {epoch}: {visible} releases visible, {hidden} not"));
+    Ok(site)
 }
 
 /// Replaces the site whenever the store has moved or the verdicts have grown old. What goes wrong is

@@ -10,9 +10,10 @@
 //! running the same plan, or a new one, again. What fails is collected and never stops what does
 //! not depend on it; only a journal that cannot be written stops the run.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bonded_model::Digest;
+use bonded_model::{Digest, ReleaseName};
 use futures_util::future::join_all;
 
 use crate::backend::{Put, Seen};
@@ -35,6 +36,7 @@ pub(crate) struct Run<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) sites: Vec<Site<'a>>,
+    pub(crate) releases: &'a BTreeMap<ReleaseName, Digest>,
     plan: Digest,
     source_bytes: AtomicU64,
 }
@@ -44,8 +46,8 @@ pub(crate) struct Run<'a> {
 /// Cancellation is safe: what was written stays, nothing names it yet, the next run goes on.
 ///
 /// # Errors
-/// [`MirrorError::Plan`] if the plan is not covered by the verified releases or names a destination
-/// that is not among `destinations`; nothing was touched then. [`MirrorError::Journal`] if the journal
+/// [`MirrorError::Plan`] if the plan is not covered by the verified releases, names a destination
+/// that is not among `destinations`, or leaves out a required one that is; nothing was touched then. [`MirrorError::Journal`] if the journal
 /// cannot be written. Everything else is in the report.
 pub async fn apply(
     plan: &Plan,
@@ -56,8 +58,8 @@ pub async fn apply(
 ) -> Result<ApplyReport, MirrorError> {
     covered::check(plan, desired)?;
     let sites = sites(plan, desired, destinations, ledger)?;
-    let (source_bytes, digest) = (AtomicU64::new(0), plan.digest());
-    let run = Run { desired, ledger, progress, sites, plan: digest, source_bytes };
+    let (source_bytes, digest, releases) = (AtomicU64::new(0), plan.digest(), &plan.releases);
+    let run = Run { desired, ledger, progress, sites, releases, plan: digest, source_bytes };
     run.announce();
     for class in Class::BEFORE_BARRIER {
         transfer(&run, class).await?;
@@ -89,12 +91,9 @@ fn sites<'a>(
     ledger: &Ledger,
 ) -> Result<Vec<Site<'a>>, PlanError> {
     let known = ledger.known();
+    covered::check_destinations(plan, destinations)?;
     let site = |planned: &'a DestinationPlan| {
-        let here = |one: &&Destination| one.name() == planned.name && one.url() == planned.url;
-        let destination = destinations.iter().find(here).ok_or_else(|| PlanError::Destination {
-            name: planned.name.clone(),
-            url: planned.url.clone(),
-        })?;
+        let destination = covered::check_destination(planned, destinations)?;
         covered::check_complete(planned, destination, desired, &known)?;
         Ok(Site::new(destination, planned))
     };

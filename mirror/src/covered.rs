@@ -5,6 +5,8 @@
 //! back, or the journal knows as read back, every object of it. What the journal alone knows is looked
 //! at again before anything is listed, when the plan is run.
 
+use std::collections::BTreeSet;
+
 use bonded_model::{Digest, tree};
 
 use crate::desired::{Class, Desired, Object};
@@ -60,6 +62,50 @@ fn is_covered(plan: &Plan, desired: &Desired, step: &Step) -> bool {
 fn is_same(object: &Object, step: &Step) -> bool {
     let same = (object.digest, object.size) == (step.digest, step.size);
     same && object.releases.iter().eq(&step.releases)
+}
+
+/// Refuses a plan for other destinations than the given ones, as far as markers depend on them: they
+/// wait for the required ones that are configured now, whatever the plan says.
+///
+/// # Errors
+/// [`PlanError::LeftOut`] or [`PlanError::Twice`].
+pub(crate) fn check_destinations(
+    plan: &Plan,
+    destinations: &[Destination],
+) -> Result<(), PlanError> {
+    let mut named = BTreeSet::new();
+    for planned in &plan.destinations {
+        if !named.insert(planned.name.as_str()) {
+            return Err(PlanError::Twice { name: planned.name.clone() });
+        }
+    }
+    let mut required = destinations.iter().filter(|one| one.is_required());
+    match required.find(|one| !named.contains(one.name())) {
+        None => Ok(()),
+        Some(one) => Err(PlanError::LeftOut { name: one.name().to_owned() }),
+    }
+}
+
+/// The destination that a part of a plan is for.
+///
+/// # Errors
+/// [`PlanError::Destination`], [`PlanError::Required`] or [`PlanError::Watched`].
+pub(crate) fn check_destination<'a>(
+    planned: &DestinationPlan,
+    destinations: &'a [Destination],
+) -> Result<&'a Destination, PlanError> {
+    let name = || planned.name.clone();
+    let here = |one: &&Destination| one.name() == planned.name && one.url() == planned.url;
+    let Some(destination) = destinations.iter().find(here) else {
+        return Err(PlanError::Destination { name: name(), url: planned.url.clone() });
+    };
+    if destination.is_required() != planned.required {
+        return Err(PlanError::Required { name: name(), planned: planned.required });
+    }
+    if destination.is_watched() && !planned.steps.is_empty() {
+        return Err(PlanError::Watched { name: name() });
+    }
+    Ok(destination)
 }
 
 /// Refuses a plan for one destination that would list a release without having read all of it back.

@@ -16,9 +16,10 @@
 //! A [`Desired`] is made from `Verified<Release>` alone, and nothing can be written to a destination
 //! without one. The evidence that is published is exactly the evidence that the verdict looked at.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::inventory::{self, Admission, Entry, Listed};
+use bonded_model::inventory::{self, Admission, Listed};
 use bonded_model::limits::MANIFEST_BYTES_MAX;
 use bonded_model::manifest::Manifest;
 use bonded_model::{Digest, Document, Project, Release, ReleaseName, tree};
@@ -114,6 +115,9 @@ pub struct Desired {
 impl Desired {
     /// What should be at every destination for these releases.
     ///
+    /// A release that the store cannot give, or holds as another one or with other evidence than the
+    /// verdict looked at, is not among them: it comes back with the reason, of side source.
+    ///
     /// Blocks while it reads manifests and evidence from the store; not for async code.
     ///
     /// ```compile_fail,E0308
@@ -122,20 +126,45 @@ impl Desired {
     ///     let _desired = bonded_mirror::Desired::new(snapshot, &[release]);
     /// }
     /// ```
-    ///
-    /// # Errors
-    /// [`MirrorError`] of side source: the store cannot be read, or holds another release or other
-    /// evidence than the verdict looked at.
-    pub fn new(snapshot: &Snapshot, releases: &[Verified<Release>]) -> Result<Self, MirrorError> {
-        let mut desired = Self {
-            snapshot: snapshot.clone(),
-            releases: BTreeMap::new(),
-            objects: BTreeMap::new(),
-        };
+    pub fn new(
+        snapshot: &Snapshot,
+        releases: &[Verified<Release>],
+    ) -> (Self, Vec<(ReleaseName, MirrorError)>) {
+        let mut all = Self::empty(snapshot);
+        let mut refused = Vec::new();
         for verified in releases {
-            desired.add(verified)?;
+            // Each on its own first, so that a refused one leaves nothing behind.
+            let mut alone = Self::empty(snapshot);
+            match alone.add(verified).and_then(|()| all.merge(alone)) {
+                Ok(()) => {}
+                Err(error) => refused.push((verified.get().name().clone(), error)),
+            }
         }
-        Ok(desired)
+        (all, refused)
+    }
+
+    fn empty(snapshot: &Snapshot) -> Self {
+        let (releases, objects) = (BTreeMap::new(), BTreeMap::new());
+        Self { snapshot: snapshot.clone(), releases, objects }
+    }
+
+    /// Adds all of another one, or nothing.
+    fn merge(&mut self, other: Self) -> Result<(), MirrorError> {
+        for (key, object) in &other.objects {
+            if let Some(held) = self.objects.get(key) {
+                held.check_same(object.digest)?;
+            }
+        }
+        for (key, object) in other.objects {
+            match self.objects.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(object);
+                }
+                Entry::Occupied(mut held) => held.get_mut().add(object.class, object.releases),
+            }
+        }
+        self.releases.extend(other.releases);
+        Ok(())
     }
 
     /// The names of the releases with their digests.
@@ -207,7 +236,7 @@ impl Desired {
         }
         let contents = Content::Inline(inventory::release_json(release).into());
         self.insert(name, Class::Inventory, tree::inventory(name), contents)?;
-        let listed = Listed::of(&Entry { release, admission });
+        let listed = Listed::of(&inventory::Entry { release, admission });
         let evidence_list = inventory::evidence_json(release, &documents, &admission).into();
         self.releases.insert(name.clone(), DesiredRelease { listed, evidence_list });
         Ok(())
@@ -266,13 +295,25 @@ impl Desired {
             releases: BTreeSet::new(),
             source,
         });
-        if object.digest != digest {
-            let (key, first) = (object.key.clone(), object.digest);
-            return Err(MirrorError::SameKey { key, first, second: digest });
-        }
-        object.class = object.class.min(class);
-        object.releases.insert(name.clone());
+        object.check_same(digest)?;
+        object.add(class, [name.clone()]);
         Ok(())
+    }
+}
+
+impl Object {
+    fn check_same(&self, digest: Digest) -> Result<(), MirrorError> {
+        if self.digest == digest {
+            return Ok(());
+        }
+        let (key, first) = (self.key.clone(), self.digest);
+        Err(MirrorError::SameKey { key, first, second: digest })
+    }
+
+    /// Makes it an object of more releases, written when the first of them needs it.
+    fn add(&mut self, class: Class, releases: impl IntoIterator<Item = ReleaseName>) {
+        self.class = self.class.min(class);
+        self.releases.extend(releases);
     }
 }
 

@@ -141,6 +141,7 @@ pub struct Destination {
     identity: String,
     locality: Locality,
     required: bool,
+    watched: bool,
     backend: Arc<dyn Backend>,
 }
 
@@ -174,6 +175,7 @@ impl Destination {
             identity: format!("{}{endpoint}", config.url.trim_end_matches('/')),
             locality,
             required: config.required,
+            watched: false,
             backend: Arc::new(objects),
         })
     }
@@ -186,8 +188,21 @@ impl Destination {
             identity: config.url.clone(),
             locality: Locality::Remote,
             required: config.required,
+            watched: false,
             backend,
         }
+    }
+
+    /// The same destination, only looked at: nothing is written there, and if it is required markers
+    /// elsewhere wait for what it lists.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Self { watched: true, ..self }
+    }
+
+    /// The same destination as one that is written to.
+    pub(crate) fn written(self) -> Self {
+        Self { watched: false, ..self }
     }
 
     /// What people and plans call it.
@@ -203,6 +218,11 @@ impl Destination {
     /// Whether markers wait for it.
     pub fn is_required(&self) -> bool {
         self.required
+    }
+
+    /// Whether it is only looked at.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether it is this machine or another one.

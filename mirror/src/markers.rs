@@ -24,9 +24,12 @@ use crate::site::Site;
 /// Only where the run as a whole cannot go on, that is, where the journal fails.
 pub(crate) async fn move_markers(run: &Run<'_>, site: &Site<'_>) -> Result<(), MirrorError> {
     let behind = behind(run, site);
+    if site.destination.is_watched() {
+        return Ok(());
+    }
     let unknown = run.sites.iter().any(|one| one.plan.required && !one.is_open());
     if unknown || !site.is_open() {
-        site.set_markers(MarkerOutcome::Withheld(behind));
+        site.set_markers(MarkerOutcome::Withheld { moved: 0, waiting_for: behind });
         return Ok(());
     }
     let (mut moved, mut planned) = (0, 0);
@@ -38,17 +41,16 @@ pub(crate) async fn move_markers(run: &Run<'_>, site: &Site<'_>) -> Result<(), M
         }
     }
     site.set_markers(match (planned, behind.is_empty()) {
-        (0, _) => MarkerOutcome::Unchanged,
+        (_, false) => MarkerOutcome::Withheld { moved, waiting_for: behind },
+        (0, true) => MarkerOutcome::Unchanged,
         (_, true) => MarkerOutcome::Moved(moved),
-        (_, false) => MarkerOutcome::Withheld(behind),
     });
     Ok(())
 }
 
 /// The destinations that markers at this one wait for: required ones, and itself.
 fn behind(run: &Run<'_>, site: &Site<'_>) -> Vec<String> {
-    let releases = run.desired.releases();
-    let lacks = |one: &Site<'_>| !releases.keys().all(|release| one.is_complete(release));
+    let lacks = |one: &Site<'_>| !run.releases.iter().all(|(name, digest)| one.has(name, *digest));
     run.sites
         .iter()
         .filter(|one| (one.plan.required || one.plan.name == site.plan.name) && lacks(one))
@@ -65,7 +67,7 @@ fn steps_of<'a>(site: &Site<'a>, project: &Project) -> BTreeMap<&'a str, &'a Ste
         .collect()
 }
 
-/// Replaces the files of the markers, then the list's copy of them. Gives the number of changes.
+/// Replaces the files of the markers, then the list's copy of them. Gives how many files changed.
 async fn move_of_project(
     run: &Run<'_>,
     site: &Site<'_>,

@@ -57,7 +57,7 @@ pub(crate) struct Current {
 /// Lists what a destination has of these projects, and reads its lists and markers.
 ///
 /// Costs one listing for each project, one for the blobs, and one small read for each list and
-/// marker.
+/// marker. Of a destination that is only looked at, the lists alone are read.
 ///
 /// # Errors
 /// [`MirrorError`] of side destination if it cannot be listed or read, or if its list of releases is
@@ -72,6 +72,9 @@ pub async fn observe(
         listings: BTreeMap::new(),
         markers: BTreeMap::new(),
     };
+    if destination.is_watched() {
+        return observe_listings(destination, projects, observed).await;
+    }
     let directories = projects.iter().map(|project| format!("{project}/"));
     for prefix in std::iter::once(BLOBS.to_owned()).chain(directories) {
         let found = destination.backend().list(&prefix).await;
@@ -82,6 +85,19 @@ pub async fn observe(
         observed.listings.insert(project.clone(), listing);
         let markers = read_markers(destination, project, &observed.objects).await?;
         observed.markers.insert(project.clone(), markers);
+    }
+    Ok(observed)
+}
+
+/// Of a destination that is only looked at, its lists are all that counts.
+async fn observe_listings(
+    destination: &Destination,
+    projects: &BTreeSet<Project>,
+    mut observed: Observed,
+) -> Result<Observed, MirrorError> {
+    for project in projects {
+        let (listing, _) = read_listing(destination, project).await?;
+        observed.listings.insert(project.clone(), listing);
     }
     Ok(observed)
 }

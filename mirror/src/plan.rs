@@ -52,7 +52,7 @@ pub struct DestinationPlan {
     /// Whether markers wait for it.
     pub required: bool,
     /// Whether it could be listed. If not there are no steps, and if it is required no marker moves
-    /// anywhere.
+    /// anywhere. One that is only looked at has no steps either.
     pub observed: bool,
     /// What to do, in this order.
     pub steps: Vec<Step>,
@@ -143,6 +143,32 @@ pub enum PlanError {
         /// Its URL in the plan.
         url: String,
     },
+    /// It has a destination as required that is not, or the other way round.
+    #[error("the plan has destination {name} with required = {planned}; plan again")]
+    Required {
+        /// What it is called.
+        name: String,
+        /// As in the plan.
+        planned: bool,
+    },
+    /// It leaves out a destination for which markers wait.
+    #[error("the plan leaves out the required destination {name}; plan again")]
+    LeftOut {
+        /// What it is called.
+        name: String,
+    },
+    /// It has a destination twice.
+    #[error("the plan has destination {name} twice")]
+    Twice {
+        /// What it is called.
+        name: String,
+    },
+    /// It has steps at a destination that is only looked at.
+    #[error("the plan has steps at destination {name}, which is only looked at")]
+    Watched {
+        /// What it is called.
+        name: String,
+    },
 }
 
 impl Plan {
@@ -230,7 +256,8 @@ impl fmt::Display for Step {
 
 /// What is missing at each destination: desired minus observed.
 ///
-/// A destination without an [`Observed`] gets no steps. `known` spares reading back what was read
+/// A destination without an [`Observed`] gets no steps, nor does one that is only looked at
+/// ([`Destination::watched`]). `known` spares reading back what was read
 /// back before and has not changed since.
 pub fn plan(
     desired: &Desired,
@@ -281,7 +308,11 @@ impl<'a> Draft<'a> {
     ) -> Self {
         let mut draft =
             Self { destination, observed, steps: Vec::new(), listings: BTreeMap::new() };
-        if let Some(observed) = observed {
+        if let Some(observed) = observed
+            && destination.is_watched()
+        {
+            draft.listings.clone_from(&observed.listings);
+        } else if let Some(observed) = observed {
             let blocked = draft.conflicts(desired, observed);
             draft.objects(desired, observed, known, &blocked);
             draft.lists(desired, observed, &blocked);
@@ -394,7 +425,8 @@ impl<'a> Draft<'a> {
     /// The markers, if every required destination could be listed.
     fn markers(&self, desired: &Desired, all: &[Self]) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (project, here) in &self.listings {
+        let listings = self.listings.iter().filter(|_| !self.destination.is_watched());
+        for (project, here) in listings {
             let required: Option<Vec<&Listing>> = all
                 .iter()
                 .filter(|draft| draft.destination.is_required())

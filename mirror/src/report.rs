@@ -59,12 +59,17 @@ pub struct Counts {
 /// What became of the markers of one destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarkerOutcome {
-    /// None was planned to move.
+    /// None was to move.
     Unchanged,
-    /// So many files were replaced, the list's own copy among them.
+    /// So many files of markers were replaced. The list's own copy of them is not counted.
     Moved(usize),
-    /// None moved, because these required destinations do not have everything.
-    Withheld(Vec<String>),
+    /// Those of some releases wait.
+    Withheld {
+        /// Files of other releases' markers that were replaced.
+        moved: usize,
+        /// The destinations that do not have everything: required ones, or this one itself.
+        waiting_for: Vec<String>,
+    },
 }
 
 /// One thing that failed.

@@ -75,6 +75,15 @@ impl<'a> Site<'a> {
         !state.broken && !state.incomplete.contains(release)
     }
 
+    /// Whether it lists that very release, and nothing that was tried for it failed.
+    pub(crate) fn has(&self, release: &ReleaseName, digest: Digest) -> bool {
+        let state = self.state();
+        let listing = state.listings.get(&release.project);
+        let listed = listing.and_then(|listing| listing.releases.get(&release.version));
+        let whole = !state.broken && !state.incomplete.contains(release);
+        whole && listed.is_some_and(|listed| listed.digest == digest)
+    }
+
     /// Whether a step still serves a release; one that does not is counted as skipped.
     pub(crate) fn wants(&self, step: &Step) -> bool {
         let wanted = step.releases.iter().any(|release| self.is_complete(release));
@@ -147,8 +156,8 @@ impl<'a> Site<'a> {
 
     /// What was done, with the releases of the plan that are complete here.
     pub(crate) fn into_report(self, releases: &BTreeMap<ReleaseName, Digest>) -> DestinationReport {
-        let complete = releases.keys().filter(|release| self.is_complete(release));
-        let complete = complete.cloned().collect();
+        let complete = releases.iter().filter(|(release, digest)| self.has(release, **digest));
+        let complete = complete.map(|(release, _)| release.clone()).collect();
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         DestinationReport {
             name: self.plan.name.clone(),

@@ -69,13 +69,15 @@ impl ReleaseStatus {
     }
 }
 
-/// Looks at all destinations at once.
+/// Looks at all destinations at once, the same whether they are watched or not.
 pub async fn status(
     desired: &Desired,
     destinations: &[Destination],
     known: &Known,
 ) -> Vec<DestinationStatus> {
     let projects = desired.projects();
+    let destinations: Vec<Destination> =
+        destinations.iter().map(|destination| destination.clone().written()).collect();
     let looks = destinations.iter().map(|destination| observe(destination, &projects));
     let looks = join_all(looks).await;
     destinations

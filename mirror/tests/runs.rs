@@ -4,7 +4,9 @@ use bonded_mirror::{
     Action, Class, Desired, Ledger, MarkerOutcome, MirrorError, Plan, PlanError, Side, apply,
     observe, plan, status,
 };
-use bonded_model::{Digest, inventory};
+use bonded_model::{Digest, Release, inventory};
+use bonded_store::Snapshot;
+use bonded_verify::Verified;
 
 use crate::memory::{Cloud, Survive};
 use crate::s3;
@@ -211,7 +213,8 @@ async fn a_required_destination_that_is_missing_holds_the_markers_back() {
     assert!(!partial.is_empty());
     let report = apply(&partial, &desired, &destinations, &ledger, &()).await.unwrap();
     assert!(report.failed());
-    assert_eq!(report.destinations[0].markers, MarkerOutcome::Withheld(vec!["b".into()]));
+    let withheld = MarkerOutcome::Withheld { moved: 0, waiting_for: vec!["b".into()] };
+    assert_eq!(report.destinations[0].markers, withheld);
     assert!(!cloud.tree("a").contains_key("demo/stable.txt"));
     assert!(cloud.tree("a").contains_key("demo/releases.json"));
     assert!(!mirrored(&desired, &destinations, &ledger).await.failed());
@@ -292,20 +295,31 @@ fn plans_with_unknown_fields_or_another_version_are_refused() {
 
 #[test]
 fn evidence_or_bytes_that_no_verdict_looked_at_are_refused() {
+    // One such release kept all others here as well.
+    let check = |snapshot: &Snapshot, verified: &[Verified<Release>], others: &[&str]| {
+        let (desired, refused) = Desired::new(snapshot, verified);
+        let named: Vec<String> = desired.releases().keys().map(ToString::to_string).collect();
+        assert_eq!(named, others);
+        let left = desired.objects().find(|it| it.releases.contains(&RELEASE.parse().unwrap()));
+        assert_eq!(left, None, "nothing of a refused release is left");
+        let [(name, error)] = <[_; 1]>::try_from(refused).unwrap();
+        assert_eq!(name.to_string(), RELEASE);
+        assert_eq!(error.side(), Side::Source);
+        error
+    };
     let world = World::new();
-    let (_, verified) = world.verified(RELEASE);
+    world.ingest("demo@v2.0.0", &[("good", b"good\n".to_vec())]);
+    let both = [world.verified(RELEASE).1, world.verified("demo@v2.0.0").1];
     world.attach_note(RELEASE);
-    let now = world.store.snapshot().unwrap();
-    let refused = Desired::new(&now, std::slice::from_ref(&verified)).unwrap_err();
-    assert!(matches!(refused, MirrorError::EvidenceChanged { .. }), "{refused}");
+    let error = check(&world.store.snapshot().unwrap(), &both, &["demo@v2.0.0"]);
+    assert!(matches!(error, MirrorError::EvidenceChanged { .. }), "{error}");
+    let [verified, _] = both;
     let other = World::empty();
     other.ingest(RELEASE, &[("only", b"one".to_vec())]);
-    let foreign = other.store.snapshot().unwrap();
-    let refused = Desired::new(&foreign, std::slice::from_ref(&verified)).unwrap_err();
-    assert!(matches!(refused, MirrorError::ReleaseChanged { .. }), "{refused}");
-    let empty = World::empty().store.snapshot().unwrap();
-    let refused = Desired::new(&empty, &[verified]).unwrap_err();
-    assert!(matches!(refused, MirrorError::Store { .. }), "{refused}");
+    let error = check(&other.store.snapshot().unwrap(), std::slice::from_ref(&verified), &[]);
+    assert!(matches!(error, MirrorError::ReleaseChanged { .. }), "{error}");
+    let error = check(&World::empty().store.snapshot().unwrap(), &[verified], &[]);
+    assert!(matches!(error, MirrorError::Store { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -340,6 +354,8 @@ async fn many_conflicts_in_one_release_do_not_stop_another() {
     assert_eq!(one.failures.len(), 17);
     assert!(one.failures.iter().all(|it| matches!(it.error, MirrorError::Differs { .. })));
     assert_eq!(one.complete, ["demo@v2.0.0".parse().unwrap()].into());
+    let withheld = MarkerOutcome::Withheld { moved: 6, waiting_for: vec!["a".into()] };
+    assert_eq!(one.markers, withheld);
     let tree = cloud.tree("a");
     assert!(tree.contains_key("demo/release/v2.0.0/good"));
     assert_eq!(&tree["demo/stable.txt"][..], b"v2.0.0");
@@ -380,4 +396,85 @@ async fn a_saved_plan_does_not_list_what_went_or_changed_since() {
             assert!(as_expected && failure.key == readme, "{failure:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_saved_plan_cannot_make_markers_wait_for_less() {
+    // The plan's own word on who is required was taken, so that an edited plan, or one with a
+    // destination less, moved markers that had to wait.
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a"), cloud.destination("b")];
+    let ledger = cloud.ledger(Survive::Appended);
+    let saved = planned(&desired, &destinations, &ledger).await;
+    let change = |change: fn(&mut Plan)| {
+        let mut plan = saved.clone();
+        change(&mut plan);
+        plan
+    };
+    type Expect = fn(&PlanError) -> bool;
+    let cases: [(Plan, Expect); 4] = [
+        (
+            change(|plan| plan.destinations[1].required = false),
+            |e| matches!(e, PlanError::Required { name, planned: false } if name == "b"),
+        ),
+        (
+            change(|plan| plan.destinations.truncate(1)),
+            |e| matches!(e, PlanError::LeftOut { name } if name == "b"),
+        ),
+        (
+            change(|plan| plan.destinations.clear()),
+            |e| matches!(e, PlanError::LeftOut { name } if name == "a"),
+        ),
+        (
+            change(|plan| plan.destinations[1] = plan.destinations[0].clone()),
+            |e| matches!(e, PlanError::Twice { name } if name == "a"),
+        ),
+    ];
+    for (at, (plan, expect)) in cases.into_iter().enumerate() {
+        let refused = apply(&plan, &desired, &destinations, &ledger, &()).await.unwrap_err();
+        assert!(matches!(&refused, MirrorError::Plan(e) if expect(e)), "case {at}: {refused}");
+        assert_eq!(cloud.writes(), 0, "case {at}");
+    }
+    let [a, b] = destinations;
+    let refused = apply(&saved, &desired, &[a, b.watched()], &ledger, &()).await.unwrap_err();
+    let watched = |e: &PlanError| matches!(e, PlanError::Watched { name } if name == "b");
+    assert!(matches!(&refused, MirrorError::Plan(e) if watched(e)), "{refused}");
+    assert_eq!(cloud.writes(), 0);
+}
+
+#[tokio::test]
+async fn markers_wait_for_a_required_destination_that_is_only_looked_at() {
+    // A run for one destination moved its markers although another required one lacked the release.
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    let (eu, us) = (cloud.destination("eu"), cloud.destination("us"));
+    let ledger = cloud.ledger(Survive::Appended);
+    let only_eu = [eu.clone(), us.clone().watched()];
+    let report = mirrored(&desired, &only_eu, &ledger).await;
+    assert!(!report.failed(), "{report:#?}");
+    assert_eq!(
+        (report.destinations[0].complete.len(), report.destinations[1].complete.len()),
+        (1, 0)
+    );
+    let withheld = MarkerOutcome::Withheld { moved: 0, waiting_for: vec!["us".into()] };
+    assert_eq!(report.destinations[0].markers, withheld);
+    assert!(cloud.tree("eu").contains_key("demo/releases.json"));
+    assert!(!cloud.tree("eu").contains_key("demo/stable.txt"));
+    assert!(cloud.tree("us").is_empty(), "nothing is written where one only looks");
+    assert_eq!(cloud.violations(), Vec::<String>::new());
+
+    assert!(!mirrored(&desired, &[eu.clone().watched(), us], &ledger).await.failed());
+    assert!(cloud.tree("us").contains_key("demo/stable.txt"));
+    let report = mirrored(&desired, &only_eu, &ledger).await;
+    assert!(matches!(report.destinations[0].markers, MarkerOutcome::Moved(_)), "{report:#?}");
+    assert!(cloud.tree("eu") == cloud.tree("us"));
+    assert_eq!(cloud.violations(), Vec::<String>::new());
+
+    // How it stands is told of each destination alike.
+    let looked = status(&desired, &[cloud.destination("new").watched()], &ledger.known()).await;
+    let contents = looked[0].contents.as_ref().unwrap();
+    assert!(contents.releases.values().all(|release| !release.listed && release.missing > 0));
 }

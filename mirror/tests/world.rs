@@ -13,7 +13,9 @@ use crate::verified::World;
 /// Everything about these releases that should be at every destination.
 pub(crate) fn desired(world: &World, releases: &[&str]) -> Desired {
     let verified: Vec<_> = releases.iter().map(|release| world.verified(release).1).collect();
-    Desired::new(&world.store.snapshot().unwrap(), &verified).unwrap()
+    let (desired, refused) = Desired::new(&world.store.snapshot().unwrap(), &verified);
+    assert!(refused.is_empty(), "{refused:?}");
+    desired
 }
 
 /// Looks at the destinations that can be looked at, and plans.

@@ -49,8 +49,10 @@ impl Scene {
             named => named.to_vec(),
         };
         let judged = judge.admit(&snapshot, &names);
-        let desired = Desired::new(&snapshot, &judged.admitted).map_err(report::mirror_error)?;
-        Ok(Self { store, desired, destinations, refused: judged.refused, errors: judged.errors })
+        let (desired, refused) = Desired::new(&snapshot, &judged.admitted);
+        let mut errors = judged.errors;
+        errors.extend(refused.into_iter().map(|(_, error)| report::mirror_error(error)));
+        Ok(Self { store, desired, destinations, refused: judged.refused, errors })
     }
 
     /// What each destination has; one that cannot be listed is reported, and stands in the plan
@@ -85,6 +87,8 @@ impl Scene {
     }
 }
 
+/// The destinations to write to, and the other required ones, which are only looked at: markers
+/// wait for them too.
 fn destinations(context: &Context, named: &[String]) -> Result<Vec<Destination>, CliError> {
     let names = if named.is_empty() { context.config.destination_names() } else { named.to_vec() };
     if names.is_empty() {
@@ -96,7 +100,15 @@ fn destinations(context: &Context, named: &[String]) -> Result<Vec<Destination>,
         let config = context.config.destination(name)?;
         Destination::open(&config).map_err(report::mirror_error)
     };
-    names.iter().map(open).collect()
+    let mut destinations: Vec<Destination> = names.iter().map(open).collect::<Result<_, _>>()?;
+    for name in context.config.destination_names() {
+        let other = context.config.destination(&name)?;
+        let is_target = destinations.iter().any(|one| one.name() == name || one.url() == other.url);
+        if other.required && !is_target {
+            destinations.push(open(&name)?.watched());
+        }
+    }
+    Ok(destinations)
 }
 
 fn plan(context: &Context, args: &MirrorPlanArgs) -> Result<Outcome, CliError> {
@@ -230,7 +242,13 @@ fn markers(outcome: &MarkerOutcome) -> String {
     match outcome {
         MarkerOutcome::Unchanged => "unchanged".into(),
         MarkerOutcome::Moved(count) => format!("moved ({count} files)"),
-        MarkerOutcome::Withheld(by) => format!("withheld until {} has everything", by.join(", ")),
+        MarkerOutcome::Withheld { moved: 0, waiting_for } => {
+            format!("withheld until {} has everything", waiting_for.join(", "))
+        }
+        MarkerOutcome::Withheld { moved, waiting_for } => {
+            let waiting_for = waiting_for.join(", ");
+            format!("moved ({moved} files), others withheld until {waiting_for} has everything")
+        }
     }
 }
 
@@ -263,8 +281,10 @@ fn fail_on(errors: Vec<MirrorError>) -> Result<(), CliError> {
 fn status(context: &Context, targets: &MirrorTargets) -> Result<Outcome, CliError> {
     let scene = Scene::set(context, targets)?;
     let known = scene.known()?;
+    let asked: Vec<Destination> =
+        scene.destinations.iter().filter(|one| !one.is_watched()).cloned().collect();
     let states = runtime::block_on(async {
-        Ok(bonded_mirror::status(&scene.desired, &scene.destinations, &known).await)
+        Ok(bonded_mirror::status(&scene.desired, &asked, &known).await)
     })?;
     if context.format == Format::Json {
         output::data_json(

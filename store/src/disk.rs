@@ -428,6 +428,11 @@ impl Handle {
         &self.path
     }
 
+    /// The same open file after a rename.
+    pub(crate) fn renamed(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
     /// Type, size and time of change, as of now.
     pub(crate) fn read_state(&self) -> Result<FileState, DiskError> {
         let metadata = self.disk.call(Action::Inspect, &self.path, || self.file.metadata())?;

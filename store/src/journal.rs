@@ -9,16 +9,22 @@
 //! A payload has no newline; JSON on one line is the intended one. A last record that is cut or fails
 //! its check is a write that a crash interrupted: it was never acknowledged and is dropped on open.
 //! A bad record with anything behind it is damage, and an error: what is left cannot be trusted to be
-//! all. The length is there to tell the one from the other where a newline was lost.
+//! all. A rewrite writes `bonded/journal/.<name>.new`, which is no journal's name, and renames it over
+//! the journal; one that a crash left behind is removed by the next rewrite. The length is there to tell the one from the other where a newline was lost.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use bonded_model::digest;
 
 use crate::disk::{Disk, DiskError, DiskFault, Handle, LockAttempt};
 
-/// A journal of a million steps stays below; it is read whole.
+/// It is read whole. About half a million records of 400 bytes each fit; who appends more writes the
+/// ones that still count anew with [`Journal::rewrite`].
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// As every file that is opened without saying so, less the umask.
+const JOURNAL_MODE: u32 = 0o666;
 
 /// Longer names do not fit every file system.
 const NAME_BYTES_MAX: usize = 128;
@@ -53,6 +59,17 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
+    /// A record would not fit.
+    #[error(
+        "journal {} would have more than {limit} bytes; move it away to start afresh",
+        path.display()
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What a journal has at most.
+        limit: u64,
+    },
     /// A call on the file system failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -71,6 +88,8 @@ impl JournalError {
 /// An open journal; no other run can open it meanwhile.
 #[derive(Debug)]
 pub struct Journal {
+    disk: Disk,
+    directory: PathBuf,
     handle: Handle,
     records: Vec<Vec<u8>>,
     /// Where the next record goes.
@@ -84,15 +103,20 @@ impl Journal {
         if handle.try_lock()? == LockAttempt::HeldByAnother {
             return Err(JournalError::InUse { path });
         }
+        // The lock is on a file, and a rewrite puts another one in its place.
+        if !handle.read_state()?.is_same_file(&disk.read_state(&path)?) {
+            return Err(JournalError::InUse { path });
+        }
         disk.sync_directory(directory)?;
         let content = disk.read(&path, JOURNAL_BYTES_MAX)?;
         let (records, bytes) =
             parse(&content).map_err(|record| JournalError::Damaged { path, record })?;
-        if bytes < u64::try_from(content.len()).unwrap_or(u64::MAX) {
+        if bytes < length(&content) {
             handle.truncate(bytes)?;
             handle.sync()?;
         }
-        Ok(Self { handle, records, bytes })
+        let directory = directory.to_owned();
+        Ok(Self { disk: disk.clone(), directory, handle, records, bytes })
     }
 
     /// The records of a journal that may be in use, or not be there at all; nothing is changed.
@@ -121,18 +145,57 @@ impl Journal {
     /// [`Journal::sync`].
     ///
     /// # Errors
-    /// [`JournalError::Newline`], or a failed call on the disk.
+    /// [`JournalError::Newline`], [`JournalError::Full`], or a failed call on the disk.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
+        self.append_below(payload, JOURNAL_BYTES_MAX)
+    }
+
+    fn append_below(&mut self, payload: &[u8], limit: u64) -> Result<(), JournalError> {
+        let line = self.line(payload)?;
+        let bytes = self.bytes.saturating_add(length(&line));
+        if bytes > limit {
+            return Err(JournalError::Full { path: self.handle.path().to_owned(), limit });
+        }
+        // At a position, so that a record that was half written is overwritten by the next one.
+        self.handle.write_at(self.bytes, &line)?;
+        self.bytes = bytes;
+        self.records.push(payload.to_owned());
+        Ok(())
+    }
+
+    /// Puts these records in the place of all others, durably; after a crash there are the old ones
+    /// or the new ones. No other run can open the journal meanwhile.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn rewrite(&mut self, records: Vec<Vec<u8>>) -> Result<(), JournalError> {
+        let path = self.handle.path().to_owned();
+        let lines: Result<Vec<_>, _> = records.iter().map(|record| self.line(record)).collect();
+        let content = lines?.concat();
+        if length(&content) > JOURNAL_BYTES_MAX {
+            return Err(JournalError::Full { path, limit: JOURNAL_BYTES_MAX });
+        }
+        let staged = staged_path(&path);
+        self.disk.remove(&staged)?;
+        let handle = self.disk.create(&staged, JOURNAL_MODE)?;
+        // Before the name is the journal's, so that nobody else can get the lock in between.
+        if handle.try_lock()? == LockAttempt::HeldByAnother {
+            return Err(JournalError::InUse { path });
+        }
+        handle.write_all(&content)?;
+        handle.sync()?;
+        self.disk.rename(&staged, &path)?;
+        self.handle = handle.renamed(path);
+        (self.records, self.bytes) = (records, length(&content));
+        self.disk.sync_directory(&self.directory).map_err(Into::into)
+    }
+
+    fn line(&self, payload: &[u8]) -> Result<Vec<u8>, JournalError> {
         if payload.contains(&b'\n') {
             return Err(JournalError::Newline { path: self.handle.path().to_owned() });
         }
         let head = format!("{} {} ", check(payload), payload.len());
-        let line = [head.as_bytes(), payload, b"\n"].concat();
-        // At a position, so that a record that was half written is overwritten by the next one.
-        self.handle.write_at(self.bytes, &line)?;
-        self.bytes = self.bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
-        self.records.push(payload.to_owned());
-        Ok(())
+        Ok([head.as_bytes(), payload, b"\n"].concat())
     }
 
     /// Makes every record durable.
@@ -149,6 +212,18 @@ fn path_of(directory: &Path, name: &str) -> Result<PathBuf, JournalError> {
         true => Ok(directory.join(name)),
         false => Err(JournalError::Name { name: name.chars().take(80).collect() }),
     }
+}
+
+/// Where a journal is written anew. No journal is called that: names do not begin with a dot.
+fn staged_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn is_name(name: &str) -> bool {
@@ -207,6 +282,8 @@ fn is_torn(bytes: &[u8]) -> bool {
 #[expect(clippy::disallowed_methods, reason = "tests damage files by hand")]
 mod tests {
     use super::*;
+    use crate::disk::Action;
+    use crate::disk::crash::Failure;
     use std::fs;
     use tempfile::TempDir;
 
@@ -279,6 +356,75 @@ mod tests {
             open(&directory).unwrap().append(b"a\nb"),
             Err(JournalError::Newline { .. })
         ));
+    }
+
+    #[test]
+    fn a_record_that_would_pass_the_limit_is_refused() {
+        // Nothing stopped a journal from growing until it could not be opened any more.
+        let (directory, path) = written(&[b"one"]);
+        let limit = fs::metadata(&path).unwrap().len() * 2;
+        let mut journal = open(&directory).unwrap();
+        for refused in ["four", "0123456789"] {
+            let full = journal.append_below(refused.as_bytes(), limit).unwrap_err();
+            assert!(matches!(full, JournalError::Full { limit: at, .. } if at == limit), "{full}");
+        }
+        journal.append_below(b"two", limit).unwrap();
+        assert!(matches!(journal.append_below(b"", limit), Err(JournalError::Full { .. })));
+        drop(journal);
+        assert_eq!(open(&directory).unwrap().records(), [b"one", b"two"]);
+    }
+
+    #[test]
+    fn a_rewritten_journal_has_the_new_records_and_its_lock() {
+        let (directory, path) = written(&[b"one", b"two", b"three"]);
+        fs::write(staged_path(&path), "left behind by a crash").unwrap();
+        let mut journal = open(&directory).unwrap();
+        let refused = journal.rewrite(vec![b"a\nb".to_vec()]);
+        assert!(matches!(refused, Err(JournalError::Newline { .. })));
+        assert_eq!(journal.records().len(), 3);
+        journal.rewrite(vec![b"three".to_vec()]).unwrap();
+        assert!(matches!(open(&directory), Err(JournalError::InUse { .. })));
+        journal.append(b"four").unwrap();
+        assert_eq!(journal.records(), [&b"three"[..], b"four"]);
+        drop(journal);
+        assert_eq!(open(&directory).unwrap().records(), [&b"three"[..], b"four"]);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_rewrite_that_crashes_anywhere_leaves_the_old_or_the_new_records() {
+        let rewrite = |disk: &Disk, directory: &TempDir| {
+            let mut journal = Journal::open(disk, directory.path(), "run-1")?;
+            journal.rewrite(vec![b"two".to_vec()])
+        };
+        let (mut at, mut seen) = (1, (0, 0));
+        loop {
+            let (directory, _) = written(&[b"one", b"two"]);
+            let ended = rewrite(&Disk::failing(at, Failure::Crash), &directory);
+            match open(&directory).unwrap().records() {
+                [one, two] if one == b"one" && two == b"two" => seen.0 += 1,
+                [two] if two == b"two" => seen.1 += 1,
+                other => panic!("call {at}: {other:?}"),
+            }
+            if ended.is_ok() {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 6 && seen.0 > 4 && seen.1 > 1, "{at} {seen:?}");
+    }
+
+    #[test]
+    fn a_journal_that_was_rewritten_while_it_was_opened_is_in_use() {
+        let (directory, path) = written(&[b"one"]);
+        let (_other, another) = written(&[b"one"]);
+        let disk = Disk::watched(move |action, _| {
+            if action == Action::Lock {
+                fs::rename(&another, &path).unwrap();
+            }
+        });
+        let opened = Journal::open(&disk, directory.path(), "run-1");
+        assert!(matches!(opened, Err(JournalError::InUse { .. })), "{opened:?}");
     }
 
     #[test]

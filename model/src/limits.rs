@@ -60,6 +60,10 @@ pub const EVIDENCE_TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// in use have some 50 bytes; a longer one is left out, and the document says it anyway.
 pub const HINT_BYTES_MAX: usize = 255;
 
+/// Findings of one code about one artifact in one document that a verdict tells one by one; the last
+/// of them says how many more there are. People read a handful; hostile documents make millions.
+pub const LIKE_FINDING_COUNT_MAX: usize = 16;
+
 /// Artifacts in one release. Kubernetes has about 460 files; the release index must stay in 4 MiB.
 pub const ARTIFACT_COUNT_MAX: usize = 8_000;
 

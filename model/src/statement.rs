@@ -241,17 +241,19 @@ impl DigestSet {
     pub fn matches(&self, digests: &[Digest]) -> DigestMatch {
         let mut result = DigestMatch::Unrelated;
         for digest in digests {
-            match self.get(digest.algorithm().name()) {
-                Some(hex) if hex == digest.hex() => result = DigestMatch::Agrees,
-                Some(_) => return DigestMatch::Conflicts,
-                None => {}
+            if self.get(digest.algorithm().name()).is_none() {
+                continue;
             }
+            if self.digest(digest.algorithm()) != Some(*digest) {
+                return DigestMatch::Conflicts;
+            }
+            result = DigestMatch::Agrees;
         }
         result
     }
 
     fn shares_one(&self, digests: &[Digest]) -> bool {
-        digests.iter().any(|d| self.get(d.algorithm().name()) == Some(d.hex().as_str()))
+        digests.iter().any(|digest| self.digest(digest.algorithm()) == Some(*digest))
     }
 }
 

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::attestation::{Attestation, Frame, Purpose};
 use crate::code::Code;
 use crate::facts::{self, Covering, Fact, Inventory, Reading, digests_of};
-use crate::finding::{Fault, Finding, Severity};
+use crate::finding::{Fault, Finding, Severity, capped};
 use crate::policy::{Demand, Policy};
 use crate::sbom;
 use crate::signature::Verifier;
@@ -46,7 +46,7 @@ pub fn verify_release(
         _ => Vec::new(),
     };
     let sums = sums::check(&evidence.documents, &facts, &inventory);
-    let heard = heard(&facts, release.artifacts().len());
+    let heard = heard(&facts, &inventory);
     let bench = Bench { policy, facts: &facts, heard: &heard, inventory: &inventory, sums: &sums };
     let judged: Vec<_> = (0..release.artifacts().len())
         .into_par_iter()
@@ -114,7 +114,7 @@ impl Bench<'_> {
             };
             let mut faults = attestation.faults.clone();
             if attestation.statement.is_some() {
-                faults.extend(covering.subject_fault(at, Code::ProvSubject));
+                faults.extend(self.subject_fault(covering, at, Code::ProvSubject));
             }
             let signer = attestation.signers.first().cloned();
             Some(Candidate { document: fact.document.digest, signer, level, faults })
@@ -126,7 +126,7 @@ impl Bench<'_> {
         let wrapped = self.heard(at).filter_map(|(fact, covering)| {
             let Purpose::Sbom(view) = &covering.attestation.purpose else { return None };
             let mut faults = covering.attestation.faults.clone();
-            faults.extend(covering.subject_fault(at, Code::SbomSubject));
+            faults.extend(self.subject_fault(covering, at, Code::SbomSubject));
             faults.extend(view.iter().flat_map(|view| self.sbom_faults(view, digests)));
             faults.extend(self.sbom_signer_fault(&covering.attestation));
             let signer = self.sbom_signer(&covering.attestation);
@@ -216,13 +216,13 @@ impl Bench<'_> {
             Reading::Sbom(_) | Reading::Checksums(_) => Vec::new(),
         };
         let at = |(severity, fault)| self.finding(None, document, severity, fault);
-        found.into_iter().map(at).collect()
+        capped(found.into_iter().map(at).collect())
     }
 
     fn attestation_faults(&self, fact: &Fact<'_>, covering: &Covering) -> Vec<(Severity, Fault)> {
         let attestation = &covering.attestation;
         let attached = !fact.attachments.to_artifacts.is_empty();
-        let covers = !covering.covered.is_empty() || covering.names_release;
+        let unheard = || !covering.names_release && self.is_unheard(fact, covering);
         let faults = |severity| attestation.faults.iter().cloned().map(|f| (severity, f)).collect();
         match attestation.purpose {
             Purpose::Unreadable if !attached => faults(self.policy.provenance.demand.severity()),
@@ -231,7 +231,7 @@ impl Bench<'_> {
                 faults(Severity::Warn)
             }
             Purpose::File | Purpose::Other => vec![(Severity::Note, self.unused(attestation))],
-            Purpose::Provenance { .. } | Purpose::Sbom(_) if !attached && !covers => {
+            Purpose::Provenance { .. } | Purpose::Sbom(_) if unheard() => {
                 vec![(Severity::Warn, unmatched())]
             }
             Purpose::Provenance { .. } | Purpose::Sbom(_) => Vec::new(),
@@ -245,7 +245,24 @@ impl Bench<'_> {
     }
 
     fn names_nothing(&self, view: &SbomView) -> bool {
-        !self.inventory.release.artifacts().iter().any(|a| view.names(&digests_of(a)))
+        !view.digests.iter().any(|digest| self.inventory.has(digest))
+    }
+
+    /// Whether an attestation is a candidate for no artifact.
+    fn is_unheard(&self, fact: &Fact<'_>, covering: &Covering) -> bool {
+        audience(fact, covering, self.inventory).next().is_none()
+    }
+
+    /// Why an attestation is not about an artifact.
+    fn subject_fault(&self, covering: &Covering, at: usize, code: Code) -> Option<Fault> {
+        covering.attestation.statement.as_ref()?;
+        let content = self.inventory.content_of(at);
+        let expected = match content.and_then(|content| covering.covered.get(&content)) {
+            Some(DigestMatch::Agrees) => return None,
+            Some(_) => "subject digests that agree with the file",
+            None => "the file's digest among the subjects",
+        };
+        Some(Fault::new(code, expected, covering.subjects.as_str()))
     }
 
     /// Nothing missing, nothing extra.
@@ -299,13 +316,13 @@ fn joined(names: &BTreeSet<String>) -> String {
 /// Sorts the attestations by the artifacts that they are candidates for.
 fn heard<'a>(
     facts: &'a [Fact<'a>],
-    artifact_count: usize,
+    inventory: &Inventory<'_>,
 ) -> Vec<Vec<(&'a Fact<'a>, &'a Covering)>> {
-    let mut heard = vec![Vec::new(); artifact_count];
+    let mut heard = vec![Vec::new(); inventory.release.artifacts().len()];
     for fact in facts {
         let Reading::Attestations(coverings) = &fact.reading else { continue };
         for covering in coverings {
-            for at in audience(fact, coverings, covering) {
+            for at in audience(fact, covering, inventory) {
                 if let Some(candidates) = heard.get_mut(at) {
                     candidates.push((fact, covering));
                 }
@@ -315,37 +332,26 @@ fn heard<'a>(
     heard
 }
 
-/// The artifacts that an attestation is a candidate for: those that it covers, if the document is not
-/// misplaced, and those that the document is attached to and covers nowhere.
+/// The artifacts that an attestation is a candidate for, each once: those that it covers, if the
+/// document is not misplaced, and those that the document is attached to and covers nowhere.
 ///
 /// A document that is attached to files and covers none of them is misplaced: it would not verify
 /// where consumers find it, so it counts for no other file either.
-fn audience(fact: &Fact<'_>, coverings: &[Covering], covering: &Covering) -> BTreeSet<usize> {
+fn audience<'a>(
+    fact: &'a Fact<'_>,
+    covering: &'a Covering,
+    inventory: &'a Inventory<'_>,
+) -> impl Iterator<Item = usize> + 'a {
     let attached = &fact.attachments.to_artifacts;
-    if matches!(covering.attestation.purpose, Purpose::Unreadable) {
-        return attached.clone();
-    }
-    let covers = |at: &usize| coverings.iter().any(|c| c.covered.contains_key(at));
-    let placed = fact.attachments.to_release || attached.iter().any(covers);
-    let covered = covering.covered.keys().filter(|_| placed);
-    covered.chain(attached.iter().filter(|at| !covers(at))).copied().collect()
-}
-
-impl Covering {
-    /// Why it is not about the artifact.
-    fn subject_fault(&self, at: usize, code: Code) -> Option<Fault> {
-        let statement = self.attestation.statement.as_ref()?;
-        let seen = || {
-            let digests = statement.subjects.iter().flat_map(|subject| subject.digest.iter());
-            let digests: Vec<_> = digests.map(|(name, hex)| format!("{name}:{hex}")).collect();
-            digests.join(", ")
-        };
-        match self.covered.get(&at) {
-            Some(DigestMatch::Agrees) => None,
-            Some(_) => Some(Fault::new(code, "subject digests that agree with the file", seen())),
-            None => Some(Fault::new(code, "the file's digest among the subjects", seen())),
-        }
-    }
+    let legible = !matches!(covering.attestation.purpose, Purpose::Unreadable);
+    let covers = move |at: &usize| {
+        inventory.content_of(*at).is_some_and(|content| fact.covered.contains(&content))
+    };
+    let placed = legible && (fact.attachments.to_release || attached.iter().any(covers));
+    let covered = covering.covered.keys().filter(move |_| placed);
+    let covered = covered.flat_map(|content| inventory.holders_of(*content));
+    let uncovered = attached.iter().filter(move |at| !legible || !covers(at));
+    covered.chain(uncovered).copied()
 }
 
 /// Collects what the rules decide about one artifact.
@@ -402,7 +408,7 @@ impl Judge {
     }
 
     fn finish(self) -> (ArtifactVerdict, Vec<Finding>) {
-        (self.verdict, self.findings)
+        (self.verdict, capped(self.findings))
     }
 }
 

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::attestation::{Attestation, Frame, Purpose};
 use crate::code::Code;
-use crate::finding::Fault;
+use crate::finding::{Fault, joined};
 use crate::sbom;
 use crate::signature::SignedFile;
 
@@ -24,6 +24,8 @@ pub(crate) struct Fact<'a> {
     pub(crate) document: &'a Document,
     pub(crate) attachments: Attachments,
     pub(crate) reading: Reading,
+    /// The contents that any line of it names.
+    pub(crate) covered: BTreeSet<usize>,
 }
 
 /// What a document was attached to; the same document may come in more than once.
@@ -42,34 +44,74 @@ pub(crate) enum Reading {
     Checksums(Result<Vec<Checksum>, Fault>),
 }
 
-/// An attestation with the artifacts that its subjects name, by index.
+/// An attestation with what its subjects name.
 #[derive(Debug)]
 pub(crate) struct Covering {
     pub(crate) attestation: Attestation,
+    /// The contents that they name, by index.
     pub(crate) covered: BTreeMap<usize, DigestMatch>,
+    /// The digests of the subjects, for findings; made once, however many findings there are.
+    pub(crate) subjects: String,
     /// Whether a subject is the release index itself.
     pub(crate) names_release: bool,
 }
 
-/// The artifacts of a release by their digests.
+/// The artifacts of a release by their paths and digests. Artifacts that hold the same bytes have one
+/// content, so that what names a digest is compared with it once.
 #[derive(Debug)]
 pub(crate) struct Inventory<'a> {
     pub(crate) release: &'a Release,
+    contents: Vec<Content>,
+    /// For each artifact its content.
+    content_of: Vec<usize>,
     by_digest: BTreeMap<Digest, Vec<usize>>,
     by_path: BTreeMap<&'a ArtifactPath, usize>,
 }
 
+/// The digests of some bytes, and the artifacts that hold them.
+#[derive(Debug)]
+struct Content {
+    digests: Vec<Digest>,
+    artifacts: Vec<usize>,
+}
+
 impl<'a> Inventory<'a> {
     pub(crate) fn new(release: &'a Release) -> Self {
-        let mut by_digest: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let mut by_path = BTreeMap::new();
+        let mut contents: Vec<Content> = Vec::new();
+        let mut known: BTreeMap<Vec<Digest>, usize> = BTreeMap::new();
+        let (mut content_of, mut by_path) = (Vec::new(), BTreeMap::new());
         for (at, artifact) in release.artifacts().iter().enumerate() {
             by_path.insert(&artifact.path, at);
-            for digest in digests_of(artifact) {
-                by_digest.entry(digest).or_default().push(at);
+            let digests = digests_of(artifact);
+            let content = *known.entry(digests.clone()).or_insert_with(|| {
+                contents.push(Content { digests, artifacts: Vec::new() });
+                contents.len() - 1
+            });
+            content_of.push(content);
+            if let Some(content) = contents.get_mut(content) {
+                content.artifacts.push(at);
             }
         }
-        Self { release, by_digest, by_path }
+        let mut by_digest: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (at, content) in contents.iter().enumerate() {
+            content.digests.iter().for_each(|d| by_digest.entry(*d).or_default().push(at));
+        }
+        Self { release, contents, content_of, by_digest, by_path }
+    }
+
+    /// The content of an artifact.
+    pub(crate) fn content_of(&self, at: usize) -> Option<usize> {
+        self.content_of.get(at).copied()
+    }
+
+    /// The artifacts that hold a content.
+    pub(crate) fn holders_of(&self, content: usize) -> &[usize] {
+        self.contents.get(content).map_or(&[], |content| &content.artifacts)
+    }
+
+    /// Whether any artifact has that digest.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.by_digest.contains_key(digest)
     }
 
     pub(crate) fn at_path(&self, path: &str) -> Option<usize> {
@@ -77,18 +119,22 @@ impl<'a> Inventory<'a> {
         self.by_path.get(&path).copied()
     }
 
+    /// The contents that the subjects name, each with what [`Statement::matches`] says of it. Subjects
+    /// are looked up by digest: comparing each with each would take subjects times artifacts.
     pub(crate) fn covered_by(&self, statement: &Statement) -> BTreeMap<usize, DigestMatch> {
-        let digests = statement.subjects.iter().flat_map(|subject| {
-            Algorithm::ALL.into_iter().filter_map(|algorithm| subject.digest.digest(algorithm))
-        });
-        let named: BTreeSet<usize> =
-            digests.filter_map(|digest| self.by_digest.get(&digest)).flatten().copied().collect();
-        let artifacts = self.release.artifacts();
-        let matched = named.into_iter().filter_map(|at| {
-            let artifact = artifacts.get(at)?;
-            Some((at, statement.matches(&digests_of(artifact))))
-        });
-        matched.collect()
+        let mut covered = BTreeMap::new();
+        for subject in &statement.subjects {
+            let named = Algorithm::ALL.into_iter().filter_map(|a| subject.digest.digest(a));
+            for content in named.filter_map(|digest| self.by_digest.get(&digest)).flatten() {
+                let digests = self.contents.get(*content).map(|c| c.digests.as_slice());
+                let matched = subject.digest.matches(digests.unwrap_or_default());
+                let worst = covered.entry(*content).or_insert(matched);
+                if matched == DigestMatch::Conflicts {
+                    *worst = matched;
+                }
+            }
+        }
+        covered
     }
 
     fn names_release(&self, statement: &Statement) -> bool {
@@ -131,7 +177,13 @@ pub(crate) fn gather<'a>(
         .into_par_iter()
         .map(|(document, attachments)| {
             let reading = read(frame, document, &attachments, inventory);
-            Fact { document, attachments, reading }
+            let covered = match &reading {
+                Reading::Attestations(lines) => {
+                    lines.iter().flat_map(|line| line.covered.keys()).copied().collect()
+                }
+                Reading::Sbom(_) | Reading::Checksums(_) => BTreeSet::new(),
+            };
+            Fact { document, attachments, reading, covered }
         })
         .collect()
 }
@@ -162,9 +214,16 @@ impl Inventory<'_> {
         Covering {
             covered: statement.map(|s| self.covered_by(s)).unwrap_or_default(),
             names_release: statement.is_some_and(|s| self.names_release(s)),
+            subjects: statement.map(subjects_text).unwrap_or_default(),
             attestation,
         }
     }
+}
+
+/// The digests of a statement's subjects, for a finding.
+pub(crate) fn subjects_text(statement: &Statement) -> String {
+    let digests = statement.subjects.iter().flat_map(|subject| subject.digest.iter());
+    joined(digests.map(|(name, hex)| format!("{name}:{hex}").into()))
 }
 
 /// One attestation for a document, or one for each line of a JSON-lines document.

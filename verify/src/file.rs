@@ -155,9 +155,8 @@ fn judge(
         && statement.matches(question.digests) != DigestMatch::Agrees
     {
         let code = if is_provenance { Code::ProvSubject } else { Code::SigSubject };
-        let digests: Vec<_> =
-            statement.subjects.iter().flat_map(|s| s.digest.iter().map(|(_, hex)| hex)).collect();
-        against.push(Fault::new(code, "the file's digest among the subjects", digests.join(", ")));
+        let seen = facts::subjects_text(statement);
+        against.push(Fault::new(code, "the file's digest among the subjects", seen));
     }
     if demand == Demand::Require && !is_provenance && against.is_empty() {
         let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());

@@ -1,5 +1,8 @@
 //! Findings: what a rule holds against a piece of evidence, with what was expected and what was seen.
 
+use std::collections::BTreeMap;
+
+use bonded_model::limits::LIKE_FINDING_COUNT_MAX;
 use bonded_model::{ArtifactPath, Digest};
 use serde::Serialize;
 
@@ -42,6 +45,33 @@ pub struct Finding {
     pub severity: Severity,
 }
 
+/// The findings in canonical order, each once. Of those that differ in their texts only, some are
+/// told and the last one says how many more there are; no kind and no weight disappears.
+pub(crate) fn capped(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort();
+    findings.dedup();
+    let mut kept: Vec<Finding> = Vec::new();
+    let mut tallies: BTreeMap<_, (usize, usize)> = BTreeMap::new();
+    for finding in findings {
+        let (path, subject) = (finding.path.clone(), finding.subject);
+        let like = (path, subject, finding.document, finding.code, finding.severity);
+        let (count, last) = tallies.entry(like).or_default();
+        *count += 1;
+        if *count <= LIKE_FINDING_COUNT_MAX {
+            *last = kept.len();
+            kept.push(finding);
+        }
+    }
+    for (count, last) in tallies.into_values() {
+        let more = count.saturating_sub(LIKE_FINDING_COUNT_MAX);
+        if let Some(finding) = kept.get_mut(last).filter(|_| more > 0) {
+            finding.seen.push_str(&format!(", and {more} more like it"));
+        }
+    }
+    kept.sort();
+    kept
+}
+
 /// What a rule found, before it is known whom it concerns and how much it weighs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fault {
@@ -67,6 +97,21 @@ impl Fault {
     }
 }
 
+/// Joins texts with commas, and stops where a finding would be cut off anyway.
+pub(crate) fn joined<'a>(texts: impl Iterator<Item = std::borrow::Cow<'a, str>>) -> String {
+    let mut joined = String::new();
+    for text in texts {
+        if !joined.is_empty() {
+            joined.push_str(", ");
+        }
+        joined.push_str(&text);
+        if joined.len() > TEXT_CHARACTERS_MAX * char::MAX.len_utf8() {
+            break;
+        }
+    }
+    joined
+}
+
 /// Texts come from hostile documents; a finding stays readable and small.
 const TEXT_CHARACTERS_MAX: usize = 1024;
 
@@ -76,4 +121,46 @@ fn bounded(text: String) -> String {
         return clean.take(TEXT_CHARACTERS_MAX).collect();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(path: &str, seen: &str, severity: Severity) -> Finding {
+        Finding {
+            path: Some(path.parse().unwrap()),
+            subject: None,
+            document: None,
+            code: Code::SigUnsigned,
+            expected: String::new(),
+            seen: seen.to_owned(),
+            severity,
+        }
+    }
+
+    #[test]
+    fn like_findings_are_counted_and_no_weight_disappears() {
+        let many = LIKE_FINDING_COUNT_MAX + 5;
+        let warns = (0..many).map(|at| finding("a", &format!("{at:03}"), Severity::Warn));
+        let mut findings: Vec<_> = warns.collect();
+        findings.extend(vec![finding("a", "999", Severity::Fail); many]);
+        findings.push(finding("b", "0", Severity::Warn));
+        let kept = capped(findings.clone());
+        let told: Vec<_> = kept.iter().filter(|f| f.severity == Severity::Warn).collect();
+        assert_eq!(told.len(), LIKE_FINDING_COUNT_MAX + 1);
+        assert_eq!(told[LIKE_FINDING_COUNT_MAX - 1].seen, "015, and 5 more like it");
+        assert_eq!(told[LIKE_FINDING_COUNT_MAX - 2].seen, "014");
+        assert_eq!(kept.iter().filter(|f| f.severity == Severity::Fail).count(), 1);
+        assert_eq!(capped(kept.clone()), kept);
+        findings.reverse();
+        assert_eq!(capped(findings), kept);
+    }
+
+    #[test]
+    fn a_long_list_of_texts_is_not_joined_to_its_end() {
+        let many = std::iter::repeat_n(std::borrow::Cow::Borrowed("0123456789"), 1_000_000);
+        assert!(joined(many).len() < 5 * TEXT_CHARACTERS_MAX);
+        assert_eq!(joined(["a", "b"].into_iter().map(Into::into)), "a, b");
+    }
 }

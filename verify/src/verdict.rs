@@ -16,7 +16,7 @@ use bonded_model::json::to_canonical;
 use bonded_model::{ArtifactPath, Digest, Release, ReleaseName, Timestamp};
 use serde::Serialize;
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, capped};
 
 /// The version of the verdict's JSON.
 const VERDICT_VERSION: u32 = 1;
@@ -107,7 +107,7 @@ impl Verdict {
         grounds: Grounds,
         mut artifacts: Vec<ArtifactVerdict>,
         mut documents: Vec<Digest>,
-        mut findings: Vec<Finding>,
+        findings: Vec<Finding>,
     ) -> Self {
         artifacts.sort_by(|a, b| (&a.path, a.digest).cmp(&(&b.path, b.digest)));
         artifacts.iter_mut().for_each(|artifact| {
@@ -116,9 +116,7 @@ impl Verdict {
         });
         documents.sort();
         documents.dedup();
-        findings.sort();
-        findings.dedup();
-        Self { about, grounds, artifacts, documents, findings }
+        Self { about, grounds, artifacts, documents, findings: capped(findings) }
     }
 
     /// Whether nothing stands against it.

@@ -111,6 +111,68 @@ fn swapped_attestations_fail() {
     check(case, &[(Fail, Code::ProvSubject), (Fail, Code::ProvSubject)]);
 }
 
+/// A line about no artifact of the release went without a word when the document was attached to a
+/// file that another of its lines covers. It is reported.
+#[test]
+fn a_line_about_nothing_is_reported() {
+    let lines = [provenance(FILE, |_| {}), provenance(OTHER, |_| {})].map(|s| signed(&s));
+    for subject in [AttachedTo::Release, to(PATH)] {
+        let mut case = Case::bare();
+        case.add(Bundle, &lines.join(&b'\n'), None, subject);
+        check(case, &[(Severity::Warn, Code::RelUnmatched)]);
+    }
+}
+
+/// One small file of unsigned lines beside each of many artifacts made a finding for each line and
+/// artifact. The lines that differ are told up to a limit, and the rest is counted.
+#[test]
+fn findings_stay_few_however_many_lines_a_document_has() {
+    use bonded_model::limits::{LIKE_FINDING_COUNT_MAX, LINE_COUNT_MAX};
+    const PATHS: [&str; 4] = ["c/1", "c/2", "c/3", "c/4"];
+    let line = |at: usize| provenance(&at.to_le_bytes(), |_| {}).to_bytes();
+    let lines: Vec<_> = (0..LINE_COUNT_MAX).map(line).collect();
+    let lines = lines.join(&b'\n');
+    let mut case = Case::bare();
+    case.files = PATHS.map(|path| (path, FILE.to_vec())).to_vec();
+    PATHS
+        .iter()
+        .for_each(|path| case.add(bonded_model::DocumentKind::Statement, &lines, None, to(path)));
+    let verdict = case.verdict();
+    assert!(!verdict.is_pass());
+    let of = |code| verdict.findings().iter().filter(|f| f.code == code).collect::<Vec<_>>();
+    assert_eq!(of(Code::SigUnsigned).len(), PATHS.len());
+    let subjects = of(Code::ProvSubject);
+    assert_eq!(subjects.len(), PATHS.len() * LIKE_FINDING_COUNT_MAX);
+    let more = format!(", and {} more like it", LINE_COUNT_MAX - LIKE_FINDING_COUNT_MAX);
+    assert_eq!(subjects.iter().filter(|f| f.seen.ends_with(&more)).count(), PATHS.len());
+}
+
+/// Each subject was compared with each artifact that any subject names, on unsigned input. They are
+/// looked up, so that the most that limits allow takes moments.
+#[test]
+fn many_subjects_over_many_artifacts_are_looked_up() {
+    use bonded_model::limits::SUBJECT_COUNT_MAX;
+    let bytes: Vec<_> = (0..SUBJECT_COUNT_MAX).map(|at| at.to_le_bytes()).collect();
+    let mut all = provenance(FILE, |_| {});
+    all.subjects = bytes.iter().map(|b| Subject::new("x", Digest::sha256_of(b))).collect();
+    let line = all.to_bytes();
+    let mut case = Case::bare();
+    let paths: Vec<&'static str> =
+        (0..bytes.len()).map(|at| &*Box::leak(format!("f/{at}").into_boxed_str())).collect();
+    case.files = paths.into_iter().zip(bytes.iter().map(|b| b.to_vec())).collect();
+    let lines = vec![line.as_slice(); 8].join(&b'\n');
+    case.add(bonded_model::DocumentKind::Statement, &lines, None, AttachedTo::Release);
+    let evidence = case.evidence();
+    let inventory = Inventory::new(&evidence.release);
+    for (at, artifact) in evidence.release.artifacts().iter().enumerate().step_by(100) {
+        let content = inventory.content_of(at).unwrap();
+        assert_eq!(inventory.covered_by(&all)[&content], all.matches(&digests_of(artifact)));
+    }
+    let verdict = case.verdict();
+    assert_eq!(verdict.findings().len(), SUBJECT_COUNT_MAX);
+    assert!(verdict.findings().iter().all(|finding| finding.code == Code::SigUnsigned));
+}
+
 #[test]
 fn a_digest_set_that_contradicts_itself_fails() {
     let mut both = provenance(FILE, |_| {});

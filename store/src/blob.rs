@@ -105,7 +105,7 @@ impl Pool {
     }
 
     /// Moves a damaged blob aside and makes the error that says so. A good blob that has taken its
-    /// place in the meantime stays; a store that cannot be written keeps the damaged one, which
+    /// place in the meantime stays, or is put back if it came between look and rename; a store that cannot be written keeps the damaged one, which
     /// every reader refuses again.
     pub(crate) fn quarantine(
         &self,
@@ -115,11 +115,21 @@ impl Pool {
     ) -> StoreError {
         let path = self.layout.blob(digest);
         let aside = self.layout.quarantine().join(format!("{}-as-{}", digest.hex(), found.short()));
-        let is_still_there =
-            self.disk.read_state(&path).is_ok_and(|state| state.is_same_file(damaged));
-        let moved = is_still_there && self.disk.rename(&path, &aside).is_ok();
-        let quarantined = moved.then_some(aside);
+        let is_at = |path| self.disk.read_state(path).is_ok_and(|at| at.is_same_file(damaged));
+        let moved = is_at(&path) && self.disk.rename(&path, &aside).is_ok();
+        let is_the_damaged_one = moved && is_at(&aside);
+        if moved && !is_the_damaged_one {
+            // Should this fail, the next ingest writes the blob again.
+            drop(self.disk.rename(&aside, &path));
+        }
+        let quarantined = is_the_damaged_one.then_some(aside);
         StoreError::Corrupt { digest: *digest, found, path, quarantined }
+    }
+
+    /// Whether a blob is the file that was opened a moment ago.
+    pub(crate) fn is_still(&self, digest: &Digest, opened: &FileState) -> bool {
+        let now = self.disk.read_state(&self.layout.blob(digest));
+        now.is_ok_and(|now| now.is_same_file(opened))
     }
 }
 

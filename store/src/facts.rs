@@ -146,12 +146,17 @@ impl Facts {
 
     /// Removes a database that is damaged, not one that is merely in use or out of reach.
     fn discard(&self, error: &FactsError) -> Discarded {
-        if let FactsError::Engine(redb::Error::DatabaseAlreadyOpen) = error {
-            return Discarded::No; // another process writes; there is nothing wrong with it
+        use redb::Error as Engine;
+        // Another process writes, or was killed while it did: then the next writer repairs the file.
+        // There is nothing wrong with it.
+        if let FactsError::Engine(Engine::DatabaseAlreadyOpen | Engine::RepairAborted) = error {
+            return Discarded::No;
         }
         self.note(error);
         match error {
-            FactsError::Engine(redb::Error::Io(error))
+            // Another version of this program has it open, and locks it in another way.
+            FactsError::Engine(Engine::LockProtocolMismatch) => Discarded::No,
+            FactsError::Engine(Engine::Io(error))
                 if error.kind() != std::io::ErrorKind::InvalidData
                     && error.kind() != std::io::ErrorKind::UnexpectedEof =>
             {
@@ -302,6 +307,31 @@ mod tests {
             facts.put_many(&put);
             assert_eq!(facts.get_many(&blobs), put, "notice: {:?}", facts.notice());
         }
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_repaired_and_not_thrown_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let facts = facts_in(&directory);
+        let put = some_facts(20);
+        let blobs: Vec<_> = put.keys().copied().collect();
+        facts.put_many(&put);
+        let open = builder().create(&facts.path).unwrap();
+        let writing = open.begin_write().unwrap();
+        writing.open_table(BLOBS).unwrap().insert(&[1_u8][..], &[2_u8][..]).unwrap();
+        writing.commit().unwrap();
+        let as_killed = fs::read(&facts.path).unwrap();
+        drop(open);
+        fs::write(&facts.path, &as_killed).unwrap();
+        let opened = builder().open_read_only(&facts.path);
+        assert!(matches!(opened, Err(redb::DatabaseError::RepairAborted)), "{:?}", opened.err());
+
+        assert!(facts.get_many(&blobs).is_empty());
+        assert_eq!(fs::read(&facts.path).unwrap(), as_killed);
+        assert_eq!(facts.notice(), None);
+        let one = put.iter().take(1).map(|(blob, facts)| (*blob, *facts)).collect();
+        facts.put_many(&one);
+        assert_eq!((facts.get_many(&blobs), facts.notice()), (put, None));
     }
 
     #[test]

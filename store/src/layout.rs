@@ -1,4 +1,4 @@
-//! Where things lie in a store's directory, as pure functions (design, section 5).
+//! Where things lie in a store's directory, as pure functions.
 //!
 //! ```text
 //! <store>/oci-layout               {"imageLayoutVersion":"1.0.0"}

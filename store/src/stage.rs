@@ -247,9 +247,17 @@ impl Stage {
             locked(&self.found).insert(digests.sha256);
             return Ok(true);
         }
-        match pool.quarantine(&digests.sha256, found, &state) {
-            StoreError::Corrupt { quarantined: Some(_), .. } => Ok(false),
-            error => Err(error),
+        // Read once more, for the digest that the report names.
+        match pool.hash(&digests.sha256, Sha512Wanted::No) {
+            Ok(_put_back_meanwhile) => {
+                locked(&self.found).insert(digests.sha256);
+                Ok(true)
+            }
+            Err(StoreError::MissingBlob { .. }) => Ok(false),
+            Err(StoreError::Corrupt { quarantined: Some(_), .. }) => Ok(false),
+            // A reader may have been first to move it.
+            Err(StoreError::Corrupt { .. }) if !pool.is_still(&digests.sha256, &state) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

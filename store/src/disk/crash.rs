@@ -29,9 +29,11 @@ pub(crate) enum Failure {
     NoSpaceOnce,
 }
 
+type Watch = dyn Fn(Action, &Path) + Send + Sync;
+
 /// Called before every call on the disk, to look on or to do what another process might.
 #[derive(Clone)]
-struct Watcher(Arc<dyn Fn(Action, &Path) + Send + Sync>);
+struct Watcher(Arc<Watch>);
 
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -44,22 +45,27 @@ fn check_whole(store: &Store, releases: &[&str]) {
     }
 }
 
-fn world() -> World {
+/// With few other files each is synced by itself, with many the file system is synced as a whole.
+fn world(many: usize) -> World {
     let world = World::in_memory();
     world.file("old", b"old");
     world.file("SHA256SUMS", format!("{}  old\n", Digest::sha256_of(b"old").hex()));
     world.ingest("demo@v1").unwrap();
     world.file("new", vec![7; 1_200_000]);
-    for number in 0..12 {
+    for number in 0..many {
         world.file(&format!("many/{number}"), format!("{number}"));
     }
     world
 }
 
 /// Fails the ingest of a second release at every call, and returns at how many.
-fn fail_everywhere(how: Failure, check: impl Fn(&World, &Disk, Result<(), IngestError>)) -> u64 {
+fn fail_everywhere(
+    many: usize,
+    how: Failure,
+    check: impl Fn(&World, &Disk, Result<(), IngestError>),
+) -> u64 {
     for at in 1.. {
-        let world = world();
+        let world = world(many);
         let (failing, disk) = open_failing(&world.store_path, at, how);
         let result = ingest_into(&failing, "demo@v2", &[&world.inputs]).map(drop);
         drop(failing);
@@ -90,7 +96,7 @@ fn check_old_or_new(world: &World, result: &Result<(), IngestError>) {
 
 #[test]
 fn a_kill_at_every_call_shows_the_old_state_or_the_new() {
-    let calls = fail_everywhere(Failure::Crash, |world, _, result| {
+    let calls = fail_everywhere(12, Failure::Crash, |world, _, result| {
         check_old_or_new(world, &result);
     });
     assert!(calls > 40, "{calls}");
@@ -98,27 +104,31 @@ fn a_kill_at_every_call_shows_the_old_state_or_the_new() {
 
 #[test]
 fn a_power_loss_at_every_call_shows_the_old_state_or_the_new() {
-    fail_everywhere(Failure::Crash, |world, disk, result| {
-        disk.lose_power();
-        check_old_or_new(world, &result);
-    });
+    for many in [0, 12] {
+        fail_everywhere(many, Failure::Crash, |world, disk, result| {
+            disk.lose_power();
+            check_old_or_new(world, &result);
+        });
+    }
 }
 
 #[test]
 fn what_is_acknowledged_after_a_kill_survives_a_power_loss() {
-    fail_everywhere(Failure::Crash, |world, disk, _| {
-        let next = Store::open_on(&world.store_path, disk.restarted()).unwrap();
-        ingest_into(&next, "demo@v2", &[&world.inputs]).unwrap();
-        disk.lose_power();
-        check_whole(&world.store, &BOTH);
-    });
+    for many in [0, 12] {
+        fail_everywhere(many, Failure::Crash, |world, disk, _| {
+            let next = Store::open_on(&world.store_path, disk.restarted()).unwrap();
+            ingest_into(&next, "demo@v2", &[&world.inputs]).unwrap();
+            disk.lose_power();
+            check_whole(&world.store, &BOTH);
+        });
+    }
 }
 
 #[test]
 fn a_full_disk_at_every_call_loses_nothing() {
     let mut errors = BTreeSet::new();
     let seen = std::sync::Mutex::new(&mut errors);
-    fail_everywhere(Failure::NoSpaceOnce, |world, _, result| {
+    fail_everywhere(12, Failure::NoSpaceOnce, |world, _, result| {
         let releases = world.store.snapshot().unwrap().releases().unwrap().len();
         assert!(result.is_err() || releases == 2, "acknowledged and lost");
         if let Err(error) = result {
@@ -217,37 +227,55 @@ fn what_a_dead_writer_left_is_cleared_away() {
     assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
 }
 
-#[test]
-fn a_failed_commit_clears_its_stage_before_another_may_write() {
+/// One small file, so that the calls have one order; `watch` is called before each.
+fn fill_disk_everywhere(
+    watch: impl Fn(&World, Action, &Path) + Send + Sync + Copy + 'static,
+    check: impl Fn(&World, &IngestError),
+) {
     for at in 1.. {
-        let world = World::in_memory();
-        let staging = world.store_path.join("bonded/staging");
-        let lock = world.store_path.join("bonded/lock");
-        let disk = Disk::failing(at, Failure::NoSpaceOnce).with_watcher(move |action, path| {
-            if action == Action::Remove && path.parent() == Some(staging.as_path()) {
-                let other = fs::File::open(&lock).unwrap();
-                assert!(other.try_lock().is_err(), "{} is removed unlocked", path.display());
-            }
-        });
-        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
+        let world = Arc::new(World::in_memory());
         world.file("a", b"a");
-        let result = ingest_into(&store, "demo@v1", &[&world.inputs]);
-        if disk.calls() < at {
-            result.unwrap();
-            return;
+        let watched = Arc::downgrade(&world);
+        let disk = Disk::failing(at, Failure::NoSpaceOnce)
+            .with_watcher(move |action, path| watch(&watched.upgrade().unwrap(), action, path));
+        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
+        match ingest_into(&store, "demo@v1", &[&world.inputs]) {
+            Ok(_) => return assert!(disk.calls() < at),
+            Err(error) => check(&world, &error),
         }
     }
 }
 
 #[test]
+fn a_failed_commit_clears_its_stage_before_another_may_write() {
+    fill_disk_everywhere(
+        |world, action, path| {
+            if action == Action::Remove && path.parent().unwrap().ends_with("bonded/staging") {
+                let other = fs::File::open(world.store_path.join("bonded/lock")).unwrap();
+                assert!(other.try_lock().is_err(), "{} is removed unlocked", path.display());
+            }
+        },
+        |_, _| {},
+    );
+}
+
+#[test]
 fn a_commit_that_may_not_survive_says_so() {
     let doubts = AtomicUsize::new(0);
-    fail_everywhere(Failure::NoSpaceOnce, |world, _, result| {
-        if let Err(IngestError::Store(StoreError::InDoubt { epoch, .. })) = result {
-            assert_eq!((epoch, world.store.snapshot().unwrap().epoch()), (2, 2));
-            doubts.fetch_add(1, Ordering::SeqCst);
-        }
-    });
+    fill_disk_everywhere(
+        |_, _, _| {},
+        |world, error| {
+            let epoch_now = world.store.snapshot().unwrap().epoch();
+            match error {
+                IngestError::Store(StoreError::InDoubt { epoch, .. }) => {
+                    assert_eq!((*epoch, epoch_now), (1, 1));
+                    doubts.fetch_add(1, Ordering::SeqCst);
+                }
+                IngestError::Store(StoreError::IndexNotWritten { .. }) => assert_eq!(epoch_now, 1),
+                _ => assert_eq!(epoch_now, 0),
+            }
+        },
+    );
     assert_eq!(doubts.into_inner(), 1);
 }
 

@@ -7,15 +7,17 @@
 //!   subject      the file's manifest, or the release index
 //!   layers[0]    the document, verbatim
 //!   annotations  title: its path beside the artifacts, if it has one
-//!                in-toto.io/predicate-type: a hint
+//!                in-toto.io/predicate-type: a hint, if it is short enough for one
 //! ```
+//!
+//! The text of a document can so not make its manifest longer than any reader takes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bonded_model::descriptor::{ANNOTATION_PREDICATE_TYPE, ANNOTATION_TITLE};
 use bonded_model::evidence::Subject;
-use bonded_model::limits::DOCUMENT_COUNT_MAX;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_TOTAL_BYTES_MAX, HINT_BYTES_MAX};
 use bonded_model::manifest::Manifest;
 use bonded_model::{
     ArtifactPath, Descriptor, Digest, DocumentKind, MediaType, Release, ReleaseName, media_type,
@@ -64,7 +66,8 @@ pub struct AttachRequest<'a> {
 ///
 /// # Errors
 /// [`StoreError::NoRelease`], [`StoreError::NoArtifact`], [`StoreError::TitleTaken`] if a title
-/// belongs to other bytes, [`StoreError::LockTimeout`], or what went wrong on the disk.
+/// belongs to other bytes, [`StoreError::TooManyDocuments`], [`StoreError::TooMuchEvidence`],
+/// [`StoreError::LockTimeout`], or what went wrong on the disk.
 pub fn attach(
     store: &Store,
     request: &AttachRequest<'_>,
@@ -78,7 +81,18 @@ pub fn attach(
     Ok(writer.commit()?.epoch())
 }
 
+/// A document with the manifest that makes it a referrer.
+struct Referrer<'a> {
+    document: &'a NewDocument<'a>,
+    layer: Descriptor,
+    manifest: Descriptor,
+    bytes: Vec<u8>,
+    /// The digests under which the catalog lists it.
+    subjects: Vec<Digest>,
+}
+
 /// Adds documents to the change that a writer prepares; the release need not be committed yet.
+/// Where a referrer that is held has been damaged, and is among these, it is put back.
 pub(crate) fn add_documents(
     writer: &mut Writer,
     release: &Release,
@@ -87,27 +101,31 @@ pub(crate) fn add_documents(
     if documents.is_empty() {
         return Ok(());
     }
-    let held = writer.base().attached(release)?;
+    let referrers = documents.iter().map(|(subject, document)| prepare(release, subject, document));
+    let referrers = referrers.collect::<Result<Vec<_>, _>>()?;
+    let given = referrers.iter().map(|referrer| (referrer.manifest.digest, &*referrer.bytes));
+    let held = writer.base().attached_or_given(release, &given.collect())?;
     check_titles(release, &held, documents)?;
+    check_amount(release.name(), &held, &referrers)?;
     writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
-    for (subject, document) in documents {
-        add_document(writer, release, subject, document)?;
-    }
-    let prefix = Key::evidence_prefix(release.name());
-    let count = writer.catalog().scan(&prefix).count();
-    if count > DOCUMENT_COUNT_MAX {
-        let (name, limit) = (release.name().clone(), DOCUMENT_COUNT_MAX);
-        return Err(StoreError::TooManyDocuments { name, count, limit });
+    for referrer in referrers {
+        writer.hold(referrer.layer.media_type.clone(), referrer.document.bytes)?;
+        writer.hold(referrer.manifest.media_type.clone(), &referrer.bytes)?;
+        for digest in &referrer.subjects {
+            let key = Key::referrer(digest, &referrer.manifest.digest);
+            writer.insert(key, referrer.manifest.clone())?;
+        }
+        let key = Key::evidence(release.name(), &referrer.manifest.digest);
+        writer.insert(key, referrer.manifest)?;
     }
     Ok(())
 }
 
-fn add_document(
-    writer: &mut Writer,
+fn prepare<'a>(
     release: &Release,
     subject: &Subject,
-    document: &NewDocument<'_>,
-) -> Result<(), StoreError> {
+    document: &'a NewDocument<'a>,
+) -> Result<Referrer<'a>, StoreError> {
     let manifest_of_subject = match subject {
         Subject::Release => release.index(),
         Subject::Artifact(path) => match release.artifact(path) {
@@ -118,31 +136,65 @@ fn add_document(
             }
         },
     };
-    let layer = writer.hold(document.media_type.clone(), document.bytes)?;
-    let mut manifest = Manifest::artifact(document.media_type.clone(), layer);
+    let layer = Descriptor::of(document.media_type.clone(), document.bytes);
+    let mut manifest = Manifest::artifact(document.media_type.clone(), layer.clone());
     manifest.subject = Some(Descriptor { artifact_type: None, ..manifest_of_subject.clone() });
-    let hints = [
+    let hint = document.predicate_type.filter(|hint| hint.len() <= HINT_BYTES_MAX);
+    let annotations = [
         (ANNOTATION_TITLE, document.title.as_ref().map(ArtifactPath::as_str)),
-        (ANNOTATION_PREDICATE_TYPE, document.predicate_type),
+        (ANNOTATION_PREDICATE_TYPE, hint),
     ];
-    for (annotation, value) in hints {
+    for (annotation, value) in annotations {
         if let Some(value) = value {
             manifest.annotations.insert(annotation.to_owned(), value.to_owned());
         }
     }
-    let mut referrer =
-        writer.hold(MediaType::known(media_type::OCI_MANIFEST), &manifest.to_bytes())?;
-    referrer.artifact_type = Some(document.media_type.clone());
-    referrer.annotations = manifest.annotations;
-
+    let bytes = manifest.to_bytes();
     let named = recognise::subject_digests(document.bytes);
     let files = release.artifacts().iter().map(|artifact| artifact.file.digest);
-    let subjects = files.filter(|file| named.contains(file)).chain([manifest_of_subject.digest]);
-    for digest in subjects {
-        writer.insert(Key::referrer(&digest, &referrer.digest), referrer.clone())?;
+    Ok(Referrer {
+        document,
+        layer,
+        manifest: Descriptor {
+            artifact_type: Some(document.media_type.clone()),
+            ..Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &bytes)
+        },
+        bytes,
+        subjects: files
+            .filter(|file| named.contains(file))
+            .chain([manifest_of_subject.digest])
+            .collect(),
+    })
+}
+
+/// That a verdict can take all of it in: what is held and what comes, each referrer once.
+fn check_amount(
+    name: &ReleaseName,
+    held: &[Attached],
+    referrers: &[Referrer<'_>],
+) -> Result<(), StoreError> {
+    let held = held.iter().map(|attached| (attached.referrer, attached.document.size));
+    let given = referrers.iter().map(|referrer| (referrer.manifest.digest, referrer.layer.size));
+    let sizes: BTreeMap<Digest, u64> = held.chain(given).collect();
+    check_evidence(name, sizes.len(), sizes.into_values())
+}
+
+/// That evidence of so many documents of these sizes is no more than a verdict may take in.
+pub(crate) fn check_evidence(
+    name: &ReleaseName,
+    count: usize,
+    sizes: impl Iterator<Item = u64>,
+) -> Result<(), StoreError> {
+    let name = name.clone();
+    if count > DOCUMENT_COUNT_MAX {
+        return Err(StoreError::TooManyDocuments { name, count, limit: DOCUMENT_COUNT_MAX });
     }
-    writer.insert(Key::evidence(release.name(), &referrer.digest), referrer)?;
-    Ok(())
+    match sizes.fold(0_u64, u64::saturating_add) {
+        bytes if bytes > EVIDENCE_TOTAL_BYTES_MAX => {
+            Err(StoreError::TooMuchEvidence { name, bytes, limit: EVIDENCE_TOTAL_BYTES_MAX })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Every path of a release's tree has one content for ever: an artifact, or a document with a title.
@@ -151,14 +203,18 @@ fn check_titles(
     held: &[Attached],
     documents: &[(Subject, &NewDocument<'_>)],
 ) -> Result<(), StoreError> {
-    let titled = |attached: &Attached| Some((attached.title.clone()?, attached.document.digest));
-    let mut taken: BTreeMap<ArtifactPath, Digest> = held.iter().filter_map(titled).collect();
     let artifacts = release.artifacts().iter();
-    taken.extend(artifacts.map(|artifact| (artifact.path.clone(), artifact.file.digest)));
+    let mut taken: BTreeMap<&str, Digest> =
+        artifacts.map(|artifact| (artifact.path.as_str(), artifact.file.digest)).collect();
+    for attached in held {
+        if let Some(title) = &attached.title {
+            taken.entry(title.as_str()).or_insert(attached.document.digest);
+        }
+    }
     for (_, document) in documents {
         let Some(title) = &document.title else { continue };
         let given = Digest::sha256_of(document.bytes);
-        let held = *taken.entry(title.clone()).or_insert(given);
+        let held = *taken.entry(title.as_str()).or_insert(given);
         let is_artifact = release.artifact(title).is_some();
         if held != given || is_artifact {
             let (name, title) = (release.name().clone(), title.clone());
@@ -174,20 +230,15 @@ fn check_titles(
 
 /// A path that is a directory above this one, or below this one as a directory: no tree holds both.
 fn file_and_directory(
-    taken: &BTreeMap<ArtifactPath, Digest>,
+    taken: &BTreeMap<&str, Digest>,
     title: &ArtifactPath,
 ) -> Option<ArtifactPath> {
-    let mut directory = title.directory();
-    while !directory.is_empty() {
-        let path = directory.parse().ok()?; // a directory of a path is a path
-        if taken.contains_key(&path) {
-            return Some(path);
-        }
-        directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
-    }
-    let beginning_alike = taken.range(title.clone()..).map(|(path, _)| path.as_str());
-    let mut rests =
-        beginning_alike.map_while(|path| Some((path, path.strip_prefix(title.as_str())?)));
-    let below = rests.find(|(_, rest)| rest.starts_with('/'));
-    below.and_then(|(path, _)| path.parse().ok()) // it was a path before
+    let above = std::iter::successors(Some(title.directory()), |directory| {
+        directory.rsplit_once('/').map(|(above, _)| above)
+    });
+    let above = above.into_iter().find(|directory| taken.contains_key(directory));
+    let as_directory = format!("{title}/");
+    let below = taken.range(as_directory.as_str()..).next().map(|(path, _)| *path);
+    let below = below.filter(|path| path.starts_with(&as_directory));
+    above.or(below).and_then(|path| path.parse().ok()) // it was a path before
 }

@@ -225,6 +225,16 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// More bytes of documents than a verdict would take in.
+    #[error("release {name} would have {bytes} bytes of documents, the limit is {limit}")]
+    TooMuchEvidence {
+        /// The release.
+        name: ReleaseName,
+        /// How many bytes there would be.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -144,7 +144,8 @@ pub enum How {
 /// Takes files and directories into a store.
 ///
 /// # Errors
-/// [`IngestError`]; then the store is as it was before.
+/// [`IngestError`]; then the store is as it was before, but for [`StoreError::InDoubt`] and
+/// [`StoreError::IndexNotWritten`], which say what has happened.
 pub fn ingest(
     store: &Store,
     request: &IngestRequest<'_>,
@@ -152,23 +153,24 @@ pub fn ingest(
 ) -> Result<IngestReport, IngestError> {
     let disk = &store.pool().disk;
     let found = walk::walk(disk, request.inputs, store.directory())?;
-    let (sidecars, artifacts) = sidecar::split(disk, found)?;
+    let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
     let on_wait = &mut |holder: &Holder| progress.waiting(holder);
     let mut writer = store.lock(request.wait, request.holder, on_wait)?;
-    let held = match writer.base().release(request.release) {
-        Ok(release) => Some(release),
-        Err(StoreError::NoRelease { .. }) => None,
+    let plan = intake::Plan::new(disk, artifacts, wants_sha512(&sidecars));
+    progress.planned(plan.len(), plan.bytes());
+    let is_new = writer.base().catalog().get(&Key::release(request.release))?.is_none();
+    let (release, taken) = match writer.base().release(request.release) {
+        Err(StoreError::NoRelease { .. }) => create(&mut writer, request.release, &plan, progress)?,
+        Ok(release) if plan.len() == 0 => (release, Vec::new()),
+        Ok(release) => recognise_again(&writer, release, &plan, progress)?,
+        Err(damage @ (StoreError::Corrupt { .. } | StoreError::MissingBlob { .. }))
+            if plan.len() > 0 =>
+        {
+            mend(&mut writer, request.release, &plan, progress, damage)?
+        }
         Err(error) => return Err(error.into()),
     };
-    let plan = intake::Plan::new(disk, artifacts, wants_sha512(&sidecars))?;
-    progress.planned(plan.len(), plan.bytes());
-    let is_new = held.is_none();
-    let (release, taken) = match held {
-        None => create(&mut writer, request.release, &plan, progress)?,
-        Some(release) if plan.len() == 0 => (release, Vec::new()),
-        Some(release) => recognise_again(&writer, release, &plan, progress)?,
-    };
-    let placed = sidecar::place(&release, &sidecars);
+    let placed = sidecar::place(&release, &known_sha512(store, &release, &taken), &sidecars);
     let documents: Vec<_> = sidecars.iter().map(Sidecar::to_document).collect();
     let subjects = placed.iter().map(|(subject, _)| subject.clone());
     let attached: Vec<_> = subjects.zip(&documents).collect();
@@ -200,7 +202,16 @@ pub fn ingest(
 }
 
 fn wants_sha512(sidecars: &[Sidecar]) -> Sha512Wanted {
-    if sidecars.iter().any(Sidecar::lists_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
+    if sidecars.iter().any(Sidecar::needs_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
+}
+
+/// The SHA-512 of artifacts by their SHA-256: as just computed, or else as known from before.
+fn known_sha512(store: &Store, release: &Release, taken: &[Taken]) -> BTreeMap<Digest, Digest> {
+    let files: Vec<Digest> =
+        release.artifacts().iter().map(|artifact| artifact.file.digest).collect();
+    let mut facts = store.facts().get_many(&files);
+    facts.extend(facts_of(taken).into_iter().filter(|(_, facts)| facts.sha512.is_some()));
+    facts.into_iter().filter_map(|(file, facts)| Some((file, facts.sha512?))).collect()
 }
 
 /// Takes the artifacts of a new release in.
@@ -229,6 +240,20 @@ fn create(
     writer.hold(release.index().media_type.clone(), &index.to_bytes())?;
     writer.insert(Key::release(name), release.index().clone())?;
     Ok((release, taken))
+}
+
+/// Takes in again a release whose index or manifests are damaged or gone, if it is the very same one;
+/// else what can be said is still the damage.
+fn mend(
+    writer: &mut Writer,
+    name: &ReleaseName,
+    plan: &intake::Plan,
+    progress: &dyn Progress,
+    damage: StoreError,
+) -> Result<(Release, Vec<Taken>), IngestError> {
+    let (release, taken) = create(writer, name, plan, progress)?;
+    let held = writer.base().catalog().get(&Key::release(name))?;
+    if held.as_ref() == Some(release.index()) { Ok((release, taken)) } else { Err(damage.into()) }
 }
 
 /// The SHA-512 stays out of the manifest: the digest of a release is a matter of its files alone, and
@@ -266,7 +291,8 @@ fn recognise_again(
     Ok((held, taken))
 }
 
-/// The first path, in order, at which two releases differ, with the digest that each has there.
+/// The first path, in order, at which two releases differ, with the digest that each has there; one
+/// with other bytes before one that is merely missing on a side, since that is the graver difference.
 fn first_difference(
     held: &Release,
     given: &Release,
@@ -278,8 +304,10 @@ fn first_difference(
     for artifact in given.artifacts() {
         digests.entry(&artifact.path).or_default().1 = Some(artifact.file.digest);
     }
-    let difference = digests.into_iter().find(|(_, (held, given))| held != given);
-    difference.map(|(path, (held, given))| (path.clone(), held, given))
+    let differences = || digests.iter().filter(|(_, (held, given))| held != given);
+    let other_bytes = differences().find(|(_, (held, given))| held.is_some() && given.is_some());
+    let difference = other_bytes.or_else(|| differences().next());
+    difference.map(|(path, (held, given))| ((*path).clone(), *held, *given))
 }
 
 fn facts_of(taken: &[Taken]) -> BTreeMap<Digest, BlobFacts> {

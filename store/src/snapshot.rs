@@ -1,11 +1,12 @@
 //! Snapshots: one immutable state of a store, read without locks for as long as one likes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bonded_model::descriptor::{ANNOTATION_PREDICATE_TYPE, ANNOTATION_TITLE};
 use bonded_model::evidence::Subject;
-use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
 use bonded_model::manifest::{Index, Manifest};
 use bonded_model::vsa::SUMMARY_V1;
 use bonded_model::{
@@ -13,6 +14,7 @@ use bonded_model::{
 };
 use rayon::prelude::*;
 
+use crate::attach::check_evidence;
 use crate::blob::{BlobReader, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
@@ -36,6 +38,8 @@ struct Inner {
 /// A referrer of a release, with its manifest read.
 #[derive(Clone, Debug)]
 pub(crate) struct Attached {
+    /// The digest of that manifest.
+    pub(crate) referrer: Digest,
     pub(crate) subject: Subject,
     pub(crate) document: Descriptor,
     pub(crate) title: Option<ArtifactPath>,
@@ -133,7 +137,9 @@ impl Snapshot {
 
     /// Summaries and other documents of a release, each ordered.
     fn documents(&self, release: &Release) -> Result<(Vec<Document>, Vec<Document>), StoreError> {
-        let attached = self.attached(release)?;
+        let attached = self.attached_or_given(release, &BTreeMap::new())?;
+        let sizes = attached.iter().map(|attached| attached.document.size);
+        check_evidence(release.name(), attached.len(), sizes)?;
         let read: Result<Vec<_>, _> =
             attached.into_par_iter().map(|attached| self.read_document(attached)).collect();
         let mut read = read?;
@@ -162,8 +168,13 @@ impl Snapshot {
         Ok((is_summary, document))
     }
 
-    /// The referrers of a release, read from their manifests and not from the documents.
-    pub(crate) fn attached(&self, release: &Release) -> Result<Vec<Attached>, StoreError> {
+    /// The referrers of a release, read from their manifests and not from the documents. A manifest
+    /// whose bytes are given is not read: it may be damaged, and on its way back.
+    pub(crate) fn attached_or_given(
+        &self,
+        release: &Release,
+        given: &BTreeMap<Digest, &[u8]>,
+    ) -> Result<Vec<Attached>, StoreError> {
         let name = release.name();
         let mut subjects: BTreeMap<Digest, Subject> = release
             .artifacts()
@@ -173,26 +184,24 @@ impl Snapshot {
         subjects.insert(release.digest(), Subject::Release);
         let prefix = Key::evidence_prefix(name);
         let referrers: Vec<_> = self.catalog().scan(&prefix).collect::<Result<_, _>>()?;
-        if referrers.len() > DOCUMENT_COUNT_MAX {
-            let (name, count) = (name.clone(), referrers.len());
-            return Err(StoreError::TooManyDocuments { name, count, limit: DOCUMENT_COUNT_MAX });
-        }
+        check_evidence(name, referrers.len(), std::iter::empty())?;
         let attached = referrers.into_par_iter().map(|(_, listed)| {
-            let bytes = self.read(&listed, MANIFEST_BYTES_MAX)?;
+            let bytes = match given.get(&listed.digest) {
+                Some(bytes) => Cow::Borrowed(*bytes),
+                None => Cow::Owned(self.read(&listed, MANIFEST_BYTES_MAX)?),
+            };
             let manifest = Manifest::parse(&bytes)
                 .map_err(|source| StoreError::Manifest { digest: listed.digest, source })?;
-            to_attached(&manifest, &subjects).map_err(|reason| StoreError::Referrer {
-                name: name.clone(),
-                digest: listed.digest,
-                reason,
+            to_attached(listed.digest, &manifest, &subjects).map_err(|reason| {
+                StoreError::Referrer { name: name.clone(), digest: listed.digest, reason }
             })
         });
         attached.collect()
     }
 
     /// The referrers of a manifest, an index or a file, in the order of their digests. The
-    /// descriptors carry artifact type and annotations, as the referrers API lists them
-    /// (OCI distribution-spec, "Listing Referrers").
+    /// descriptors carry the artifact type; the annotations that the referrers API lists as well stand
+    /// in the manifests (OCI distribution-spec, "Listing Referrers").
     ///
     /// # Errors
     /// [`StoreError`] if the catalog cannot be read.
@@ -229,6 +238,7 @@ impl Snapshot {
 }
 
 fn to_attached(
+    referrer: Digest,
     manifest: &Manifest,
     subjects: &BTreeMap<Digest, Subject>,
 ) -> Result<Attached, &'static str> {
@@ -242,6 +252,7 @@ fn to_attached(
         Some(title) => Some(title.parse().map_err(|_why| "its title is no path inside a release")?),
     };
     Ok(Attached {
+        referrer,
         subject: subject.clone(),
         document: document.clone(),
         title,

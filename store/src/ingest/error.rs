@@ -143,7 +143,8 @@ pub enum IngestError {
     OtherRelease {
         /// The release.
         release: ReleaseName,
-        /// The first path at which both differ.
+        /// The first path at which both have other bytes; if there is none, the first that only one
+        /// of them has.
         path: ArtifactPath,
         /// The file's digest in the release that is held; `None` if it has no such file.
         held: Option<Digest>,

@@ -1,13 +1,11 @@
 //! Reading artifacts: several at once, each hashed while it is written, and none that moved under
 //! the reader's hands.
 
-use std::path::{Path, PathBuf};
-
 use bonded_model::ArtifactPath;
 use rayon::prelude::*;
 
 use super::error::IngestError;
-use super::walk::Found;
+use super::walk::{Found, Input};
 use super::{IngestedFile, Progress};
 use crate::blob::HashOnly;
 use crate::disk::{Disk, DiskError, FileState, Handle};
@@ -25,8 +23,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 struct File {
     path: ArtifactPath,
-    source: PathBuf,
-    bytes: u64,
+    source: Input,
 }
 
 /// An artifact that was read.
@@ -44,17 +41,9 @@ impl Taken {
 }
 
 impl Plan {
-    pub(super) fn new(
-        disk: &Disk,
-        found: Found,
-        sha512: Sha512Wanted,
-    ) -> Result<Self, IngestError> {
-        let files = found.into_iter().map(|(path, source)| {
-            let bytes = disk.read_state(&source).map_err(IngestError::Source)?.bytes;
-            Ok(File { path, source, bytes })
-        });
-        let files = files.collect::<Result<Vec<_>, IngestError>>()?;
-        Ok(Self { disk: disk.clone(), files, sha512 })
+    pub(super) fn new(disk: &Disk, found: Found, sha512: Sha512Wanted) -> Self {
+        let files = found.into_iter().map(|(path, source)| File { path, source });
+        Self { disk: disk.clone(), files: files.collect(), sha512 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,7 +51,7 @@ impl Plan {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.source.state.bytes))
     }
 
     /// Reads every artifact into the stage.
@@ -93,7 +82,7 @@ impl Plan {
     pub(super) fn put_back(&self, stage: &Stage, taken: &[Taken]) -> Result<(), IngestError> {
         for (file, taken) in self.files.iter().zip(taken) {
             if !stage.is_held(&taken.digests)? && self.copy(file, stage, &())? != taken.digests {
-                return Err(IngestError::Changed { path: file.source.clone() });
+                return Err(IngestError::Changed { path: file.source.path.clone() });
             }
         }
         Ok(())
@@ -118,14 +107,14 @@ impl Plan {
         stage: &Stage,
         progress: &dyn Progress,
     ) -> Result<Digests, IngestError> {
-        if file.bytes < LARGE_BYTES {
+        if file.source.state.bytes < LARGE_BYTES {
             let bytes = match read_steadily(&self.disk, &file.source, LARGE_BYTES) {
                 Err(IngestError::Source(DiskError::OverLimit { path, .. })) => {
                     return Err(IngestError::Changed { path }); // it was smaller a moment ago
                 }
                 other => other?,
             };
-            progress.advanced(file.bytes);
+            progress.advanced(file.source.state.bytes);
             return Ok(stage.add_bytes(&bytes, self.sha512)?);
         }
         let mut source = Source::open(&self.disk, &file.source)?;
@@ -142,7 +131,7 @@ impl Plan {
 
     /// Files side by side use the cores better than threads inside one file, if there are enough.
     fn threads(&self) -> Threads {
-        let large = self.files.iter().filter(|file| file.bytes >= LARGE_BYTES).count();
+        let large = self.files.iter().filter(|file| file.source.state.bytes >= LARGE_BYTES).count();
         if large == 1 || large * 2 <= rayon::current_num_threads() {
             Threads::PerDigest
         } else {
@@ -158,10 +147,15 @@ struct Source {
 }
 
 impl Source {
-    fn open(disk: &Disk, path: &Path) -> Result<Self, IngestError> {
-        let handle = disk.open(path).map_err(IngestError::Source)?;
+    /// Refuses another file than the one that was found: a link may have taken its place.
+    fn open(disk: &Disk, input: &Input) -> Result<Self, IngestError> {
+        let handle = disk.open(&input.path).map_err(IngestError::Source)?;
         let before = handle.read_state().map_err(IngestError::Source)?;
-        Ok(Self { handle, before })
+        if before.is_same_file(&input.state) {
+            Ok(Self { handle, before })
+        } else {
+            Err(IngestError::Changed { path: input.path.clone() })
+        }
     }
 
     /// That nobody wrote to the file while it was read, as far as its length and times tell.
@@ -176,8 +170,12 @@ impl Source {
 }
 
 /// All bytes of an input of at most `limit` bytes, if nobody wrote to it meanwhile.
-pub(super) fn read_steadily(disk: &Disk, path: &Path, limit: u64) -> Result<Vec<u8>, IngestError> {
-    let mut source = Source::open(disk, path)?;
+pub(super) fn read_steadily(
+    disk: &Disk,
+    input: &Input,
+    limit: u64,
+) -> Result<Vec<u8>, IngestError> {
+    let mut source = Source::open(disk, input)?;
     let bytes = source.handle.read_to_end(limit).map_err(IngestError::Source)?;
     source.check_unchanged(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     Ok(bytes)

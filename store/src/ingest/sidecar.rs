@@ -6,18 +6,20 @@
 //! (`kubectl.sigstore.json`), else about the one whose digest its content names, else about the
 //! release. Lists of checksums are about the release.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
 use bonded_model::evidence::Subject;
 use bonded_model::limits::{CHECKSUMS_BYTES_MAX, EVIDENCE_BYTES_MAX};
-use bonded_model::{Algorithm, ArtifactPath, DocumentKind, Release, checksums};
+use bonded_model::{
+    Algorithm, ArtifactPath, Digest, DocumentKind, Release, ReleaseName, checksums,
+};
 use rayon::prelude::*;
 
 use super::How;
 use super::error::IngestError;
 use super::intake::read_steadily;
-use super::walk::Found;
-use crate::attach::NewDocument;
+use super::walk::{Found, Input};
+use crate::attach::{NewDocument, check_evidence};
 use crate::disk::{Disk, DiskError};
 use crate::recognise::{Expected, Recognised, recognise};
 
@@ -61,12 +63,22 @@ pub(super) struct Sidecar {
     expected: Expected,
 }
 
-/// Separates evidence from artifacts. The evidence is read, the artifacts are not.
-pub(super) fn split(disk: &Disk, found: Found) -> Result<(Vec<Sidecar>, Found), IngestError> {
+/// Separates evidence from artifacts. The evidence is read if a release can have so much of it, the
+/// artifacts are not.
+pub(super) fn split(
+    disk: &Disk,
+    release: &ReleaseName,
+    found: Found,
+) -> Result<(Vec<Sidecar>, Found), IngestError> {
     let (candidates, artifacts): (Vec<_>, Vec<_>) = found
         .into_iter()
         .map(|(path, source)| (expected_of(path.file_name()), path, source))
         .partition(|(expected, _, _)| expected.is_some());
+    let sizes = candidates.iter().map(|(_, _, source)| source.state.bytes);
+    for (expected, _, source) in &candidates {
+        check_length(*expected, source)?; // says more than the sum would
+    }
+    check_evidence(release, candidates.len(), sizes)?;
     let sidecars: Result<Vec<_>, _> = candidates
         .into_par_iter()
         .filter_map(|(expected, title, source)| Some(read(disk, expected?, title, source)))
@@ -74,23 +86,36 @@ pub(super) fn split(disk: &Disk, found: Found) -> Result<(Vec<Sidecar>, Found), 
     Ok((sidecars?, artifacts.into_iter().map(|(_, path, source)| (path, source)).collect()))
 }
 
+fn check_length(expected: Option<Expected>, source: &Input) -> Result<(), IngestError> {
+    let Some(expected) = expected else { return Ok(()) };
+    let (bytes, limit) = (source.state.bytes, bytes_max(expected));
+    if bytes <= limit {
+        return Ok(());
+    }
+    let (path, expected) = (source.path.clone(), expected.description());
+    Err(IngestError::EvidenceTooLarge { path, expected, bytes, limit })
+}
+
+fn bytes_max(expected: Expected) -> u64 {
+    match expected {
+        Expected::Checksums(_) => CHECKSUMS_BYTES_MAX,
+        Expected::Attestation | Expected::Sbom => EVIDENCE_BYTES_MAX,
+    }
+}
+
 fn read(
     disk: &Disk,
     expected: Expected,
     title: ArtifactPath,
-    path: PathBuf,
+    source: Input,
 ) -> Result<Sidecar, IngestError> {
-    let limit = match expected {
-        Expected::Checksums(_) => CHECKSUMS_BYTES_MAX,
-        Expected::Attestation | Expected::Sbom => EVIDENCE_BYTES_MAX,
-    };
-    let bytes = match read_steadily(disk, &path, limit) {
-        Err(IngestError::Source(DiskError::OverLimit { path, bytes, limit })) => {
-            let expected = expected.description();
-            return Err(IngestError::EvidenceTooLarge { path, expected, bytes, limit });
+    let bytes = match read_steadily(disk, &source, bytes_max(expected)) {
+        Err(IngestError::Source(DiskError::OverLimit { path, .. })) => {
+            return Err(IngestError::Changed { path }); // it was smaller a moment ago
         }
         other => other?,
     };
+    let path = source.path;
     match recognise(expected, &bytes) {
         Ok(recognised) => Ok(Sidecar { title, bytes, recognised, expected }),
         Err(source) => {
@@ -130,8 +155,13 @@ impl Sidecar {
         self.recognised.kind
     }
 
-    pub(super) fn lists_sha512(&self) -> bool {
-        self.expected == Expected::Checksums(Algorithm::Sha512)
+    /// Whether SHA-512 is all that it says about artifacts. An SBOM is not asked: its packages are
+    /// seldom artifacts, and the digest is slow.
+    pub(super) fn needs_sha512(&self) -> bool {
+        let has = |algorithm| {
+            self.recognised.digests.iter().any(|digest| digest.algorithm() == algorithm)
+        };
+        self.expected != Expected::Sbom && has(Algorithm::Sha512) && !has(Algorithm::Sha256)
     }
 
     pub(super) fn to_document(&self) -> NewDocument<'_> {
@@ -161,18 +191,29 @@ impl Sidecar {
     }
 }
 
-/// What each sidecar is about, and how that was found.
-pub(super) fn place(release: &Release, sidecars: &[Sidecar]) -> Vec<(Subject, How)> {
-    sidecars.iter().map(|sidecar| place_one(release, sidecar)).collect()
+/// What each sidecar is about, and how that was found. `sha512` has that digest of artifacts by their
+/// SHA-256, as far as it is known.
+pub(super) fn place(
+    release: &Release,
+    sha512: &BTreeMap<Digest, Digest>,
+    sidecars: &[Sidecar],
+) -> Vec<(Subject, How)> {
+    sidecars.iter().map(|sidecar| place_one(release, sha512, sidecar)).collect()
 }
 
-fn place_one(release: &Release, sidecar: &Sidecar) -> (Subject, How) {
+fn place_one(
+    release: &Release,
+    sha512: &BTreeMap<Digest, Digest>,
+    sidecar: &Sidecar,
+) -> (Subject, How) {
     if let Some(path) = sidecar.by_name(release) {
         return (Subject::Artifact(path.clone()), How::ByName);
     }
     let named = |artifact: &&bonded_model::Artifact| {
-        sidecar.recognised.digests.contains(&artifact.file.digest)
-            || artifact.sha512.is_some_and(|sha512| sidecar.recognised.digests.contains(&sha512))
+        let digests = &sidecar.recognised.digests;
+        let sha512 = sha512.get(&artifact.file.digest);
+        digests.contains(&artifact.file.digest)
+            || sha512.is_some_and(|sha512| digests.contains(sha512))
     };
     let mut named = release.artifacts().iter().filter(named);
     match (named.next(), named.next()) {

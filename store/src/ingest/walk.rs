@@ -2,7 +2,8 @@
 //!
 //! Symbolic links: an input may be one. Inside an input directory, a link to a regular file inside
 //! the same directory is read as that file; every other link is refused, so that no tree can pull in
-//! what lies outside of it, and none can be endless.
+//! what lies outside of it, and none can be endless. Each file is remembered by device and inode, and
+//! refused if another one stands there when it is opened.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,22 @@ use bonded_model::ArtifactPath;
 use bonded_model::limits::{ARTIFACT_COUNT_MAX, DIRECTORY_DEPTH_MAX, DOCUMENT_COUNT_MAX};
 
 use super::error::IngestError;
-use crate::disk::{Disk, DiskError, FileKind};
+use crate::disk::{Disk, DiskError, FileKind, FileState};
 
 /// Every file of a full release with all its evidence.
 const FILE_COUNT_MAX: usize = ARTIFACT_COUNT_MAX + DOCUMENT_COUNT_MAX;
 
+/// A file that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// Which file it was, and how long.
+    pub(super) state: FileState,
+}
+
 /// Files by their path inside the release.
-pub(super) type Found = BTreeMap<ArtifactPath, PathBuf>;
+pub(super) type Found = BTreeMap<ArtifactPath, Input>;
 
 /// Finds every file of the inputs, in the order of their paths.
 pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Found, IngestError> {
@@ -95,12 +105,14 @@ impl Walk<'_> {
         let path: ArtifactPath =
             text.parse().map_err(|source| IngestError::Name { path: shown.clone(), source })?;
         if let Some(first) = self.found.get(&path) {
-            return Err(IngestError::SamePath { path, first: first.clone(), second: shown });
+            let first = first.path.clone();
+            return Err(IngestError::SamePath { path, first, second: shown });
         }
         if self.found.len() == FILE_COUNT_MAX {
             return Err(IngestError::TooManyFiles { limit: FILE_COUNT_MAX });
         }
-        self.found.insert(path, source);
+        let state = self.disk.read_state(&source).map_err(IngestError::Source)?;
+        self.found.insert(path, Input { path: source, state });
         Ok(())
     }
 }

@@ -5,17 +5,18 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bonded_model::evidence::Subject;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_TOTAL_BYTES_MAX};
 use bonded_model::name::{NameError, PathFault};
 use bonded_model::{Algorithm, ArtifactPath, Digest, DocumentKind};
 
-use super::{World, holder, name};
-use crate::disk::FileKind;
+use super::{World, holder, ingest_into, name};
+use crate::disk::{Action, Disk, FileKind};
 use crate::ingest::{How, IngestError, IngestRequest, Outcome, Progress, ingest};
 use crate::lock::Holder;
-use crate::{RecogniseError, StoreError};
+use crate::{RecogniseError, Store, StoreError};
 
 fn path(text: &str) -> ArtifactPath {
     text.parse().unwrap()
@@ -115,6 +116,8 @@ fn another_set_of_files_is_refused_with_both_digests() {
     fs::remove_file(world.inputs.join("c")).unwrap();
     fs::remove_file(world.inputs.join("a")).unwrap();
     check(&world, "a", Some(b"a"), None);
+    world.file("b", b"B");
+    check(&world, "b", Some(b"b"), Some(b"B")); // other bytes say more than a missing file
 }
 
 #[test]
@@ -342,6 +345,26 @@ fn sha512_is_known_where_a_signed_subject_names_it() {
 }
 
 #[test]
+fn sha512_alone_tells_what_a_document_is_about() {
+    let world = World::new();
+    let of = |text: &str| Digest::sha512_of(text.as_bytes());
+    let statement = statement(&[of("a")]).replace("sha256", "sha512");
+    world.file("a", b"a");
+    world.file("b", b"b");
+    let sums = world.file("SHA512SUMS", format!("{}  a\n{}  b\n", of("a").hex(), of("b").hex()));
+    let provenance = world.file("provenance.json", statement);
+    let found = |report: crate::ingest::IngestReport| -> Vec<_> {
+        report.evidence.into_iter().map(|document| (document.subject, document.how)).collect()
+    };
+    let expected =
+        [(Subject::Release, How::ByContent), (Subject::Artifact(path("a")), How::ByContent)];
+    assert_eq!(found(world.ingest("demo@v1").unwrap()), expected);
+    let later = world.ingest_paths("demo@v1", &[&sums, &provenance]).unwrap();
+    assert_eq!(later.outcome, Outcome::Unchanged);
+    assert_eq!(found(later), expected);
+}
+
+#[test]
 fn names_that_promise_evidence_must_keep_it() {
     let good = statement(&[Digest::sha256_of(b"a")]);
     let deep = "[".repeat(100);
@@ -394,6 +417,69 @@ fn a_huge_sidecar_is_refused_by_its_length() {
         matches!(error, IngestError::EvidenceTooLarge { bytes, .. } if bytes == 3 << 30),
         "{error}"
     );
+}
+
+#[test]
+fn evidence_is_counted_before_it_is_read() {
+    let world = World::new();
+    world.file("a", b"a");
+    let sparse = |number: u64| {
+        let file = fs::File::create(world.inputs.join(format!("{number}.sigstore.json"))).unwrap();
+        file.set_len(EVIDENCE_BYTES_MAX).unwrap();
+    };
+    let count = EVIDENCE_TOTAL_BYTES_MAX / EVIDENCE_BYTES_MAX + 1;
+    (0..count).for_each(sparse);
+    let error = world.ingest("demo@v1").unwrap_err();
+    let expected = count * EVIDENCE_BYTES_MAX;
+    assert!(
+        matches!(
+            error,
+            IngestError::Store(StoreError::TooMuchEvidence { bytes, .. }) if bytes == expected
+        ),
+        "{error}"
+    );
+    let world = World::in_memory();
+    world.file("a", b"a");
+    for number in 0..=DOCUMENT_COUNT_MAX {
+        fs::File::create(world.inputs.join(format!("{number}.sigstore.json"))).unwrap();
+    }
+    let error = world.ingest("demo@v1").unwrap_err();
+    assert!(
+        matches!(
+            error,
+            IngestError::Store(StoreError::TooManyDocuments { count, .. })
+                if count == DOCUMENT_COUNT_MAX + 1
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_file_than_the_one_found_is_refused() {
+    for (file, bytes) in
+        [("a", vec![b'a'; 9]), ("large", vec![1; 400_000]), ("SHA256SUMS", vec![b'0'; 64])]
+    {
+        let world = World::new();
+        world.file("0", b"0");
+        let input = world.file(file, &bytes).canonicalize().unwrap();
+        let secret = world.inputs.with_file_name("secret");
+        fs::write(&secret, &bytes).unwrap();
+        let (path, inspected) = (input.clone(), AtomicUsize::new(0));
+        let disk = Disk::watched(move |action, at| {
+            // The walk has inspected it by itself; the second time it is about to be opened.
+            if (action, at) == (Action::Inspect, path.as_path())
+                && inspected.fetch_add(1, Ordering::SeqCst) == 1
+            {
+                fs::remove_file(&path).unwrap();
+                symlink(&secret, &path).unwrap();
+            }
+        });
+        let store = Store::open_on(&world.store_path, disk).unwrap();
+        let error = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap_err();
+        let IngestError::Changed { path } = &error else { panic!("{file}: {error}") };
+        assert_eq!(*path, input);
+        assert_eq!(store.snapshot().unwrap().epoch(), 0);
+    }
 }
 
 #[test]
@@ -574,6 +660,48 @@ fn a_damaged_blob_is_put_back_by_ingesting_again() {
         assert_eq!(world.ingest("demo@v1").unwrap().outcome, Outcome::Unchanged);
         assert_eq!(fs::read(&blob).unwrap(), b"good");
     }
+}
+
+#[test]
+fn damaged_manifests_are_put_back_by_ingesting_again() {
+    let world = World::new();
+    world.file("a", b"a");
+    world.file("SHA256SUMS", format!("{}  a\n", Digest::sha256_of(b"a").hex()));
+    let release = world.ingest("demo@v1").unwrap().release;
+    let before = world.store.snapshot().unwrap();
+    let good = before.evidence(release.name()).unwrap().digest();
+    let referrer = before.referrers(&release.digest()).unwrap()[0].digest;
+    let file = release.artifacts()[0].manifest.digest;
+    let of = |digest: &Digest| world.store_path.join("blobs/sha256").join(digest.hex());
+    let check = |what: &str| {
+        assert!(before.evidence(release.name()).is_err(), "{what}");
+        let again = world.ingest("demo@v1").unwrap();
+        assert_eq!((again.outcome, again.epoch), (Outcome::Unchanged, 1), "{what}");
+        assert_eq!(before.evidence(release.name()).unwrap().digest(), good, "{what}");
+    };
+    for damaged in [vec![release.digest()], vec![file], vec![referrer], vec![file, referrer]] {
+        for blob in damaged.iter().map(of) {
+            fs::remove_file(&blob).unwrap();
+        }
+        check("missing");
+        for blob in damaged.iter().map(of) {
+            fs::remove_file(&blob).unwrap();
+            fs::write(&blob, b"evil").unwrap();
+        }
+        check("evil");
+    }
+    // Other files are no way to mend it, nor is evidence alone.
+    fs::remove_file(of(&file)).unwrap();
+    let sums = world.inputs.join("SHA256SUMS");
+    let other = world.file("b", b"b");
+    for inputs in [[sums.as_path()], [other.as_path()]] {
+        let error = world.ingest_paths("demo@v1", &inputs).unwrap_err();
+        assert!(
+            matches!(&error, IngestError::Store(StoreError::MissingBlob { digest, .. }) if *digest == file),
+            "{error}"
+        );
+    }
+    assert_eq!(world.store.snapshot().unwrap().epoch(), 1);
 }
 
 /// The public vectors beside the project, where they are.

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bonded_model::evidence::Subject;
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, EVIDENCE_TOTAL_BYTES_MAX};
+use bonded_model::manifest::Manifest;
 use bonded_model::statement::{Statement, Subject as StatementSubject};
-use bonded_model::{Digest, DocumentKind, MediaType, media_type, vsa};
+use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, Release, media_type, vsa};
 
 use super::{World, holder, ingest_into, name};
 use crate::catalog::Key;
-use crate::disk::DiskFault;
+use crate::disk::{Action, Disk, DiskFault};
 use crate::ingest::Outcome;
 use crate::{AttachRequest, IndexState, NewDocument, RootError, Store, StoreError, attach};
 
@@ -102,6 +105,126 @@ fn a_corrupt_blob_is_moved_aside_and_never_handed_out() {
         let snapshot = world.store.snapshot().unwrap();
         assert!(matches!(snapshot.open_blob(&digest), Err(StoreError::MissingBlob { .. })));
     }
+}
+
+/// Calls `meddle` once, just before a blob is moved to quarantine.
+fn meddling_store(world: &World, meddle: impl Fn() + Send + Sync + 'static) -> Store {
+    let done = AtomicBool::new(false);
+    let disk = Disk::watched(move |action, path| {
+        let is_move = action == Action::Rename && path.to_string_lossy().contains("/quarantine/");
+        if is_move && !done.swap(true, Ordering::SeqCst) {
+            meddle();
+        }
+    });
+    Store::open_on(&world.store_path, disk).unwrap()
+}
+
+#[test]
+fn a_blob_that_was_put_back_meanwhile_is_not_moved_aside() {
+    let world = World::new();
+    world.file("a", b"good");
+    let file = world.ingest("demo@v1").unwrap().release.artifacts()[0].file.clone();
+    let blob = world.store_path.join("blobs/sha256").join(file.digest.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"evil").unwrap();
+    let [new, old] = [blob.with_extension("new"), blob.clone()];
+    let store = meddling_store(&world, move || {
+        fs::write(&new, b"good").unwrap();
+        fs::rename(&new, &old).unwrap();
+    });
+    let error = store.snapshot().unwrap().read(&file, 9).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { quarantined: None, .. }), "{error}");
+    assert_eq!(store.snapshot().unwrap().read(&file, 9).unwrap(), b"good");
+}
+
+#[test]
+fn an_ingest_puts_a_blob_back_that_a_reader_moved_aside_first() {
+    let world = World::new();
+    world.file("a", b"good");
+    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
+    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"evil").unwrap();
+    let path = blob.clone();
+    let store = meddling_store(&world, move || fs::remove_file(&path).unwrap());
+    assert_eq!(
+        ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap().outcome,
+        Outcome::Unchanged
+    );
+    assert_eq!(fs::read(&blob).unwrap(), b"good");
+}
+
+#[test]
+fn evidence_of_a_release_has_a_limit_in_all() {
+    let world = World::new();
+    world.file("a", b"a");
+    let release = world.ingest("demo@v1").unwrap().release;
+    let mut writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let media_type = MediaType::known(media_type::IN_TOTO);
+    let count = EVIDENCE_TOTAL_BYTES_MAX / EVIDENCE_BYTES_MAX + 1;
+    for number in 0..count {
+        let digest = Digest::sha256_of(&number.to_le_bytes());
+        let layer = Descriptor::new(media_type.clone(), digest, EVIDENCE_BYTES_MAX);
+        let mut manifest = Manifest::artifact(media_type.clone(), layer);
+        manifest.subject = Some(release.index().clone());
+        let manifest_type = MediaType::known(media_type::OCI_MANIFEST);
+        let held = writer.hold(manifest_type, &manifest.to_bytes()).unwrap();
+        writer.insert(Key::evidence(release.name(), &held.digest), held).unwrap();
+    }
+    let snapshot = writer.commit().unwrap();
+    let is_refused = |error: &StoreError| matches!(error, StoreError::TooMuchEvidence { bytes, .. } if *bytes >= count * EVIDENCE_BYTES_MAX);
+    let error = snapshot.evidence(release.name()).unwrap_err();
+    assert!(is_refused(&error), "{error}");
+    let error = attach_statement(&world, &release, &summary(release.digest()), None).unwrap_err();
+    assert!(is_refused(&error), "{error}");
+}
+
+fn attach_statement(
+    world: &World,
+    release: &Release,
+    bytes: &[u8],
+    predicate_type: Option<&str>,
+) -> Result<u64, StoreError> {
+    let document = NewDocument {
+        bytes,
+        kind: DocumentKind::Statement,
+        media_type: MediaType::known(media_type::IN_TOTO),
+        title: None,
+        predicate_type,
+    };
+    let request = AttachRequest {
+        release: release.name(),
+        subject: &Subject::Release,
+        documents: &[document],
+        holder: &holder(),
+        wait: Duration::ZERO,
+    };
+    attach(&world.store, &request, &mut |_| {})
+}
+
+#[test]
+fn a_predicate_type_of_any_length_leaves_manifest_and_catalog_small() {
+    let world = World::new();
+    world.file("a", b"a");
+    let release = world.ingest("demo@v1").unwrap().release;
+    for (length, is_hint) in [(255, true), (256, false), (5 << 20, false)] {
+        let predicate = "p".repeat(length);
+        let subject = StatementSubject::new("a", Digest::sha256_of(b"a"));
+        let bytes = Statement::new(vec![subject], &predicate, &serde_json::json!({})).to_bytes();
+        let before = world.store.snapshot().unwrap();
+        attach_statement(&world, &release, &bytes, Some(&predicate)).unwrap();
+        let snapshot = world.store.snapshot().unwrap();
+        for change in snapshot.catalog().diff(before.catalog()).unwrap() {
+            let referrer = change.after.unwrap();
+            assert!(referrer.annotations.is_empty());
+            let manifest = snapshot.read(&referrer, 2048).unwrap();
+            let manifest = Manifest::parse(&manifest).unwrap();
+            let hint = manifest.annotations.get("in-toto.io/predicate-type");
+            assert_eq!(hint, is_hint.then_some(&predicate));
+        }
+    }
+    let evidence = world.store.snapshot().unwrap().evidence(release.name()).unwrap();
+    assert_eq!(evidence.documents.len(), 3);
 }
 
 #[test]

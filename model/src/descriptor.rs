@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::media_type::{self, MediaType};
 
-/// String annotations, in key order. They are hints for tools and people and decide nothing.
+/// String annotations, in key order. They may say how content is to be read, such as the name that a
+/// document had; none makes anything pass, and a wrong one makes a check fail.
 pub type Annotations = BTreeMap<String, String>;
 
 /// `org.opencontainers.image.title`: the relative path of a file.

@@ -1,8 +1,10 @@
 //! Evidence: every byte that one verdict may look at, gathered before the verdict begins.
 //!
 //! The store fills it, `verify` reads it, and neither knows the other. The documents are the bytes
-//! as they came in; kinds and titles beside them are hints from their names and first bytes, and
-//! decide nothing: a verdict parses the bytes again.
+//! as they came in; kinds and titles beside them were told from names and first bytes. A kind chooses
+//! which reader the bytes get, and the title of a checksum document its algorithm and the files that it
+//! is about. Neither makes anything pass: a verdict parses the bytes again, and a wrong one makes a
+//! check fail.
 
 use std::sync::Arc;
 

@@ -61,8 +61,10 @@ pub enum PathFault {
     /// A component is empty.
     #[error("it has an empty component")]
     EmptyComponent,
-    /// Has a control character (NUL among them), a backslash, or a character that cannot be shown.
-    #[error("it has a control character or a backslash")]
+    /// Has a control character (NUL among them), a backslash, or a character that is not seen but
+    /// changes how the others are: text directions, marks of them, and the byte order mark. With those,
+    /// a path could be shown to people as another one.
+    #[error("it has a control character, a text direction or a backslash")]
     Character,
     /// Stands under [`RESERVED_DIRECTORY`], where generated documents go.
     #[error("its first component is reserved for documents that bonded itself writes")]
@@ -119,7 +121,8 @@ text_type!(Project, "project");
 pub struct Version(String);
 text_type!(Version, "version");
 
-/// A path inside a release: relative, `/` between components, no `.`, `..`, control characters.
+/// A path inside a release: relative, `/` between components, no `.`, `..`, control characters or
+/// text directions.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArtifactPath(String);
 text_type!(ArtifactPath, "path");
@@ -228,7 +231,7 @@ fn path_fault(text: &str) -> Option<PathFault> {
     if text.starts_with('/') {
         return Some(PathFault::Absolute);
     }
-    if text.chars().any(|c| c.is_control() || c == '\\') {
+    if text.chars().any(|c| c.is_control() || c == '\\' || is_unseen(c)) {
         return Some(PathFault::Character);
     }
     if text.split('/').next() == Some(RESERVED_DIRECTORY) {
@@ -240,6 +243,14 @@ fn path_fault(text: &str) -> Option<PathFault> {
         _ if component.len() > PATH_COMPONENT_BYTES_MAX => Some(PathFault::TooLong),
         _ => None,
     })
+}
+
+/// Unicode's explicit directions and their marks (UAX #9, section 2), and the byte order mark.
+fn is_unseen(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 /// Letters and digits at both ends; `.`, `_`, `+`, `-` between.
@@ -296,6 +307,11 @@ mod tests {
             ("a/", PathFault::EmptyComponent),
             ("a\0b", PathFault::Character),
             ("a\nb", PathFault::Character),
+            ("a\u{202e}gpj.exe", PathFault::Character),
+            ("a\u{200f}b", PathFault::Character),
+            ("a\u{61c}b", PathFault::Character),
+            ("a\u{2066}b\u{2069}", PathFault::Character),
+            ("\u{feff}a", PathFault::Character),
             ("a\\b", PathFault::Character),
             (".bonded/x", PathFault::Reserved),
             (&long, PathFault::TooLong),

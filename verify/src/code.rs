@@ -29,7 +29,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// The clause of a specification, or of this project's design, that asks for the check.
+            /// The clause of a specification, or of this project's documentation, that asks for the check.
             pub fn clause(self) -> &'static str {
                 match self { $(Self::$name => $clause,)* }
             }
@@ -45,7 +45,7 @@ macro_rules! codes {
 codes! {
     SigLimit = "SIG-LIMIT",
         "The document exceeds a limit on size, lines, signatures, log entries or proofs.",
-        "bonded design, section 7, limits",
+        "docs/policy.md, Limits",
         "Ask the producer for a smaller document; the limits are listed in model/src/limits.rs.";
     SigMalformed = "SIG-MALFORMED",
         "The document is no well-formed Sigstore bundle or DSSE envelope.",
@@ -97,7 +97,7 @@ codes! {
         "Compare the claim with the policy; a build from another place was signed.";
     IdValidity = "ID-VALIDITY",
         "The managed key was used outside the time for which the policy trusts it.",
-        "bonded design, section 7, signature",
+        "docs/policy.md, [[signer]]",
         "Sign with a key that is valid, or correct valid_from and valid_until in the policy.";
     StmtMalformed = "STMT-MALFORMED",
         "The signed payload is no in-toto statement that can be read.",
@@ -113,7 +113,7 @@ codes! {
         "Nothing is wrong; the document was not needed.";
     ProvMissing = "PROV-MISSING",
         "There is no provenance for the artifact.",
-        "SLSA v1.1, verifying-artifacts.md; bonded design, promise 5",
+        "SLSA v1.1, verifying-artifacts.md; docs/policy.md, [provenance]",
         "Attach the provenance that the build made for this file.";
     ProvPredicate = "PROV-PREDICATE",
         "The statement is a provenance of a version that is not accepted.",
@@ -161,7 +161,7 @@ codes! {
         "Add the parameter to provenance.parameters if any value of it is harmless.";
     SbomMissing = "SBOM-MISSING",
         "There is no SBOM that names the artifact.",
-        "bonded design, section 7, point 5",
+        "docs/policy.md, [sbom]",
         "Attach an SBOM, or set `rule = \"off\"` under `[sbom]` in the policy.";
     SbomMalformed = "SBOM-MALFORMED",
         "The document is no SBOM that can be read.",
@@ -169,23 +169,23 @@ codes! {
         "Make the SBOM again with a tool that writes valid SPDX or CycloneDX.";
     SbomFormat = "SBOM-FORMAT",
         "The SBOM is of a format that the policy does not list.",
-        "bonded design, section 7, point 5",
+        "docs/policy.md, [sbom]",
         "Make the SBOM in a listed format, or add the format to sbom.formats.";
     SbomSubject = "SBOM-SUBJECT",
         "The SBOM, or the statement around it, does not name the digest of the artifact.",
-        "bonded design, section 7, point 5",
+        "docs/policy.md, [sbom]",
         "Make the SBOM from the very file that is released.";
     SbomSigner = "SBOM-SIGNER",
         "The SBOM is not signed by one of the signers that the policy demands.",
-        "bonded design, section 7, point 5",
+        "docs/policy.md, [sbom]",
         "Attach the SBOM as a signed attestation by one of sbom.signers.";
     SumMissing = "SUM-MISSING",
         "No checksum was declared for the artifact.",
-        "bonded design, section 7, point 1",
+        "docs/policy.md, [checksums]",
         "Add a checksum list or sidecar, or set `rule = \"off\"` under `[checksums]`.";
     SumMismatch = "SUM-MISMATCH",
         "A declared checksum disagrees with the artifact.",
-        "bonded design, section 7, point 1",
+        "docs/policy.md, [checksums]",
         "Find out which of the two is right before anything is published.";
     SumMalformed = "SUM-MALFORMED",
         "A checksum document cannot be read.",
@@ -193,27 +193,27 @@ codes! {
         "Write the checksums again, one `<hex>  <path>` on each line.";
     SumUnknown = "SUM-UNKNOWN",
         "A checksum was declared with an algorithm whose digest of the artifact is not known.",
-        "bonded design, section 7, point 1",
+        "docs/policy.md, [checksums]",
         "Ingest the artifact again so that this digest is computed.";
     SumStray = "SUM-STRAY",
         "A checksum list names a file that is not in the release.",
-        "bonded design, section 7, point 6",
+        "docs/policy.md, [checksums]",
         "Add the file to the release, or take its line out of the list.";
     RelMissing = "REL-MISSING",
         "An artifact that the policy expects is not in the release.",
-        "bonded design, section 7, point 6",
+        "docs/policy.md, [release]",
         "Add the artifact, or correct release.artifacts in the policy.";
     RelExtra = "REL-EXTRA",
         "The release has an artifact that the policy does not expect.",
-        "bonded design, section 7, point 6",
+        "docs/policy.md, [release]",
         "Remove the artifact, or add it to release.artifacts in the policy.";
     RelUnmatched = "REL-UNMATCHED",
         "A document of evidence is about nothing in the release.",
-        "bonded design, section 7, point 6",
+        "docs/policy.md, [provenance]",
         "Attach the document to the release that it is about.";
     RelLimit = "REL-LIMIT",
         "The release has more documents of evidence than are looked at.",
-        "bonded design, section 7, limits",
+        "docs/policy.md, Limits",
         "Remove documents that no rule needs; the limit is in model/src/limits.rs.";
 }
 
@@ -251,6 +251,23 @@ mod tests {
         let text = include_str!("../../docs/findings.md");
         let at = text.find("\n## ").unwrap();
         assert_eq!(text.get(at..).unwrap(), listed());
+    }
+
+    /// Clauses named sections of a document that is not in the repository. What they name is there.
+    #[test]
+    fn every_clause_of_our_own_is_a_heading() {
+        let policy = include_str!("../../docs/policy.md");
+        for code in Code::ALL {
+            assert!(!code.clause().contains("bonded design"), "{code}");
+            let own = code.clause().split("; ").filter_map(|c| c.strip_prefix("docs/policy.md, "));
+            for section in own {
+                let quoted = policy.contains(&format!("\n## `{section}`\n"));
+                assert!(
+                    quoted || policy.contains(&format!("\n## {section}\n")),
+                    "{code} {section}"
+                );
+            }
+        }
     }
 
     #[test]

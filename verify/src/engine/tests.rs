@@ -160,7 +160,7 @@ fn many_subjects_over_many_artifacts_are_looked_up() {
     let paths: Vec<&'static str> =
         (0..bytes.len()).map(|at| &*Box::leak(format!("f/{at}").into_boxed_str())).collect();
     case.files = paths.into_iter().zip(bytes.iter().map(|b| b.to_vec())).collect();
-    let lines = vec![line.as_slice(); 8].join(&b'\n');
+    let lines = [line.as_slice(); 8].join(&b'\n');
     case.add(bonded_model::DocumentKind::Statement, &lines, None, AttachedTo::Release);
     let evidence = case.evidence();
     let inventory = Inventory::new(&evidence.release);

@@ -1,7 +1,9 @@
 //! The library behind the seam: every type of the `sigstore` family that verifies stays in here.
 //!
-//! The library reads the machine's clock to refuse log entries from the future. The verdict does not
-//! rest on that: authenticated times are compared with the caller's `now` again, and more strictly.
+//! The library reads the machine's clock: to refuse log entries from the future, and to leave out
+//! authorities, logs and their checkpoint keys whose time in the trust root has not started. Every
+//! authenticated time is compared with the caller's `now` again; what else the clock changes is in
+//! `docs/adr/0004-sigstore-verify-behind-our-own-trait.md`.
 
 use std::collections::BTreeMap;
 

@@ -134,6 +134,14 @@ pub enum Locality {
 }
 
 /// A destination that can be talked to.
+///
+/// What is written there goes through a plan of verified releases; nobody gets at the rest:
+///
+/// ```compile_fail,E0624
+/// async fn write(destination: &bonded_mirror::Destination) {
+///     let _backend = destination.backend();
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Destination {
     name: String,
@@ -230,8 +238,8 @@ impl Destination {
         self.locality
     }
 
-    /// What holds its objects.
-    pub fn backend(&self) -> &dyn Backend {
+    /// What holds its objects. Whoever has it can write without a verdict, so it stays in here.
+    pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
 

@@ -81,6 +81,9 @@ const RECORD_VERSION: u32 = 1;
 /// A record names one key of at most a kilobyte.
 const RECORD_BYTES_MAX: u64 = 16 * 1024;
 
+/// A journal with fewer records is not worth writing anew.
+const REWRITE_RECORDS_MIN: usize = 1000;
+
 /// What is known of the objects at all destinations: a pure value that a plan is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
@@ -93,12 +96,7 @@ impl Known {
     /// Records that are not understood are passed over: they can only cost a repetition.
     pub fn of(found: &[Vec<u8>]) -> Self {
         let mut known = Self::default();
-        for bytes in found {
-            match json::parse::<Record>(bytes, RECORD_BYTES_MAX) {
-                Ok(record) if record.version == RECORD_VERSION => known.learn(record),
-                Ok(_) | Err(_) => {}
-            }
-        }
+        found.iter().filter_map(|bytes| parse(bytes)).for_each(|record| known.learn(record));
         known
     }
 
@@ -140,6 +138,25 @@ impl Known {
     }
 }
 
+/// A record, unless it is not understood.
+fn parse(bytes: &[u8]) -> Option<Record> {
+    match json::parse::<Record>(bytes, RECORD_BYTES_MAX) {
+        Ok(record) if record.version == RECORD_VERSION => Some(record),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// The records that no later one replaces, by destination and key.
+fn live(found: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut last = BTreeMap::new();
+    for bytes in found {
+        if let Some(record) = parse(bytes) {
+            last.insert((record.destination, record.key), bytes);
+        }
+    }
+    last.into_values().cloned().collect()
+}
+
 /// The journal of mirror runs.
 #[derive(Clone)]
 pub struct Ledger {
@@ -160,10 +177,17 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     /// The journal of a store's mirror runs. Blocks while it is read; not for async code.
     ///
+    /// A journal that has grown to many times what still counts is written anew, with what counts.
+    ///
     /// # Errors
-    /// [`MirrorError::Journal`] if it is damaged or another run has it open.
+    /// [`MirrorError::Journal`] if it is damaged, another run has it open, or it cannot be written.
     pub fn open(store: &Store) -> Result<Self, MirrorError> {
-        let log = store.journal(NAME).map_err(|source| journal("open", Box::new(source)))?;
+        let mut log = store.journal(NAME).map_err(|source| journal("open", Box::new(source)))?;
+        let live = live(log.records());
+        let count = log.records().len();
+        if count >= REWRITE_RECORDS_MIN && count / 2 >= live.len() {
+            log.rewrite(live).map_err(|source| journal("rewrite", Box::new(source)))?;
+        }
         let found = log.records().to_vec();
         Ok(Self::new(&found, Box::new(log)))
     }
@@ -280,5 +304,38 @@ mod tests {
         ] {
             assert_eq!(Known::of(&[bad.clone().into_bytes()]), Known::default(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_journal_that_mostly_repeats_itself_is_written_anew() {
+        // It only ever grew, until it could not be read any more and mirroring was over.
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::init(&home.path().join("store")).unwrap();
+        let mut log = store.journal(NAME).unwrap();
+        let (written, verified) = (record(State::Written, None), record(State::Verified, None));
+        let mut other = record(State::Written, None);
+        other.destination = "s3://other".to_owned();
+        log.append(&json::to_canonical(&other)).unwrap();
+        for _ in 0..REWRITE_RECORDS_MIN {
+            log.append(&json::to_canonical(&written)).unwrap();
+            log.append(&json::to_canonical(&verified)).unwrap();
+        }
+        let before = Known::of(log.records());
+        drop(log);
+        assert_eq!(Ledger::open(&store).unwrap().known(), before);
+        assert_eq!(store.journal_records(NAME).unwrap().len(), 2);
+        assert_eq!(Ledger::open(&store).unwrap().known(), before);
+    }
+
+    #[test]
+    fn a_short_journal_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::init(&home.path().join("store")).unwrap();
+        let mut log = store.journal(NAME).unwrap();
+        let line = json::to_canonical(&record(State::Written, None));
+        (1..REWRITE_RECORDS_MIN).for_each(|_| log.append(&line).unwrap());
+        drop(log);
+        Ledger::open(&store).unwrap();
+        assert_eq!(store.journal_records(NAME).unwrap().len(), REWRITE_RECORDS_MIN - 1);
     }
 }

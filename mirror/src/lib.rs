@@ -39,6 +39,20 @@ mod site;
 mod status;
 mod transfer;
 
+#[cfg(test)]
+extern crate self as bonded_mirror;
+
+#[cfg(test)]
+#[path = "../tests/conformance.rs"]
+mod conformance;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their directories themselves")]
+mod places;
+#[cfg(test)]
+#[allow(dead_code, reason = "the whole runs in tests/ use the rest")]
+#[path = "../tests/s3.rs"]
+mod s3;
+
 pub use apply::apply;
 pub use backend::{Answer, Backend, Chunks, Expected, Put, Seen, Upload};
 pub use desired::{Class, Desired, Object};

@@ -315,6 +315,7 @@ impl<'a> Draft<'a> {
         } else if let Some(observed) = observed {
             let blocked = draft.conflicts(desired, observed);
             draft.objects(desired, observed, known, &blocked);
+            draft.evidence_lists(desired, observed, known, &blocked);
             draft.lists(desired, observed, &blocked);
         }
         draft
@@ -391,7 +392,35 @@ impl<'a> Draft<'a> {
         self.steps.extend(inventories);
     }
 
-    /// Adds the mutable lists: evidence of each release, then the releases of each project.
+    /// Adds the evidence lists of releases that are listed otherwise, and those that are not there, or
+    /// are not what they were when they were last written.
+    fn evidence_lists(
+        &mut self,
+        desired: &Desired,
+        observed: &Observed,
+        known: &Known,
+        blocked: &BTreeSet<ReleaseName>,
+    ) {
+        let at = self.destination.identity();
+        for name in desired.releases().into_keys().filter(|name| !blocked.contains(name)) {
+            let Some(release) = desired.release(&name) else {
+                continue;
+            };
+            let bytes = &release.evidence_list;
+            let key = tree::evidence_list(&name);
+            let step = replace(Class::EvidenceList, key, bytes, vec![name.clone()]);
+            let listing = observed.listing(&name.project);
+            let listed = listing.and_then(|listing| listing.releases.get(&name.version));
+            let is_there = observed.object(&step.key).is_some_and(|seen| {
+                seen.size == step.size && known.is_verified(at, &step.key, step.digest, seen)
+            });
+            if !is_there || listed != Some(&release.listed) {
+                self.steps.push(step);
+            }
+        }
+    }
+
+    /// Adds the lists of the releases of each project.
     fn lists(&mut self, desired: &Desired, observed: &Observed, blocked: &BTreeSet<ReleaseName>) {
         let mut releases_steps = Vec::new();
         for project in desired.projects() {
@@ -403,14 +432,6 @@ impl<'a> Draft<'a> {
                 .map(|(name, release)| (name, &release.listed))
                 .filter(|(name, listed)| current.releases.get(&name.version) != Some(*listed))
                 .collect();
-            for (name, _) in &changed {
-                if let Some(release) = desired.release(name) {
-                    let key = tree::evidence_list(name);
-                    let names = vec![(*name).clone()];
-                    let bytes = &release.evidence_list;
-                    self.steps.push(replace(Class::EvidenceList, key, bytes, names));
-                }
-            }
             let (next, _clashes_are_blocked) = merge::add(current, changed.iter().copied());
             if next != *current {
                 let key = tree::releases_json(&project);

@@ -10,14 +10,14 @@ use futures_util::{TryStreamExt, stream};
 use sha2::{Digest as _, Sha256};
 
 use crate::apply::Run;
-use crate::backend::Seen;
+use crate::backend::{Expected, Seen};
 use crate::desired::{Class, Source, length};
 use crate::error::{At, MirrorError};
 use crate::fault::{Fault, FaultKind, Operation};
 use crate::journal::State;
 use crate::limits::{MERGE_ATTEMPTS, REQUESTS_PER_DESTINATION};
 use crate::merge;
-use crate::observed::{failed, read_listing, read_small};
+use crate::observed::{Current, failed, read_listing, read_small};
 use crate::plan::{Action, Step, step_of};
 use crate::site::Site;
 use bonded_model::limits::CATALOG_BYTES_MAX;
@@ -88,8 +88,7 @@ fn unplanned(run: &Run<'_>, site: &Site<'_>) -> Vec<Step> {
 
 /// Reads an object back unless it is what it was when it was read back.
 async fn look_again(run: &Run<'_>, site: &Site<'_>, step: &Step) -> Result<(), MirrorError> {
-    let wanted = step.releases.iter().any(|release| site.is_complete(release));
-    if !wanted || is_confirmed(run, site, step).await {
+    if !site.wants_still(step) || is_confirmed(run, site, step).await {
         return Ok(());
     }
     confirm(run, site, step).await
@@ -201,7 +200,23 @@ async fn evidence_list(run: &Run<'_>, site: &Site<'_>, step: &Step) -> Result<()
         let same = current.is_some_and(|current| current == release.evidence_list);
         Ok((!same).then(|| release.evidence_list.clone()))
     });
-    run.replaced(site, step, replaced.await).await
+    run.replaced(site, step, replaced.await).await?;
+    if !site.wants_still(step) {
+        return Ok(());
+    }
+    match read_small(site.destination, &step.key, CATALOG_BYTES_MAX).await {
+        // What it is from now on, so that the next plan sees whether somebody changed it.
+        Ok(Current { bytes: Some(bytes), expected: Expected::Present(etag) })
+            if bytes == release.evidence_list =>
+        {
+            run.note(site, step, State::Verified, etag).await
+        }
+        Ok(_) => Ok(()), // another mirror was quicker; the next plan decides
+        Err(error) => {
+            site.fail(step, error);
+            Ok(())
+        }
+    }
 }
 
 /// Adds the complete releases to a project's list, then looks at what the list says now.

@@ -86,11 +86,16 @@ impl<'a> Site<'a> {
 
     /// Whether a step still serves a release; one that does not is counted as skipped.
     pub(crate) fn wants(&self, step: &Step) -> bool {
-        let wanted = step.releases.iter().any(|release| self.is_complete(release));
+        let wanted = self.wants_still(step);
         if !wanted {
             self.skip();
         }
         wanted
+    }
+
+    /// Whether a step still serves a release.
+    pub(crate) fn wants_still(&self, step: &Step) -> bool {
+        step.releases.iter().any(|release| self.is_complete(release))
     }
 
     /// The planned steps of a class, in order.

@@ -37,7 +37,7 @@ pub struct Contents {
 /// How far a release is at a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReleaseStatus {
-    /// Objects that it consists of.
+    /// Objects that it consists of, the list of its evidence among them.
     pub objects: usize,
     /// Of those, how many are not there.
     pub missing: usize,
@@ -102,7 +102,7 @@ fn contents(
     let seen = std::slice::from_ref(&observed);
     let mut releases: BTreeMap<ReleaseName, ReleaseStatus> = BTreeMap::new();
     for name in desired.releases().into_keys() {
-        let listed = ReleaseStatus { listed: true, ..ReleaseStatus::default() };
+        let listed = ReleaseStatus { objects: 1, listed: true, ..ReleaseStatus::default() };
         releases.insert(name, listed);
     }
     for object in desired.objects() {
@@ -123,6 +123,7 @@ fn count(step: &Step, releases: &mut BTreeMap<ReleaseName, ReleaseStatus>) {
         match step.action {
             Action::Put => status.missing += 1,
             Action::Verify => status.unverified += 1,
+            Action::Replace if step.class == Class::EvidenceList => status.unverified += 1,
             Action::Replace => status.listed = false,
             Action::ConflictSize { .. } | Action::ConflictRelease { .. } => {
                 status.conflicts += 1;

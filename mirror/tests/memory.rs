@@ -13,6 +13,8 @@ use bonded_mirror::{
 use bonded_model::Digest;
 use bytes::Bytes;
 
+use crate::conformance::{Conditional, check};
+
 /// Objects by key.
 pub(crate) type Tree = BTreeMap<String, Held>;
 
@@ -311,4 +313,10 @@ impl Upload for Parts {
     fn abort(&mut self) -> Answer<'_, ()> {
         Box::pin(async move { Ok(()) })
     }
+}
+
+#[tokio::test]
+async fn memory_keeps_the_promises() {
+    let cloud = Cloud::default();
+    check(&cloud.backend("m"), Conditional::Yes).await;
 }

@@ -478,3 +478,34 @@ async fn markers_wait_for_a_required_destination_that_is_only_looked_at() {
     let contents = looked[0].contents.as_ref().unwrap();
     assert!(contents.releases.values().all(|release| !release.listed && release.missing > 0));
 }
+
+#[tokio::test]
+async fn an_evidence_list_that_is_lost_or_altered_is_written_again() {
+    // It was planned only where the list of releases had to change, and so stayed lost.
+    let key = "demo/release/v1.2.3/.bonded/evidence.json";
+    let world = World::new();
+    let desired = desired(&world, &[RELEASE]);
+    let cloud = Cloud::default();
+    let destinations = [cloud.destination("a")];
+    let ledger = cloud.ledger(Survive::Appended);
+    assert!(!mirrored(&desired, &destinations, &ledger).await.failed());
+    let right = cloud.tree("a");
+    let mut same_size = right[key].to_vec();
+    same_size[0] = b' ';
+    for there in [None, Some(b"{}".to_vec()), Some(same_size)] {
+        cloud.remove("a", key);
+        if let Some(bytes) = there {
+            cloud.insert("a", key, bytes.leak());
+        }
+        let plan = planned(&desired, &destinations, &ledger).await;
+        let [step] = plan.destinations[0].steps.as_slice() else { panic!("{plan:#?}") };
+        assert_eq!((step.action, step.class), (Action::Replace, Class::EvidenceList));
+        let looked = status(&desired, &destinations, &ledger.known()).await;
+        let release = looked[0].contents.as_ref().unwrap().releases[&RELEASE.parse().unwrap()];
+        assert!(!release.is_complete() && release.listed, "{release:?}");
+        let report = apply(&plan, &desired, &destinations, &ledger, &()).await.unwrap();
+        assert!(!report.failed(), "{report:#?}");
+        assert!(cloud.tree("a") == right);
+        assert!(planned(&desired, &destinations, &ledger).await.is_empty());
+    }
+}

@@ -26,8 +26,9 @@ use crate::site::Site;
 /// Up to this size a blob is read whole: one trip over the bridge, and bytes checked in memory.
 pub(crate) const SMALL_BYTES_MAX: u64 = 256 * 1024;
 
-/// Open files; with one socket per connection this stays below the usual limit of 1,024.
-const OPEN_COUNT_MAX: usize = 256;
+/// Open files that are held for whoever asks next. A connection can hold one more that was given up
+/// here while it was being sent; `server` counts them together.
+pub(crate) const OPEN_COUNT_MAX: usize = 128;
 
 /// Checks side by side: each reads a whole file and fills a core.
 const CHECK_COUNT_MAX: usize = 4;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bonded_model::evidence::Subject;
 use bonded_model::inventory::{ListedDocument, newest_first, total_bytes};
 use bonded_model::{Artifact, ArtifactPath, Digest, Project, Version};
+use bonded_verify::{AcceptedDocument, Role};
 
 use crate::address::encode;
 use crate::view::{ProjectView, ReleaseView, Tree};
@@ -100,6 +101,8 @@ struct Papers<'a> {
     about: BTreeMap<&'a Subject, Vec<&'a ListedDocument>>,
     /// The signed documents on which each artifact passed.
     accepted: BTreeMap<&'a ArtifactPath, Vec<&'a ListedDocument>>,
+    /// Of those, the ones that a reader can check a single file with.
+    checks: BTreeMap<&'a ArtifactPath, Vec<&'a ListedDocument>>,
 }
 
 impl<'a> Papers<'a> {
@@ -112,15 +115,26 @@ impl<'a> Papers<'a> {
                 about.entry(subject).or_default().push(listed);
             }
         }
-        let verdicts = view.verified().verdict().artifacts().iter();
-        let accepted = verdicts.filter_map(|verdict| {
-            let signed = verdict.accepted.iter().filter(|accepted| accepted.signer.is_some());
-            let digests: BTreeSet<Digest> = signed.map(|accepted| accepted.document).collect();
-            let listed = digests.iter().filter_map(|digest| by_digest.get(digest).copied());
-            Some((verdict.path.as_ref()?, listed.collect()))
-        });
-        Self { about, accepted: accepted.collect() }
+        let by_path = |wanted: fn(&AcceptedDocument) -> bool| {
+            let verdicts = view.verified().verdict().artifacts().iter();
+            let of_artifact = verdicts.filter_map(|verdict| {
+                let wanted = verdict.accepted.iter().filter(|accepted| wanted(accepted));
+                let digests: BTreeSet<Digest> = wanted.map(|accepted| accepted.document).collect();
+                let listed = digests.iter().filter_map(|digest| by_digest.get(digest).copied());
+                Some((verdict.path.as_ref()?, listed.collect()))
+            });
+            of_artifact.collect()
+        };
+        let accepted = by_path(|accepted| accepted.signer.is_some());
+        let checks = by_path(is_check);
+        Self { about, accepted, checks }
     }
+}
+
+/// Whether a document passes the check of a single file: that asks for signed provenance, which
+/// another accepted document, such as a signed SBOM, is not.
+fn is_check(accepted: &AcceptedDocument) -> bool {
+    accepted.signer.is_some() && accepted.role == Role::Provenance
 }
 
 /// What the release is and what was decided about it.
@@ -165,7 +179,7 @@ fn commands(papers: &Papers<'_>, version: &Version, artifact: &Artifact) -> Vec<
     let file = format!("./{}", artifact.path.file_name());
     let line = format!("{}  {file}", artifact.file.digest.hex());
     let mut commands = vec![format!("echo {} | sha256sum --check", shell(&line))];
-    for bundle in papers.accepted.get(&artifact.path).into_iter().flatten() {
+    for bundle in papers.checks.get(&artifact.path).into_iter().flatten() {
         let bundle = bundle.path.rsplit_once('/').map_or(bundle.path.as_str(), |(_, name)| name);
         commands.push(format!(
             "bonded verify {} --bundle {} --policy POLICY.toml --release-version {}",
@@ -241,6 +255,8 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bonded_verify::SignedBy;
+
     use super::*;
 
     #[test]
@@ -254,6 +270,25 @@ mod tests {
     #[test]
     fn an_ampersand_in_a_link_starts_no_entity() {
         assert_eq!(href("a&copy \"x\""), "a&amp;copy%20%22x%22");
+    }
+
+    #[test]
+    fn only_signed_provenance_passes_the_check_of_a_file() {
+        // A signed SBOM had a command of its own, which failed on a good file.
+        let signer = || {
+            let (name, identity) = ("workshop".to_owned(), "key".to_owned());
+            Some(SignedBy { name, identity, signed_at: None })
+        };
+        for (role, signer, expected) in [
+            (Role::Provenance, signer(), true),
+            (Role::Provenance, None, false),
+            (Role::Sbom, signer(), false),
+            (Role::Signature, signer(), false),
+            (Role::Checksum, signer(), false),
+        ] {
+            let document = Digest::sha256_of(b"document");
+            assert_eq!(is_check(&AcceptedDocument { document, role, signer }), expected);
+        }
     }
 
     #[test]

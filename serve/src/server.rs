@@ -20,16 +20,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, OPEN_COUNT_MAX};
 use crate::error::ServeError;
 use crate::event::{Event, Events};
 use crate::respond::{Shared, respond};
 use crate::site::Site;
 use crate::stall::Stalling;
 
-/// Connections at one time; more wait in the system's queue. One file and one socket each stay below
-/// the usual limit of 1,024 open files.
-const CONNECTION_COUNT_MAX: usize = 512;
+/// Connections at one time; more wait in the system's queue. Each has a socket and perhaps a blob open
+/// that nobody else holds any more: with the blobs that are held for all, 640 files.
+const CONNECTION_COUNT_MAX: usize = 256;
+
+// Below the usual limit of 1,024 open files, with room for the store and the runtime.
+const _: () = assert!(2 * CONNECTION_COUNT_MAX + OPEN_COUNT_MAX <= 1024 - 256);
 
 /// The head of a request. A path has at most 6 KiB, the rest is a browser's headers.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

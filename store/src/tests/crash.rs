@@ -299,3 +299,14 @@ fn staged_files_are_not_kept_open() {
     assert_eq!(open.filter(|path| path.parent() == Some(staging.as_path())).count(), 0);
     assert_eq!(fs::read_dir(staging).unwrap().count(), 20);
 }
+
+#[test]
+fn a_large_file_alone_is_durable_without_a_barrier_of_its_own() {
+    let world = World::in_memory();
+    world.file("large", vec![5; 700_000]);
+    let disk = Disk::failing(u64::MAX, Failure::Crash);
+    let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
+    let release = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap().release;
+    disk.lose_power();
+    world.store.snapshot().unwrap().verify_blob(&release.artifacts()[0].file).unwrap();
+}

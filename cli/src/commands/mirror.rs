@@ -230,12 +230,21 @@ fn report_json(destination: &DestinationReport) -> Value {
         "written": counts.written, "writtenBytes": counts.written_bytes,
         "verified": counts.verified, "verifiedBytes": counts.verified_bytes,
         "replaced": counts.replaced, "foundDone": counts.found_done, "skipped": counts.skipped,
-        "complete": destination.complete, "markers": markers(&destination.markers),
+        "complete": destination.complete, "markers": markers_json(&destination.markers),
         "failures": destination.failures.iter().map(|failure| json!({
             "key": failure.key, "class": failure.class, "releases": failure.releases,
             "error": report::chain(&failure.error),
         })).collect::<Vec<_>>(),
     })
+}
+
+fn markers_json(outcome: &MarkerOutcome) -> Value {
+    let (moved, waiting_for) = match outcome {
+        MarkerOutcome::Unchanged => (0, [].as_slice()),
+        MarkerOutcome::Moved(count) => (*count, [].as_slice()),
+        MarkerOutcome::Withheld { moved, waiting_for } => (*moved, waiting_for.as_slice()),
+    };
+    json!({ "moved": moved, "waitingFor": waiting_for })
 }
 
 fn markers(outcome: &MarkerOutcome) -> String {

@@ -112,6 +112,9 @@ pub(crate) fn store_error(error: StoreError) -> CliError {
 
 /// The next command to try after an error of the store.
 pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
+    if let StoreError::InDoubt { .. } = error {
+        return Some("run the same command again: it finds the work done, or does it".into());
+    }
     if let StoreError::IndexNotWritten { .. } = error {
         return Some(
             "the work is done and kept; the next command that writes brings index.json up to date"
@@ -155,6 +158,9 @@ pub(crate) fn disk_hint(error: &DiskError) -> Option<String> {
         DiskFault::NoSpace => Some(format!("free space where {path} lies, then run the same command again; nothing was lost")),
         DiskFault::FileTooLarge => {
             Some("raise the limit on file sizes (ulimit -f) or leave the file out, then run the same command again".into())
+        }
+        DiskFault::OverReaderLimit => {
+            Some(format!("{path} is larger than anything of its kind; check that it is the right file"))
         }
         DiskFault::ReadOnly => Some("the file system is mounted read-only; use a store elsewhere with --store DIR".into()),
         DiskFault::PermissionDenied => Some(format!("allow this user to use {path}, or run as its owner")),

@@ -6,7 +6,7 @@
 //! {"artifacts":[{"accepted":[…],"digest":"sha256:…","level":3,"path":"bin/a"}],
 //!  "documents":["sha256:…"],"evidence":"sha256:…","findings":[…],"now":"2026-01-31T12:00:00Z",
 //!  "policy":"sha256:…","release":{"digest":"sha256:…","name":"demo@v1"},"result":"pass",
-//!  "trust_root":"sha256:…","version":1}
+//!  "trustRoot":"sha256:…","version":1}
 //! ```
 //!
 //! This is the only module that can make a [`Verified`], and it makes one only from a verdict that
@@ -91,6 +91,7 @@ pub enum Role {
 
 /// Who signed a document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SignedBy {
     /// The signer's name in the policy, or `expected` where there is no policy.
     pub name: String,
@@ -225,6 +226,7 @@ impl Serialize for Verdict {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireVerdict<'a> {
     version: u32,
     result: &'static str,

@@ -495,7 +495,7 @@ fn the_json_is_canonical_and_carries_its_grounds() {
     assert_eq!(value["release"]["name"], "demo@v1");
     assert_eq!(value["findings"][0]["code"], "PROV-MISSING");
     assert_eq!(value["findings"][0]["clause"], Code::ProvMissing.clause());
-    assert_eq!(value["trust_root"], TrustRoot::public_good().digest().to_string());
+    assert_eq!(value["trustRoot"], TrustRoot::public_good().digest().to_string());
     assert!(!value["policy"].is_null() && !value["evidence"].is_null() && !value["now"].is_null());
 }
 

@@ -17,7 +17,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The exit code (design, section 10).
+    /// The exit code (ARCHITECTURE.md, "Boundaries and formats").
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,

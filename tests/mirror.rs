@@ -127,6 +127,26 @@ fn config(world: &World, endpoint: &str) -> String {
 }
 
 #[test]
+fn markers_wait_for_a_required_destination_that_is_not_written_to() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let url = |name: &str| {
+        format!("[destinations.{name}]\nurl = \"file://{}\"\n", world.path(name).display())
+    };
+    let policy = "[projects.demo]\npolicy = \"policy.toml\"\n";
+    world.write("bonded.toml", format!("{policy}{}{}", url("a"), url("b")));
+    let run = world.run("mirror apply --to b").must(0);
+    assert!(run.stdout.contains("withheld until a has everything"), "{}", run.stdout);
+    assert!(
+        world.path("b/demo/releases.json").exists() && !world.path("b/demo/stable.txt").exists()
+    );
+    assert!(!world.path("a/demo").exists(), "it was only looked at");
+    world.ok("mirror apply");
+    assert_eq!(world.read("a/demo/stable.txt"), "v1.0.0");
+    assert_eq!(world.read("b/demo/stable.txt"), "v1.0.0");
+}
+
+#[test]
 fn an_endpoint_that_is_down_does_not_stop_the_other() {
     let world = World::with_store();
     world.release("v1.0.0");

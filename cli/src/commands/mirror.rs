@@ -261,20 +261,23 @@ fn markers(outcome: &MarkerOutcome) -> String {
     }
 }
 
-/// Names every failure on stderr; the last one decides the exit code, a remote one before others.
+/// Names every failure on stderr; what was skipped without a failure of its own is one as well.
 fn fail_on_report(done: ApplyReport, observe_errors: Vec<MirrorError>) -> Result<(), CliError> {
     let failed = done.failed();
+    let is_remote = done.destinations.iter().any(|one| !one.url.starts_with("file://"));
     let failures = done.destinations.into_iter().flat_map(|destination| destination.failures);
     let errors: Vec<MirrorError> =
         observe_errors.into_iter().chain(failures.map(|failure| failure.error)).collect();
     fail_on(errors)?;
     if failed {
-        return Err(CliError::new(ErrorKind::Remote, "not every destination has everything")
+        let kind = if is_remote { ErrorKind::Remote } else { ErrorKind::Environment };
+        return Err(CliError::new(kind, "not every destination has everything")
             .hint("bonded mirror status says what is missing; bonded mirror apply goes on where this run stopped"));
     }
     Ok(())
 }
 
+/// Names every error on stderr; a remote one decides the exit code before others.
 fn fail_on(errors: Vec<MirrorError>) -> Result<(), CliError> {
     let mut told: Vec<CliError> = errors.into_iter().map(report::mirror_error).collect();
     let last = told.iter().position(|error| error.kind == ErrorKind::Remote);

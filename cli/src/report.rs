@@ -4,9 +4,9 @@ use bonded_mirror::{At, FaultKind, MirrorError};
 use bonded_model::DocumentKind;
 use bonded_model::evidence::Subject;
 use bonded_serve::{Event, Events, ServeError};
-use bonded_store::StoreError;
 use bonded_store::disk::{DiskError, DiskFault};
 use bonded_store::ingest::{How, IngestError};
+use bonded_store::{JournalError, StoreError};
 use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
 
 use crate::error::{CliError, ErrorKind};
@@ -229,17 +229,20 @@ pub(crate) fn how(how: How) -> &'static str {
 /// An error of ingest: what was given is wrong, or this machine failed.
 pub(crate) fn ingest_error(error: IngestError) -> CliError {
     let kind = match &error {
-        IngestError::Store(StoreError::TitleTaken { .. } | StoreError::FileAndDirectory { .. }) => {
-            ErrorKind::Usage
-        }
+        IngestError::Store(
+            StoreError::TitleTaken { .. }
+            | StoreError::FileAndDirectory { .. }
+            | StoreError::TooMuchEvidence { .. }
+            | StoreError::TooManyDocuments { .. },
+        ) => ErrorKind::Usage,
         IngestError::Store(_) | IngestError::Source(_) | IngestError::Changed { .. } => {
             ErrorKind::Environment
         }
         _ => ErrorKind::Usage,
     };
     let hint = match (&error, error.disk()) {
-        (_, Some(disk)) => disk_hint(disk),
         (IngestError::Store(store), _) => store_hint(store),
+        (_, Some(disk)) => disk_hint(disk),
         (IngestError::OtherRelease { release, .. }, _) => Some(format!(
             "a published name never changes its bytes; take the inputs in as a new version: bonded show {release}"
         )),
@@ -253,7 +256,13 @@ pub(crate) fn ingest_error(error: IngestError) -> CliError {
             Some("correct the input, then run the same command again; nothing was taken in".into())
         }
     };
-    CliError::new(kind, "cannot take that in").because(error).maybe_hint(hint)
+    let what = match &error {
+        IngestError::Store(StoreError::InDoubt { .. } | StoreError::IndexNotWritten { .. }) => {
+            "took that in, but not to the very end"
+        }
+        _ => "cannot take that in",
+    };
+    CliError::new(kind, what).because(error).maybe_hint(hint)
 }
 
 /// An error of mirroring.
@@ -279,6 +288,9 @@ pub(crate) fn mirror_error(error: MirrorError) -> CliError {
         MirrorError::EvidenceChanged { .. } | MirrorError::ReleaseChanged { .. } => {
             Some("run the same command again: it reaches the verdict on what is there now".to_owned())
         }
+        MirrorError::Journal { source, .. } if disk_behind(source.as_ref()).is_some() => {
+            disk_behind(source.as_ref()).and_then(disk_hint)
+        }
         MirrorError::Journal { .. } => {
             Some("wait for the other run to end; a damaged journal may be moved away, it only saves work".to_owned())
         }
@@ -286,6 +298,15 @@ pub(crate) fn mirror_error(error: MirrorError) -> CliError {
         _ => None,
     };
     CliError::new(kind, "cannot mirror everything").because(error).maybe_hint(hint)
+}
+
+/// The failed call on the file system at the bottom of an error.
+fn disk_behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a DiskError> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let of_journal = error.downcast_ref::<JournalError>().and_then(JournalError::disk);
+        let of_store = error.downcast_ref::<StoreError>().and_then(StoreError::disk);
+        error.downcast_ref::<DiskError>().or(of_journal).or(of_store)
+    })
 }
 
 fn fault_hint(at: &At, kind: FaultKind) -> Option<String> {

@@ -1,4 +1,5 @@
-//! The last stage: markers move, at each destination, to versions that every required one lists.
+//! The last stage: markers move, at each destination, to versions that it and every required one lists
+//! and that this run found nothing wrong with.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -75,8 +76,9 @@ async fn move_of_project(
     steps: &BTreeMap<&str, &Step>,
 ) -> Result<usize, MirrorError> {
     let project = &here.project;
-    let required: Option<Vec<Listing>> =
-        run.sites.iter().filter(|one| one.plan.required).map(|one| one.listing(project)).collect();
+    let deciding =
+        run.sites.iter().filter(|one| one.plan.required || one.plan.name == site.plan.name);
+    let required: Option<Vec<Listing>> = deciding.map(|one| one.sound_listing(project)).collect();
     let Some(required) = required else {
         return Ok(0); // one broke just now, and said so
     };

@@ -151,6 +151,18 @@ impl<'a> Site<'a> {
         if state.broken { None } else { state.listings.get(project).cloned() }
     }
 
+    /// That list without the releases of which this run found something missing or altered: what a
+    /// marker may move to.
+    pub(crate) fn sound_listing(&self, project: &Project) -> Option<Listing> {
+        let mut listing = self.listing(project)?;
+        let state = self.state();
+        listing.releases.retain(|version, _| {
+            let release = ReleaseName { project: project.clone(), version: version.clone() };
+            !state.incomplete.contains(&release)
+        });
+        Some(listing)
+    }
+
     pub(crate) fn set_listing(&self, project: Project, listing: Listing) {
         self.state().listings.insert(project, listing);
     }

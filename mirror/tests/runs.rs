@@ -509,3 +509,27 @@ async fn an_evidence_list_that_is_lost_or_altered_is_written_again() {
         assert!(planned(&desired, &destinations, &ledger).await.is_empty());
     }
 }
+
+/// Markers moved to a release of which the same run had just found an object altered, since every
+/// required destination listed it. What is found broken now counts for less than a list.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_does_not_move_to_what_this_run_found_altered() {
+    let world = World::new();
+    let cloud = Cloud::default();
+    let ledger = cloud.ledger(Survive::Appended);
+    let both = || [cloud.destination("a"), cloud.destination("b")];
+    assert!(!mirrored(&desired(&world, &[RELEASE]), &both(), &ledger).await.failed());
+    world.ingest("demo@v2.0.0", &small_release());
+    let desired = desired(&world, &[RELEASE, "demo@v2.0.0"]);
+    let only_a = [cloud.destination("a"), cloud.destination("b").watched()];
+    mirrored(&desired, &only_a, &ledger).await;
+    assert_eq!(&cloud.tree("a")["demo/stable.txt"][..], b"v1.2.3", "b does not have it yet");
+
+    cloud.insert("a", "demo/release/v2.0.0/README.md", b"# demO\n");
+    let report = mirrored(&desired, &both(), &ledger).await;
+    assert!(matches!(report.destinations[0].failures[0].error, MirrorError::Differs { .. }));
+    assert!(!report.destinations[1].failed(), "{report:#?}");
+    for name in ["a", "b"] {
+        assert_eq!(&cloud.tree(name)["demo/stable.txt"][..], b"v1.2.3", "{name}");
+    }
+}

@@ -105,8 +105,8 @@ impl Pool {
     }
 
     /// Moves a damaged blob aside and makes the error that says so. A good blob that has taken its
-    /// place in the meantime stays, or is put back if it came between look and rename; a store that cannot be written keeps the damaged one, which
-    /// every reader refuses again.
+    /// place in the meantime stays, or is put back if it came between look and rename. A store that
+    /// cannot be written keeps the damaged one, which every reader refuses again.
     pub(crate) fn quarantine(
         &self,
         digest: &Digest,

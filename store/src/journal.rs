@@ -9,8 +9,10 @@
 //! A payload has no newline; JSON on one line is the intended one. A last record that is cut or fails
 //! its check is a write that a crash interrupted: it was never acknowledged and is dropped on open.
 //! A bad record with anything behind it is damage, and an error: what is left cannot be trusted to be
-//! all. A rewrite writes `bonded/journal/.<name>.new`, which is no journal's name, and renames it over
-//! the journal; one that a crash left behind is removed by the next rewrite. The length is there to tell the one from the other where a newline was lost.
+//! all. The length is there to tell the one from the other where a newline was lost.
+//!
+//! A rewrite writes `bonded/journal/.<name>.new`, which is no journal's name, and renames it over the
+//! journal; one that a crash left behind is removed by the next rewrite.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

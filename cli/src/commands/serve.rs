@@ -18,7 +18,8 @@ use crate::{output, report, runtime};
 
 /// How often the store is asked whether its epoch has moved.
 const REFRESH: Duration = Duration::from_secs(2);
-/// How old a verdict may get: keys and evidence can run out while the store stands still.
+/// How old a verdict may get before it is reached again: keys and evidence can run out while the store
+/// stands still. Where that fails as a whole, nothing vouches for the site any more, and the server ends.
 const VERDICT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// How long to serve.
@@ -66,7 +67,7 @@ pub(super) fn run_announced(
         };
         tokio::select! {
             ended = server.run(stop) => ended.map_err(report::serve_error)?,
-            () = refresh(context, &args.judge, &store, &handle, epoch) => {}
+            error = refresh(context, &args.judge, &store, &handle, epoch) => return Err(error),
         }
         announced
     })
@@ -89,14 +90,14 @@ fn site(context: &Context, judge: &JudgeArgs, snapshot: Snapshot) -> Result<Site
 }
 
 /// Replaces the site whenever the store has moved or the verdicts have grown old. What goes wrong is
-/// said, and the site that is there stays until it can be replaced.
+/// said, and the site that is there stays until it can be replaced, or its verdicts are too old.
 async fn refresh(
     context: &Context,
     judge: &JudgeArgs,
     store: &Store,
     handle: &Handle,
     mut epoch: u64,
-) {
+) -> CliError {
     let mut judged_at = Instant::now();
     let mut told = String::new();
     loop {
@@ -117,6 +118,7 @@ async fn refresh(
                 (epoch, judged_at) = (now, Instant::now());
                 told.clear();
             }
+            Err(error) if is_old => return error,
             Err(error) if error.to_string() == told => {}
             Err(error) => {
                 told = error.to_string();

@@ -197,7 +197,6 @@ pub(crate) fn read_key(file: &Path) -> Result<PublicKey, CliError> {
 /// Reads an ordinary file that the command line names.
 pub(crate) fn read(file: &Path, limit: u64, what: &str) -> Result<Vec<u8>, CliError> {
     disk::read_file(file, limit).map_err(|source| {
-        let shown: PathBuf = file.to_path_buf();
-        CliError::environment(format!("cannot read {what} {}", shown.display())).because(source)
+        CliError::environment(format!("cannot read {what} {}", file.display())).because(source)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bonded_model::digest::DigestError;
 use bonded_model::evidence::Subject;
 use bonded_model::limits::EVIDENCE_BYTES_MAX;
 use bonded_model::statement::Statement;
@@ -161,15 +162,11 @@ struct FileSubject {
 impl FileSubject {
     fn read(target: &str) -> Result<Self, CliError> {
         if target.starts_with("sha256:") {
-            let digest = target.parse().map_err(|source| {
-                CliError::usage(format!("cannot verify {target:?}")).because(Box::<
-                    dyn std::error::Error + Send + Sync,
-                >::from(
-                    source
-                ))
-            });
-            let digest: Digest = digest
-                .map_err(|error: CliError| error.hint("sha256: and 64 lower-case hex digits"))?;
+            let digest: Digest = target.parse().map_err(|source: DigestError| {
+                CliError::usage(format!("cannot verify {target:?}"))
+                    .because(source)
+                    .hint("sha256: and 64 lower-case hex digits")
+            })?;
             return Ok(Self { path: None, digests: vec![digest], size: None, bytes: None });
         }
         let file = Path::new(target);

@@ -707,14 +707,13 @@ fn damaged_manifests_are_put_back_by_ingesting_again() {
 /// The public vectors beside the project, where they are.
 fn vectors(below: &str) -> Option<std::path::PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a test may be told where the vectors lie")]
-    let root = std::env::var_os("BONDED_VECTORS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
-        std::path::PathBuf::from,
-    );
-    let found = root.join(below);
+    let named = std::env::var_os("BONDED_VECTORS").map(std::path::PathBuf::from);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let found = named.clone().unwrap_or_else(beside).join(below);
     if found.is_dir() {
         return Some(found);
     }
+    assert!(named.is_none(), "there are no vectors at {}", found.display());
     eprintln!("did not run: there are no vectors at {}", found.display());
     None
 }

@@ -18,14 +18,16 @@
     clippy::disallowed_methods,
     reason = "this is the module that the ban on raw file calls points to"
 )]
+#![allow(dead_code, reason = "the calls that a file system has stand together, used or not")]
 
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 #[cfg(test)]
 pub(crate) mod crash;
@@ -64,8 +66,16 @@ pub enum Action {
     SyncFileSystem,
     /// Give a file its final name.
     Rename,
+    /// Give a file a second name.
+    Link,
+    /// Share the blocks of another file.
+    Clone,
+    /// Change the permissions.
+    SetMode,
     /// Remove a name.
     Remove,
+    /// Remove an empty directory.
+    RemoveDirectory,
     /// Cut a file.
     Truncate,
     /// Take a file lock.
@@ -87,7 +97,11 @@ impl fmt::Display for Action {
             Self::SyncDirectory => "sync directory",
             Self::SyncFileSystem => "sync the file system of",
             Self::Rename => "rename to",
+            Self::Link => "link to",
+            Self::Clone => "clone another file into",
+            Self::SetMode => "set the permissions of",
             Self::Remove => "remove",
+            Self::RemoveDirectory => "remove directory",
             Self::Truncate => "truncate",
             Self::Lock => "lock",
         })
@@ -250,6 +264,41 @@ impl FileState {
     }
 }
 
+/// What the file system tells about a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) kind: FileKind,
+    pub(crate) bytes: u64,
+    /// The permission bits alone.
+    pub(crate) mode: u32,
+    pub(crate) modified_unix_seconds: i64,
+    /// How many names the file has.
+    pub(crate) link_count: u64,
+}
+
+impl Attributes {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            kind: FileKind::of(metadata.file_type()),
+            bytes: metadata.len(),
+            mode: metadata.mode() & MODE_BITS,
+            modified_unix_seconds: metadata.mtime(),
+            link_count: metadata.nlink(),
+        }
+    }
+}
+
+/// The bits of a mode that are permissions; the others say what kind of file it is.
+const MODE_BITS: u32 = 0o7777;
+
+/// Whether a file could share the blocks of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cloned {
+    Yes,
+    /// The file system cannot, or not between these two; nothing has happened.
+    Unsupported,
+}
+
 /// The directory that a path's name stands in, so that it can be synced.
 pub(crate) fn containing(path: &Path) -> &Path {
     match path.parent() {
@@ -389,6 +438,44 @@ impl Disk {
         })
     }
 
+    /// Gives a file a second name, which must not exist.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.call(Action::Link, to, || fs::hard_link(from, to))
+    }
+
+    /// Makes a file share the blocks of another one in place of its own content, as a copy that costs
+    /// nothing until one of them is written.
+    pub(crate) fn clone_file(&self, from: &Handle, to: &Handle) -> Result<Cloned, DiskError> {
+        self.call(Action::Clone, &to.path, || {
+            match rustix::fs::ioctl_ficlone(&to.file, &from.file) {
+                Ok(()) => Ok(Cloned::Yes),
+                // Each is what some file system answers that knows no clones, or none between the two.
+                Err(
+                    Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS,
+                ) => Ok(Cloned::Unsupported),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// What the file system tells about a path, links not followed.
+    pub(crate) fn read_attributes(&self, path: &Path) -> Result<Attributes, DiskError> {
+        let metadata = self.call(Action::Inspect, path, || fs::symlink_metadata(path))?;
+        Ok(Attributes::of(&metadata))
+    }
+
+    /// Sets the permissions of a file or directory, whatever the umask.
+    pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> Result<(), DiskError> {
+        self.call(Action::SetMode, path, || {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        })
+    }
+
+    /// Removes an empty directory.
+    pub(crate) fn remove_directory(&self, path: &Path) -> Result<(), DiskError> {
+        self.call(Action::RemoveDirectory, path, || fs::remove_dir(path))
+    }
+
     /// Removes a file; one that is already gone is success.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), DiskError> {
         self.call(Action::Remove, path, || match fs::remove_file(path) {
@@ -511,5 +598,45 @@ impl Handle {
             Err(TryLockError::WouldBlock) => Ok(LockAttempt::HeldByAnother),
             Err(TryLockError::Error(error)) => Err(error),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_modes_and_empty_directories_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let disk = Disk::default();
+        let file = disk.create(&at("a"), 0o444).unwrap();
+        file.write_all(b"12345").unwrap();
+        disk.link(&at("a"), &at("b")).unwrap();
+        assert!(disk.link(&at("a"), &at("b")).is_err());
+        disk.set_mode(&at("a"), 0o600).unwrap();
+        let attributes = disk.read_attributes(&at("b")).unwrap();
+        assert_eq!((attributes.kind, attributes.bytes), (FileKind::File, 5));
+        assert_eq!((attributes.mode, attributes.link_count), (0o600, 2));
+        disk.create_directory(&at("d/e")).unwrap();
+        assert!(disk.remove_directory(&at("d")).is_err());
+        disk.remove_directory(&at("d/e")).unwrap();
+        disk.remove_directory(&at("d")).unwrap();
+        assert_eq!(disk.read_kind(&at("d")).unwrap_err().fault(), DiskFault::NotFound);
+    }
+
+    #[test]
+    fn a_clone_has_the_same_bytes_or_nothing_has_happened() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let disk = Disk::default();
+        let (from, to) = (disk.create(&at("a"), 0o644), disk.create(&at("b"), 0o644));
+        let (from, to) = (from.unwrap(), to.unwrap());
+        from.write_all(b"12345").unwrap();
+        let expected = match disk.clone_file(&from, &to).unwrap() {
+            Cloned::Yes => &b"12345"[..],
+            Cloned::Unsupported => b"",
+        };
+        assert_eq!(disk.read(&at("b"), 10).unwrap(), expected);
     }
 }

@@ -55,12 +55,12 @@ impl Volatile {
     /// runs counts as unsynced.
     fn record(&mut self, action: Action, path: &Path) {
         match action {
-            Action::Create | Action::CreateDirectory => {
+            Action::Create | Action::CreateDirectory | Action::Link => {
                 for missing in path.ancestors().take_while(|path| !path.exists()) {
                     self.names.entry(missing.to_owned()).or_insert(None);
                 }
             }
-            Action::Write | Action::Truncate => {
+            Action::Write | Action::Truncate | Action::Clone => {
                 self.contents.insert(path.to_owned());
             }
             Action::Sync => {

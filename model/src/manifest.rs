@@ -72,6 +72,15 @@ pub enum ManifestError {
         /// As read.
         found: MediaType,
     },
+    /// It has the fields of another kind of document as well, so two readers could see two things.
+    #[error("document is not only {expected}: it has the lists of another kind as well")]
+    Ambiguous {
+        /// What was looked for.
+        expected: &'static str,
+    },
+    /// An image manifest without a configuration.
+    #[error("manifest has no config")]
+    NoConfig,
 }
 
 impl Manifest {

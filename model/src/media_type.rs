@@ -11,6 +11,12 @@ use crate::limits::MEDIA_TYPE_BYTES_MAX;
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// OCI artifact manifest, which the specification withdrew before 1.1; some registries still hold them.
+pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+/// Docker image manifest, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker manifest list.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// OCI empty descriptor: the two bytes `{}`.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// `artifactType` of a manifest that holds one file of a release.
@@ -121,6 +127,9 @@ mod tests {
         for text in [
             OCI_MANIFEST,
             OCI_INDEX,
+            OCI_ARTIFACT,
+            DOCKER_MANIFEST,
+            DOCKER_LIST,
             OCI_EMPTY,
             BONDED_FILE,
             BONDED_RELEASE,

@@ -30,6 +30,6 @@ pub use descriptor::{Descriptor, Platform};
 pub use digest::{Algorithm, Digest};
 pub use evidence::{Document, DocumentKind, Evidence};
 pub use media_type::MediaType;
-pub use name::{ArtifactPath, Project, ReleaseName, Version};
+pub use name::{ArtifactPath, ImageName, Project, ReleaseName, Repository, Tag, Version};
 pub use release::{Artifact, Release};
 pub use timestamp::Timestamp;

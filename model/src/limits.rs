@@ -75,6 +75,13 @@ pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
 /// A project name or a version: OCI tags end at 128.
 pub const NAME_BYTES_MAX: usize = 128;
 
+/// The name of a repository, host included: registries end at 255 (distribution-spec, "Pulling
+/// manifests").
+pub const REPOSITORY_BYTES_MAX: usize = 255;
+
+/// A tag (distribution-spec, "Pulling manifests").
+pub const TAG_BYTES_MAX: usize = 128;
+
 /// A media type (RFC 6838, section 4.2: 127 characters on each side of the slash).
 pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 

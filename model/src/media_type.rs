@@ -19,6 +19,24 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// OCI empty descriptor: the two bytes `{}`.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// OCI image configuration.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// OCI image layer: a tar.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// OCI image layer: a tar under gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// OCI image layer: a tar under zstd.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// What the media types of layers that may lie elsewhere start with (image-spec, layer.md,
+/// "Non-Distributable Layers").
+pub const OCI_LAYER_NONDISTRIBUTABLE: &str =
+    "application/vnd.oci.image.layer.nondistributable.v1.tar";
+/// Docker image configuration.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker layer: a tar under gzip.
+pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Docker layer that may lie elsewhere, such as the base of a Windows image.
+pub const DOCKER_LAYER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 /// `artifactType` of a manifest that holds one file of a release.
 pub const BONDED_FILE: &str = "application/vnd.bonded.file.v1";
 /// `artifactType` of an index that is a release.
@@ -131,6 +149,14 @@ mod tests {
             DOCKER_MANIFEST,
             DOCKER_LIST,
             OCI_EMPTY,
+            OCI_CONFIG,
+            OCI_LAYER,
+            OCI_LAYER_GZIP,
+            OCI_LAYER_ZSTD,
+            OCI_LAYER_NONDISTRIBUTABLE,
+            DOCKER_CONFIG,
+            DOCKER_LAYER_GZIP,
+            DOCKER_LAYER_FOREIGN,
             BONDED_FILE,
             BONDED_RELEASE,
             BONDED_CATALOG,

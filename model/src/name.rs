@@ -1,4 +1,4 @@
-//! Names of projects, versions, releases and the paths inside a release.
+//! Names of projects, versions, releases, images and the paths inside a release.
 //!
 //! Each parses once, at the edge; inside, the type is the proof that a name is safe to use as a
 //! path component, a URL segment and a catalog key.
@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX};
+use crate::limits::{
+    NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX, REPOSITORY_BYTES_MAX, TAG_BYTES_MAX,
+};
 
 /// Why a text is no name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,28 @@ pub enum NameError {
     /// A release is `PROJECT@VERSION`.
     #[error("{text:?} is no release; expected PROJECT@VERSION, for example kubernetes@v1.31.2")]
     Release {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A repository is lower-case path components, perhaps behind a registry's host and port.
+    #[error(
+        "{text:?} is no repository; expected lower-case names between slashes, for example registry.k8s.io/pause"
+    )]
+    Repository {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A tag is letters, digits, `_`, and after the first character `.` and `-`.
+    #[error("{text:?} is no tag; expected letters, digits and _ . -, 128 at most")]
+    Tag {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// An image is `REPOSITORY:TAG`.
+    #[error(
+        "{text:?} is no image; expected REPOSITORY:TAG, for example registry.k8s.io/pause:3.10"
+    )]
+    Image {
         /// The text as given, cut.
         text: String,
     },
@@ -136,6 +160,26 @@ pub struct ReleaseName {
     pub version: Version,
 }
 
+/// The name of a repository of images: `[a-z0-9]` with inner `.`, `_`, `__` and dashes, in components
+/// between slashes; the first may be a host with a port (OCI distribution-spec, "Pulling manifests").
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Repository(String);
+text_type!(Repository, "repository");
+
+/// The tag of an image (OCI distribution-spec, "Pulling manifests").
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+text_type!(Tag, "tag");
+
+/// `REPOSITORY:TAG`: the name of an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageName {
+    /// Where it belongs.
+    pub repository: Repository,
+    /// Which one.
+    pub tag: Tag,
+}
+
 impl FromStr for Project {
     type Err = NameError;
 
@@ -192,6 +236,74 @@ impl Serialize for ReleaseName {
 }
 
 impl<'de> Deserialize<'de> for ReleaseName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Repository {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+        let host = match first.split_once(':') {
+            Some((host, port)) if is_port(port) && !rest.is_empty() => host,
+            _ => first, // a colon that is left makes it no component
+        };
+        let components = text.split('/').skip(1);
+        if text.len() <= REPOSITORY_BYTES_MAX
+            && is_repository_component(host)
+            && components.into_iter().all(is_repository_component)
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Repository { text: cut(text) })
+        }
+    }
+}
+
+impl FromStr for Tag {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bytes = text.as_bytes();
+        let first = bytes.first().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+        let legal = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
+        if first && bytes.len() <= TAG_BYTES_MAX && bytes.iter().all(legal) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Tag { text: cut(text) })
+        }
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => {
+                Ok(Self { repository: repository.parse()?, tag: tag.parse()? })
+            }
+            _ => Err(NameError::Image { text: cut(text) }),
+        }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.repository, self.tag)
+    }
+}
+
+impl Serialize for ImageName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ImageName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
@@ -263,6 +375,23 @@ fn is_name(text: &str) -> bool {
         && !text.contains("..")
 }
 
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`: separators stand alone, but for `__` and dashes.
+fn is_repository_component(text: &str) -> bool {
+    let is_separator = |c: char| matches!(c, '.' | '_' | '-');
+    let bytes = text.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    ends.iter().all(|end| end.is_some_and(is_word))
+        && bytes.iter().all(|b| is_word(b) || b"._-".contains(b))
+        && text
+            .split(|c| !is_separator(c))
+            .all(|run| run.len() <= 1 || run == "__" || run.bytes().all(|b| b == b'-'))
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
@@ -290,6 +419,61 @@ mod tests {
             "a@1\0", &long,
         ] {
             assert!(text.parse::<ReleaseName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn images_that_people_use_parse() {
+        for (text, repository, tag) in [
+            ("registry.k8s.io/kube-apiserver:v1.31.2", "registry.k8s.io/kube-apiserver", "v1.31.2"),
+            ("localhost:5000/a/b:latest", "localhost:5000/a/b", "latest"),
+            ("a:1", "a", "1"),
+            ("a__b/c---d/e.f_g:_x-1.2", "a__b/c---d/e.f_g", "_x-1.2"),
+            ("10.0.0.1:80/x:sha256-ab.sig", "10.0.0.1:80/x", "sha256-ab.sig"),
+        ] {
+            let name: ImageName = text.parse().unwrap();
+            assert_eq!(name.to_string(), text);
+            assert_eq!((name.repository.as_str(), name.tag.as_str()), (repository, tag));
+        }
+    }
+
+    #[test]
+    fn must_reject_images() {
+        let long = format!("a:{}", "1".repeat(TAG_BYTES_MAX + 1));
+        let deep = format!("{}a:1", "a/".repeat(REPOSITORY_BYTES_MAX / 2 + 1));
+        for text in [
+            "",
+            "a",
+            ":1",
+            "a:",
+            "A:1",
+            "a/B:1",
+            "a//b:1",
+            "/a:1",
+            "a/:1",
+            "../a:1",
+            "a/..:1",
+            "a/.b:1",
+            "a..b:1",
+            "a___b:1",
+            "a._b:1",
+            "a-:1",
+            "a:-1",
+            "a:.1",
+            "a:1/2",
+            "a:1 ",
+            "a:b:c",
+            "localhost:5000/a",
+            "host:port/a:1",
+            "host:123456/a:1",
+            "a/b:80/c:1",
+            "a@sha256:1",
+            "a\0b:1",
+            "\u{e4}:1",
+            &long,
+            &deep,
+        ] {
+            assert!(text.parse::<ImageName>().is_err(), "{text:?}");
         }
     }
 

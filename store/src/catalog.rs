@@ -11,6 +11,8 @@
 //!
 //! ```text
 //! release/<project>/<version>                        a release index
+//! image/<repository>/<tag>                           an image manifest or index; the repository may hold
+//!                                                    slashes, the tag is the last component
 //! evidence/<project>/<version>/<referrer digest>     a referrer that was attached to that release
 //! referrer/<subject digest>/<referrer digest>        the same, found from what it is about: a file
 //!                                                    manifest, a release index, or a file's bytes
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 use bonded_model::json::{self, JsonError};
 use bonded_model::limits::CATALOG_BYTES_MAX;
-use bonded_model::{Descriptor, Digest, ReleaseName};
+use bonded_model::{Descriptor, Digest, ImageName, ReleaseName, Repository, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -33,7 +35,7 @@ use crate::error::StoreError;
 /// The version of the page format that this program writes, and the newest that it reads.
 const PAGE_VERSION: u32 = 1;
 
-/// A key has four components at most, of which two are digests.
+/// The longest is an image of a repository with 255 characters and a tag with 128.
 const KEY_BYTES_MAX: usize = 512;
 
 /// A key of the catalog.
@@ -74,6 +76,11 @@ impl Key {
         Self(format!("{}{}/{}", Self::RELEASES, name.project, name.version))
     }
 
+    /// The key of an image.
+    pub fn image(repository: &Repository, tag: &Tag) -> Self {
+        Self(format!("{}{repository}/{tag}", Self::IMAGES))
+    }
+
     /// The key of a referrer among the evidence of a release.
     pub fn evidence(name: &ReleaseName, referrer: &Digest) -> Self {
         Self(format!("{}{referrer}", Self::evidence_prefix(name)))
@@ -86,6 +93,9 @@ impl Key {
 
     /// What every key of a release starts with.
     pub const RELEASES: &'static str = "release/";
+
+    /// What every key of an image starts with.
+    pub const IMAGES: &'static str = "image/";
 
     /// What the keys of all evidence of one release start with.
     pub fn evidence_prefix(name: &ReleaseName) -> String {
@@ -102,6 +112,13 @@ impl Key {
         let (project, version) = self.0.strip_prefix(Self::RELEASES)?.split_once('/')?;
         // A key of another shape names no release.
         Some(ReleaseName { project: project.parse().ok()?, version: version.parse().ok()? })
+    }
+
+    /// The image that this key names, if it names one.
+    pub fn to_image(&self) -> Option<ImageName> {
+        let (repository, tag) = self.0.strip_prefix(Self::IMAGES)?.rsplit_once('/')?;
+        // A key of another shape names no image.
+        Some(ImageName { repository: repository.parse().ok()?, tag: tag.parse().ok()? })
     }
 
     /// The key as text.
@@ -361,6 +378,14 @@ mod tests {
         for key in [Key::evidence(&name, &digest), Key::referrer(&digest, &digest)] {
             assert_eq!(key.to_release(), None);
             assert_eq!(Key::parse(key.as_str().to_owned()).unwrap(), key);
+        }
+        let image: ImageName = "localhost:5000/a/b:v1".parse().unwrap();
+        let key = Key::image(&image.repository, &image.tag);
+        assert_eq!(key.as_str(), "image/localhost:5000/a/b/v1");
+        assert_eq!((key.to_image(), key.to_release()), (Some(image), None));
+        assert_eq!(Key::parse(key.as_str().to_owned()).unwrap(), key);
+        for text in ["image/a", "image/A/v1", "image/a/-", "release/demo/v1"] {
+            assert_eq!(Key(text.into()).to_image(), None, "{text}");
         }
         assert_eq!(Key("release/UPPER/v1".into()).to_release(), None);
         assert_eq!(Key("release/demo".into()).to_release(), None);

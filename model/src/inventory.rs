@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! <project>/release/<version>/.bonded/release.json   immutable: only what the release digest pins
-//!   {"artifacts":[{"digest","manifest","mediaType","path","platform"?,"size"}…],
+//!   {"artifacts":[{"digest","image"?,"manifest","mediaType","path","platform"?,"size"}…],
 //!    "digest","project","version"}
 //! <project>/release/<version>/.bonded/evidence.json  mutable: evidence may be added to a release
 //!   {"documents":[{"digest","kind","mediaType","path","size","subjects":["release"|{"artifact"}…]}…],
@@ -30,7 +30,7 @@ use crate::json::{self, JsonError, to_canonical};
 use crate::limits::CATALOG_BYTES_MAX;
 use crate::marker::markers;
 use crate::media_type::MediaType;
-use crate::name::{Project, ReleaseName, Version};
+use crate::name::{ImageName, Project, ReleaseName, Version};
 use crate::release::Release;
 use crate::tree;
 
@@ -102,6 +102,8 @@ struct WireArtifact<'a> {
     size: u64,
     media_type: &'a MediaType,
     manifest: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<&'a Platform>,
 }
@@ -271,6 +273,7 @@ pub fn release_json(release: &Release) -> Vec<u8> {
         size: artifact.file.size,
         media_type: &artifact.file.media_type,
         manifest: artifact.manifest.digest,
+        image: artifact.image_name(),
         platform: artifact.platform.as_ref(),
     });
     to_canonical(&WireRelease {
@@ -342,7 +345,8 @@ pub fn marker_text(version: &Version) -> Vec<u8> {
     version.as_str().as_bytes().to_vec()
 }
 
-/// The size of all files of a release together.
+/// The size of all files of a release together. An image counts with its manifest or index, since a
+/// release says no more of it.
 pub fn total_bytes(release: &Release) -> u64 {
     release.artifacts().iter().fold(0, |sum, artifact| sum.saturating_add(artifact.file.size))
 }
@@ -430,6 +434,22 @@ mod tests {
         assert_eq!(json["artifacts"][1]["path"], "bin/x");
         assert_eq!(json["artifacts"][1]["size"], 2);
         assert_eq!(json["digest"], with.digest().to_string());
+    }
+
+    #[test]
+    fn an_image_is_listed_with_its_name() {
+        let index = Descriptor::of(MediaType::known(media_type::OCI_INDEX), b"{}");
+        let image = Artifact::of_image(&"example.com/x:v1".parse().unwrap(), &index).unwrap();
+        let (release, _) = Release::new("demo@v1".parse().unwrap(), vec![image]).unwrap();
+        let json = read(&release_json(&release));
+        let listed = &json["artifacts"][0];
+        assert_eq!(listed["path"], "images/example.com/x/v1");
+        assert_eq!(listed["image"], "example.com/x:v1");
+        assert_eq!(
+            (&listed["digest"], &listed["manifest"]),
+            (&listed["manifest"], &listed["digest"])
+        );
+        assert_eq!(listed["mediaType"], media_type::OCI_INDEX);
     }
 
     #[test]

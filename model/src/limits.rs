@@ -85,5 +85,9 @@ pub const TAG_BYTES_MAX: usize = 128;
 /// A media type (RFC 6838, section 4.2: 127 characters on each side of the slash).
 pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 
+/// Blobs that one image names, counted as often as it names them: an index of 64 platforms with 128
+/// layers each names some 8,000; a hostile one nests indexes of 20,000 entries.
+pub const IMAGE_BLOB_COUNT_MAX: usize = 100_000;
+
 /// Depth of a directory tree on the way in; deeper means a loop or a mistake.
 pub const DIRECTORY_DEPTH_MAX: usize = 64;

@@ -1,33 +1,50 @@
 //! A release: project, version and the closed set of its artifacts.
 //!
-//! On the wire it is an OCI index of file manifests:
+//! On the wire it is an OCI index of file manifests and images:
 //!
 //! ```text
 //! index  artifactType application/vnd.bonded.release.v1, annotations project and version
-//!   └─ manifest  artifactType application/vnd.bonded.file.v1, annotation title = path
-//!        └─ layer  the file, verbatim: the layer digest is the file's SHA-256
+//!   ├─ manifest  artifactType application/vnd.bonded.file.v1, annotation title = path
+//!   │    └─ layer  the file, verbatim: the layer digest is the file's SHA-256
+//!   └─ image     its own manifest or index, annotation ref.name = <repository>:<tag>
 //! ```
+//!
+//! An image stands at the path `images/<repository>/<tag>`, and its manifest or index is file and
+//! manifest at once: what statements about images name, and what their referrers refer to.
 
 use serde::Serialize;
 
 use crate::descriptor::{
-    ANNOTATION_PROJECT, ANNOTATION_SHA512, ANNOTATION_TITLE, ANNOTATION_VERSION, Descriptor,
-    Platform,
+    ANNOTATION_PROJECT, ANNOTATION_REF_NAME, ANNOTATION_SHA512, ANNOTATION_TITLE,
+    ANNOTATION_VERSION, Descriptor, Platform,
 };
 use crate::digest::Digest;
 use crate::limits::{ARTIFACT_COUNT_MAX, MANIFEST_BYTES_MAX};
 use crate::manifest::{Index, Manifest};
 use crate::media_type::{self, MediaType};
-use crate::name::{ArtifactPath, ReleaseName};
+use crate::name::{ArtifactPath, ImageName, ReleaseName};
 
-/// One file of a release.
+/// The directory of a release's tree in which its images stand.
+const IMAGES: &str = "images/";
+
+/// What the manifest or index of an image may be.
+const IMAGE_TYPES: [&str; 4] = [
+    media_type::OCI_MANIFEST,
+    media_type::OCI_INDEX,
+    media_type::DOCKER_MANIFEST,
+    media_type::DOCKER_LIST,
+];
+
+/// One file or image of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Artifact {
     /// Where it stands in the release.
     pub path: ArtifactPath,
-    /// The file itself: its digest is the SHA-256 that in-toto subjects name.
+    /// The file itself: its digest is the SHA-256 that in-toto subjects name. Of an image, its own
+    /// manifest or index.
     pub file: Descriptor,
-    /// The OCI manifest around it: what referrers name as their subject.
+    /// The OCI manifest around it: what referrers name as their subject. Of an image, the same as
+    /// `file`.
     pub manifest: Descriptor,
     /// SHA-512 of the file, where somebody asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +112,14 @@ pub enum ReleaseError {
     #[error("manifest {manifest} is no file of a release: {reason}")]
     NotAFile {
         /// The manifest's digest.
+        manifest: Digest,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// What stands as an image in the index is none.
+    #[error("{manifest} is no image of a release: {reason}")]
+    NotAnImage {
+        /// The digest of its manifest or index.
         manifest: Digest,
         /// What is wrong with it.
         reason: &'static str,
@@ -181,6 +206,61 @@ impl Artifact {
         (Self { path, file, manifest: descriptor, sha512, platform }, manifest)
     }
 
+    /// The artifact that an image is, given the descriptor of its own manifest or index. Annotations
+    /// of that descriptor belong to the list that it was found in, and are left out.
+    ///
+    /// # Errors
+    /// [`ReleaseError::NotAnImage`] if the media type is not that of an image.
+    pub fn of_image(name: &ImageName, image: &Descriptor) -> Result<Self, ReleaseError> {
+        if !IMAGE_TYPES.contains(&image.media_type.as_str()) {
+            let reason = "its media type is not that of an image manifest or index";
+            return Err(ReleaseError::NotAnImage { manifest: image.digest, reason });
+        }
+        let path = format!("{IMAGES}{}/{}", name.repository, name.tag);
+        let platform = image.platform.clone();
+        let image = Descriptor { platform: None, annotations: Default::default(), ..image.clone() };
+        Ok(Self {
+            path: path.parse().expect("repositories and tags are short components without dots"),
+            file: image.clone(),
+            manifest: image,
+            sha512: None,
+            platform,
+        })
+    }
+
+    /// Whether it is an image and no file. No manifest can hold its own digest, so of a file the two
+    /// differ.
+    pub fn is_image(&self) -> bool {
+        self.file.digest == self.manifest.digest
+    }
+
+    /// The name of the image, if it is one.
+    pub fn image_name(&self) -> Option<ImageName> {
+        let (repository, tag) = self.path.as_str().strip_prefix(IMAGES)?.rsplit_once('/')?;
+        // A path of another shape is that of a file.
+        let name = ImageName { repository: repository.parse().ok()?, tag: tag.parse().ok()? };
+        self.is_image().then_some(name)
+    }
+
+    /// The image that an entry of a release index stands for; `None` if it stands for a file.
+    ///
+    /// # Errors
+    /// [`ReleaseError::NotAnImage`] if it could be both, has no name of an image, or another media type.
+    pub fn image_from_listed(listed: &Descriptor) -> Result<Option<Self>, ReleaseError> {
+        let Some(name) = listed.annotations.get(ANNOTATION_REF_NAME) else {
+            return Ok(None);
+        };
+        let not_an_image = |reason| ReleaseError::NotAnImage { manifest: listed.digest, reason };
+        let artifact_type = listed.artifact_type.as_ref().map(MediaType::as_str);
+        if artifact_type == Some(media_type::BONDED_FILE)
+            || listed.annotations.contains_key(ANNOTATION_TITLE)
+        {
+            return Err(not_an_image("it is listed as a file and as an image"));
+        }
+        let name = name.parse().map_err(|_why| not_an_image("its name is not REPOSITORY:TAG"))?;
+        Self::of_image(&name, listed).map(Some)
+    }
+
     /// The artifact behind a file manifest that was read back.
     ///
     /// # Errors
@@ -260,7 +340,11 @@ fn index_of(name: &ReleaseName, artifacts: &[Artifact]) -> Index {
         .map(|artifact| {
             let mut listed =
                 Descriptor { platform: artifact.platform.clone(), ..artifact.manifest.clone() };
-            listed.annotations.insert(ANNOTATION_TITLE.into(), artifact.path.to_string());
+            let (annotation, value) = match artifact.image_name() {
+                Some(name) => (ANNOTATION_REF_NAME, name.to_string()),
+                None => (ANNOTATION_TITLE, artifact.path.to_string()),
+            };
+            listed.annotations.insert(annotation.into(), value);
             listed
         })
         .collect();
@@ -299,6 +383,82 @@ mod tests {
         let (made, manifest) = Artifact::of_file("bin/x".parse().unwrap(), file, None, None);
         let read = Manifest::parse(&manifest.to_bytes()).unwrap();
         assert_eq!(Artifact::from_stored(&made.manifest, &read).unwrap(), made);
+    }
+
+    #[test]
+    fn the_digest_of_a_release_of_files_stays_what_it_was() {
+        let artifacts = vec![artifact("bin/x", b"12"), artifact("images/a", b"3")];
+        let (release, index) = Release::new(name(), artifacts).unwrap();
+        let digest = "sha256:601dbd35ce646fb170697bd0002fdf6bb909fd9de0cda2b55b078c9e5ce1db72";
+        assert_eq!(release.digest().to_string(), digest);
+        assert_eq!(Digest::sha256_of(&index.to_bytes()), release.digest());
+        assert!(release.artifacts().iter().all(|artifact| artifact.image_name().is_none()));
+    }
+
+    fn image(media_type: &'static str) -> Descriptor {
+        let mut image = Descriptor::of(MediaType::known(media_type), b"{}");
+        image.annotations.insert(ANNOTATION_REF_NAME.into(), "latest".into());
+        image
+    }
+
+    #[test]
+    fn an_image_stands_under_its_name_and_reads_back() {
+        let name_of_image: ImageName = "registry.k8s.io:443/a/b:v1".parse().unwrap();
+        for media_type in IMAGE_TYPES {
+            let made = Artifact::of_image(&name_of_image, &image(media_type)).unwrap();
+            assert_eq!(made.path.as_str(), "images/registry.k8s.io:443/a/b/v1");
+            assert_eq!((made.is_image(), made.image_name()), (true, Some(name_of_image.clone())));
+            let (_, index) = Release::new(name(), vec![made.clone(), artifact("z", b"1")]).unwrap();
+            let [listed, file] = index.manifests.as_slice() else { panic!("{index:?}") };
+            let annotations: Vec<_> = listed.annotations.iter().collect();
+            let expected = (ANNOTATION_REF_NAME.to_owned(), name_of_image.to_string());
+            assert_eq!(annotations, [(&expected.0, &expected.1)]);
+            assert_eq!(Artifact::image_from_listed(listed).unwrap(), Some(made));
+            assert_eq!(Artifact::image_from_listed(file).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn an_image_keeps_its_platform_beside_its_descriptor() {
+        let platform = Platform { architecture: "arm64".into(), os: "linux".into(), variant: None };
+        let listed =
+            Descriptor { platform: Some(platform.clone()), ..image(media_type::OCI_MANIFEST) };
+        let made = Artifact::of_image(&"a:1".parse().unwrap(), &listed).unwrap();
+        assert_eq!((&made.platform, &made.file.platform), (&Some(platform.clone()), &None));
+        let (_, index) = Release::new(name(), vec![made]).unwrap();
+        assert_eq!(index.manifests.first().unwrap().platform, Some(platform));
+    }
+
+    #[test]
+    fn must_reject_as_images() {
+        let named = |name: &str, change: &dyn Fn(&mut Descriptor)| {
+            let mut listed = image(media_type::OCI_INDEX);
+            listed.annotations.insert(ANNOTATION_REF_NAME.into(), name.into());
+            change(&mut listed);
+            Artifact::image_from_listed(&listed)
+        };
+        assert!(matches!(named("a:1", &|_| {}), Ok(Some(_))));
+        let with_title = |listed: &mut Descriptor| {
+            listed.annotations.insert(ANNOTATION_TITLE.into(), "a".into());
+        };
+        let as_file = |listed: &mut Descriptor| {
+            listed.artifact_type = Some(MediaType::known(media_type::BONDED_FILE));
+        };
+        let of_bytes = |listed: &mut Descriptor| {
+            listed.media_type = MediaType::known(media_type::OCTET_STREAM);
+        };
+        for (name, change) in [
+            ("a:1", &with_title as &dyn Fn(&mut Descriptor)),
+            ("a:1", &as_file),
+            ("a:1", &of_bytes),
+            ("a", &|_| {}),
+            ("A:1", &|_| {}),
+            ("../a:1", &|_| {}),
+            ("", &|_| {}),
+        ] {
+            let result = named(name, change);
+            assert!(matches!(result, Err(ReleaseError::NotAnImage { .. })), "{name} {result:?}");
+        }
     }
 
     /// A path of this length for each number, in components that are short enough.
@@ -341,5 +501,12 @@ mod tests {
         assert!(matches!(Release::new(name(), twice), Err(ReleaseError::Twice { .. })));
         let both = vec![artifact("a", b"1"), artifact("a-b", b"1"), artifact("a/b/c", b"2")];
         assert!(matches!(Release::new(name(), both), Err(ReleaseError::FileAndDirectory { .. })));
+        let images = ["a:b", "a/b:c"].map(|name| {
+            Artifact::of_image(&name.parse().unwrap(), &image(media_type::OCI_INDEX)).unwrap()
+        });
+        let result = Release::new(name(), images.to_vec());
+        assert!(matches!(result, Err(ReleaseError::FileAndDirectory { .. })));
+        let taken = vec![artifact("images/a/b", b"1"), images[0].clone()];
+        assert!(matches!(Release::new(name(), taken), Err(ReleaseError::Twice { .. })));
     }
 }

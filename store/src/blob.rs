@@ -44,6 +44,15 @@ impl Pool {
         })
     }
 
+    /// Whether there is a file of that name.
+    pub(crate) fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match self.disk.read_kind(&self.layout.blob(digest)) {
+            Ok(_kind) => Ok(true),
+            Err(error) if error.fault() == DiskFault::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// All bytes of a blob of at most `limit` bytes, checked.
     pub(crate) fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
         let mut handle = self.open(digest)?;

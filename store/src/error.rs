@@ -120,6 +120,14 @@ pub enum StoreError {
         #[source]
         source: ManifestError,
     },
+    /// An image names more blobs than any that is meant to be used.
+    #[error("image {digest} names more than {limit} blobs")]
+    ImageTooLarge {
+        /// Its manifest or index.
+        digest: Digest,
+        /// The limit.
+        limit: usize,
+    },
     /// Manifests do not make up a release.
     #[error("cannot read release {name}")]
     Release {

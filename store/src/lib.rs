@@ -16,6 +16,7 @@ pub mod references;
 
 mod attach;
 mod blob;
+mod closure;
 mod error;
 mod facts;
 mod hashing;

@@ -19,6 +19,7 @@ use crate::blob::{BlobReader, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
 use crate::recognise;
+use crate::references;
 use crate::root::Root;
 use crate::store::Store;
 
@@ -79,7 +80,8 @@ impl Snapshot {
         entries.filter_map(|entry| entry.map(|(key, _)| key.to_release()).transpose()).collect()
     }
 
-    /// A release: its index and the manifests of its files are read and checked, the files are not.
+    /// A release: its index, the manifests of its files, and of each image its own manifest or index are
+    /// read and checked; the files and the rest of the images are not.
     ///
     /// # Errors
     /// [`StoreError::NoRelease`] with the nearest name, or what is wrong with what is held.
@@ -96,6 +98,11 @@ impl Snapshot {
             .par_iter()
             .map(|listed| {
                 let bytes = self.read(listed, MANIFEST_BYTES_MAX)?;
+                if let Some(image) = Artifact::image_from_listed(listed).map_err(release_error)? {
+                    references::of(&listed.media_type, &bytes)
+                        .map_err(manifest_error(listed.digest))?;
+                    return Ok(image);
+                }
                 let manifest = Manifest::parse(&bytes).map_err(manifest_error(listed.digest))?;
                 Artifact::from_stored(listed, &manifest).map_err(release_error)
             })
@@ -176,12 +183,13 @@ impl Snapshot {
         given: &BTreeMap<Digest, &[u8]>,
     ) -> Result<Vec<Attached>, StoreError> {
         let name = release.name();
-        let mut subjects: BTreeMap<Digest, Subject> = release
-            .artifacts()
-            .iter()
-            .map(|artifact| (artifact.manifest.digest, Subject::Artifact(artifact.path.clone())))
-            .collect();
-        subjects.insert(release.digest(), Subject::Release);
+        // An image under two tags is one manifest: what refers to it is about both.
+        let mut subjects: BTreeMap<Digest, Vec<Subject>> = BTreeMap::new();
+        subjects.insert(release.digest(), vec![Subject::Release]);
+        for artifact in release.artifacts() {
+            let of_manifest = subjects.entry(artifact.manifest.digest).or_default();
+            of_manifest.push(Subject::Artifact(artifact.path.clone()));
+        }
         let prefix = Key::evidence_prefix(name);
         let referrers: Vec<_> = self.catalog().scan(&prefix).collect::<Result<_, _>>()?;
         check_evidence(name, referrers.len(), std::iter::empty())?;
@@ -196,7 +204,8 @@ impl Snapshot {
                 StoreError::Referrer { name: name.clone(), digest: listed.digest, reason }
             })
         });
-        attached.collect()
+        let attached: Vec<_> = attached.collect::<Result<_, _>>()?;
+        Ok(attached.into_iter().flatten().collect())
     }
 
     /// The referrers of a manifest, an index or a file, in the order of their digests. The
@@ -220,6 +229,11 @@ impl Snapshot {
         self.inner.store.pool().read_described(descriptor, limit)
     }
 
+    /// Whether there is a blob of that digest, whatever its bytes.
+    pub(crate) fn is_held(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.inner.store.pool().has(digest)
+    }
+
     /// Opens a blob that is checked while it is read.
     ///
     /// # Errors
@@ -240,10 +254,10 @@ impl Snapshot {
 fn to_attached(
     referrer: Digest,
     manifest: &Manifest,
-    subjects: &BTreeMap<Digest, Subject>,
-) -> Result<Attached, &'static str> {
+    subjects: &BTreeMap<Digest, Vec<Subject>>,
+) -> Result<Vec<Attached>, &'static str> {
     let subject = manifest.subject.as_ref().ok_or("it has no subject")?;
-    let subject = subjects.get(&subject.digest).ok_or("its subject is not in the release")?;
+    let subjects = subjects.get(&subject.digest).ok_or("its subject is not in the release")?;
     let [document] = manifest.layers.as_slice() else {
         return Err("it does not have exactly one layer");
     };
@@ -251,11 +265,13 @@ fn to_attached(
         None => None,
         Some(title) => Some(title.parse().map_err(|_why| "its title is no path inside a release")?),
     };
-    Ok(Attached {
+    let predicate_type = manifest.annotations.get(ANNOTATION_PREDICATE_TYPE);
+    let attached = subjects.iter().map(|subject| Attached {
         referrer,
         subject: subject.clone(),
         document: document.clone(),
-        title,
-        predicate_type: manifest.annotations.get(ANNOTATION_PREDICATE_TYPE).cloned(),
-    })
+        title: title.clone(),
+        predicate_type: predicate_type.cloned(),
+    });
+    Ok(attached.collect())
 }

@@ -1,6 +1,9 @@
 //! Tests of the parts together, and what they share.
 
 mod crash;
+#[path = "../../../tests/world/image.rs"]
+mod image;
+mod images;
 mod ingest;
 mod store;
 

@@ -159,6 +159,10 @@ pub enum DiskFault {
     PermissionDenied,
     /// There is no such path.
     NotFound,
+    /// There is something at that path already.
+    Exists,
+    /// A directory is not empty.
+    NotEmpty,
     /// Anything else.
     Other,
 }
@@ -184,6 +188,8 @@ impl DiskError {
                 io::ErrorKind::ReadOnlyFilesystem => DiskFault::ReadOnly,
                 io::ErrorKind::PermissionDenied => DiskFault::PermissionDenied,
                 io::ErrorKind::NotFound => DiskFault::NotFound,
+                io::ErrorKind::AlreadyExists => DiskFault::Exists,
+                io::ErrorKind::DirectoryNotEmpty => DiskFault::NotEmpty,
                 _ => DiskFault::Other,
             },
         }

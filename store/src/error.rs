@@ -171,6 +171,21 @@ pub enum StoreError {
         /// How long this program waited.
         waited_seconds: u64,
     },
+    /// Too many leftovers of other processes have the names that a lease could take.
+    #[error("cannot take a lease in {}: every name is taken; remove what is in there while nobody works on the store", path.display())]
+    NoLease {
+        /// The directory of the leases.
+        path: PathBuf,
+    },
+    /// A blob that was found in place has gone before the commit could refer to it. Doing the same
+    /// again brings it in anew.
+    #[error("blob {digest} was held a moment ago and is gone: there is no {}; repeat the command", path.display())]
+    Vanished {
+        /// Its digest.
+        digest: Digest,
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The state changed under the lock: somebody writes without taking it.
     #[error("store changed under the lock: it was at epoch {expected}, now it is at epoch {found}")]
     Raced {

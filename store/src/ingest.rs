@@ -3,10 +3,12 @@
 //! ```text
 //! 1  walk      inputs → paths inside the release; refuses links that lead out, special files, …
 //! 2  sidecar   which of them are evidence: by name, confirmed by content
-//! 3  lock      from here on nobody else writes
-//! 4  intake    every artifact is hashed while it is written, several at once
+//! 3  intake    every artifact is hashed while it is written, several at once, and made durable
+//! 4  lock      from here on nobody else writes; what others have committed meanwhile is looked at
 //! 5  commit    all of it in one step, or nothing
 //! ```
+//!
+//! Up to 4 any number of ingests run side by side, each under a lease and in a directory of its own.
 //!
 //! A file given directly stands under its name, a file in a directory under its path below that
 //! directory. A release is immutable: the same bytes again change nothing, other bytes are refused.
@@ -36,6 +38,8 @@ use crate::error::StoreError;
 use crate::facts::BlobFacts;
 use crate::hashing::Sha512Wanted;
 use crate::lock::Holder;
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -154,51 +158,167 @@ pub fn ingest(
     let disk = &store.pool().disk;
     let found = walk::walk(disk, request.inputs, store.directory())?;
     let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
-    let on_wait = &mut |holder: &Holder| progress.waiting(holder);
-    let mut writer = store.lock(request.wait, request.holder, on_wait)?;
     let plan = intake::Plan::new(disk, artifacts, wants_sha512(&sidecars));
     progress.planned(plan.len(), plan.bytes());
-    let is_new = writer.base().catalog().get(&Key::release(request.release))?.is_none();
-    let (release, taken) = match writer.base().release(request.release) {
-        Err(StoreError::NoRelease { .. }) => create(&mut writer, request.release, &plan, progress)?,
-        Ok(release) if plan.len() == 0 => (release, Vec::new()),
-        Ok(release) => recognise_again(&writer, release, &plan, progress)?,
-        Err(damage @ (StoreError::Corrupt { .. } | StoreError::MissingBlob { .. }))
-            if plan.len() > 0 =>
-        {
-            mend(&mut writer, request.release, &plan, progress, damage)?
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let placed = sidecar::place(&release, &known_sha512(store, &release, &taken), &sidecars);
-    let documents: Vec<_> = sidecars.iter().map(Sidecar::to_document).collect();
-    let subjects = placed.iter().map(|(subject, _)| subject.clone());
-    let attached: Vec<_> = subjects.zip(&documents).collect();
-    attach::add_documents(&mut writer, &release, &attached)?;
+    let work = Work { store, request, sidecars, plan, progress };
+    match work.run() {
+        // A blob that was found in place has gone before the commit. Now it is read anew.
+        Err(IngestError::Store(StoreError::Vanished { .. })) => work.run(),
+        result => result,
+    }
+}
 
-    let epoch_before = writer.base().epoch();
-    let epoch = writer.commit()?.epoch();
-    let outcome = match (is_new, epoch == epoch_before) {
-        (true, _) => Outcome::Created,
-        (false, true) => Outcome::Unchanged,
-        (false, false) => Outcome::EvidenceAdded,
-    };
-    store.facts().put_many(&facts_of(&taken));
-    let evidence = sidecars.iter().zip(placed).map(|(sidecar, (subject, how))| IngestedDocument {
-        title: Some(sidecar.title.clone()),
-        kind: sidecar.kind(),
-        subject,
-        digest: Digest::sha256_of(&sidecar.bytes),
-        how,
-    });
-    Ok(IngestReport {
-        outcome,
-        evidence: evidence.collect(),
-        bytes: plan.bytes(),
-        epoch,
-        files: taken.into_iter().map(Taken::into_ingested).collect(),
-        release,
-    })
+/// One ingest whose inputs are known.
+struct Work<'a> {
+    store: &'a Store,
+    request: &'a IngestRequest<'a>,
+    sidecars: Vec<Sidecar>,
+    plan: intake::Plan,
+    progress: &'a dyn Progress,
+}
+
+/// What has been staged, or recognised as held.
+struct Prepared {
+    release: Release,
+    taken: Vec<Taken>,
+}
+
+impl Work<'_> {
+    fn run(&self) -> Result<IngestReport, IngestError> {
+        let stage = self.store.stage(self.request.holder)?;
+        let Prepared { release, taken } = self.prepare(&stage)?;
+        let sha512 = known_sha512(self.store, &release, &taken);
+        let placed = sidecar::place(&release, &sha512, &self.sidecars);
+        let documents: Vec<_> = self.sidecars.iter().map(Sidecar::to_document).collect();
+        for document in &documents {
+            stage.add(document.media_type.clone(), document.bytes)?;
+        }
+        stage.sync()?;
+
+        let mut writer = self.lock(stage)?;
+        let (release, is_new) = self.name_release(&mut writer, release)?;
+        let subjects = placed.iter().map(|(subject, _)| subject.clone());
+        let attached: Vec<_> = subjects.zip(&documents).collect();
+        attach::add_documents(&mut writer, &release, &attached)?;
+        let epoch_before = writer.base().epoch();
+        let epoch = writer.commit()?.epoch();
+        let outcome = match (is_new, epoch == epoch_before) {
+            (true, _) => Outcome::Created,
+            (false, true) => Outcome::Unchanged,
+            (false, false) => Outcome::EvidenceAdded,
+        };
+        self.store.facts().put_many(&facts_of(&taken));
+        Ok(IngestReport {
+            outcome,
+            evidence: self.ingested_documents(placed),
+            bytes: self.plan.bytes(),
+            epoch,
+            files: taken.into_iter().map(Taken::into_ingested).collect(),
+            release,
+        })
+    }
+
+    /// Stages what is not held yet, as far as the newest state tells.
+    fn prepare(&self, stage: &Stage) -> Result<Prepared, IngestError> {
+        let snapshot = self.store.snapshot()?;
+        match snapshot.release(self.request.release) {
+            Err(StoreError::NoRelease { .. }) => self.create(stage),
+            Ok(release) if self.plan.len() == 0 => Ok(Prepared { release, taken: Vec::new() }),
+            Ok(release) => self.recognise_again(stage, release),
+            Err(damage @ (StoreError::Corrupt { .. } | StoreError::MissingBlob { .. }))
+                if self.plan.len() > 0 =>
+            {
+                self.mend(stage, &snapshot, damage)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn lock(&self, stage: Stage) -> Result<Writer, StoreError> {
+        let IngestRequest { holder, wait, .. } = *self.request;
+        let on_wait = &mut |holder: &Holder| self.progress.waiting(holder);
+        self.store.lock_staged(stage, wait, holder, on_wait)
+    }
+
+    /// Gives the release its name, unless it has it: then it is what is held, and not new. Somebody else
+    /// may have been faster, with the same files or with others.
+    fn name_release(
+        &self,
+        writer: &mut Writer,
+        release: Release,
+    ) -> Result<(Release, bool), IngestError> {
+        let key = Key::release(self.request.release);
+        match writer.base().catalog().get(&key)? {
+            Some(held) if held == *release.index() => Ok((release, false)),
+            Some(_) => Ok((same_files(writer.base().release(release.name())?, &release)?, false)),
+            None => {
+                writer.insert(key, release.index().clone())?;
+                Ok((release, true))
+            }
+        }
+    }
+
+    /// Takes the artifacts of a new release in.
+    fn create(&self, stage: &Stage) -> Result<Prepared, IngestError> {
+        let name = self.request.release;
+        if self.plan.len() == 0 {
+            return Err(IngestError::NoArtifacts { release: name.clone() });
+        }
+        let taken = self.plan.take_in(stage, self.progress)?;
+        stage.add(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
+        let manifest_type = MediaType::known(media_type::OCI_MANIFEST);
+        let artifacts: Result<Vec<Artifact>, StoreError> = taken
+            .par_iter()
+            .map(|file| {
+                let (artifact, manifest) = to_artifact(file);
+                stage.add(manifest_type.clone(), &manifest.to_bytes())?;
+                Ok(artifact)
+            })
+            .collect();
+        let release_error = |source| StoreError::Release { name: name.clone(), source };
+        let (release, index) = Release::new(name.clone(), artifacts?).map_err(release_error)?;
+        stage.add(release.index().media_type.clone(), &index.to_bytes())?;
+        Ok(Prepared { release, taken })
+    }
+
+    /// Takes in again a release whose index or manifests are damaged or gone, if it is the very same
+    /// one; else what can be said is still the damage.
+    fn mend(
+        &self,
+        stage: &Stage,
+        snapshot: &Snapshot,
+        damage: StoreError,
+    ) -> Result<Prepared, IngestError> {
+        let prepared = self.create(stage)?;
+        let held = snapshot.catalog().get(&Key::release(self.request.release))?;
+        let is_same = held.as_ref() == Some(prepared.release.index());
+        if is_same { Ok(prepared) } else { Err(damage.into()) }
+    }
+
+    /// Compares the artifacts with those of the release that is held, and writes none of them but
+    /// where what is held turns out damaged or gone.
+    fn recognise_again(&self, stage: &Stage, held: Release) -> Result<Prepared, IngestError> {
+        let taken = self.plan.hash(self.progress)?;
+        let artifacts: Vec<Artifact> = taken.iter().map(|file| to_artifact(file).0).collect();
+        let name = held.name();
+        let release_error = |source| StoreError::Release { name: name.clone(), source };
+        let (given, _) = Release::new(name.clone(), artifacts).map_err(release_error)?;
+        let release = same_files(held, &given)?;
+        self.plan.put_back(stage, &taken)?;
+        Ok(Prepared { release, taken })
+    }
+
+    fn ingested_documents(&self, placed: Vec<(Subject, How)>) -> Vec<IngestedDocument> {
+        let documents = self.sidecars.iter().zip(placed);
+        let documents = documents.map(|(sidecar, (subject, how))| IngestedDocument {
+            title: Some(sidecar.title.clone()),
+            kind: sidecar.kind(),
+            subject,
+            digest: Digest::sha256_of(&sidecar.bytes),
+            how,
+        });
+        documents.collect()
+    }
 }
 
 fn wants_sha512(sidecars: &[Sidecar]) -> Sha512Wanted {
@@ -214,48 +334,6 @@ fn known_sha512(store: &Store, release: &Release, taken: &[Taken]) -> BTreeMap<D
     facts.into_iter().filter_map(|(file, facts)| Some((file, facts.sha512?))).collect()
 }
 
-/// Takes the artifacts of a new release in.
-fn create(
-    writer: &mut Writer,
-    name: &ReleaseName,
-    plan: &intake::Plan,
-    progress: &dyn Progress,
-) -> Result<(Release, Vec<Taken>), IngestError> {
-    if plan.len() == 0 {
-        return Err(IngestError::NoArtifacts { release: name.clone() });
-    }
-    let taken = plan.take_in(writer.stage(), progress)?;
-    writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
-    let manifest_type = MediaType::known(media_type::OCI_MANIFEST);
-    let artifacts: Result<Vec<Artifact>, StoreError> = taken
-        .par_iter()
-        .map(|file| {
-            let (artifact, manifest) = to_artifact(file);
-            writer.hold(manifest_type.clone(), &manifest.to_bytes())?;
-            Ok(artifact)
-        })
-        .collect();
-    let release_error = |source| StoreError::Release { name: name.clone(), source };
-    let (release, index) = Release::new(name.clone(), artifacts?).map_err(release_error)?;
-    writer.hold(release.index().media_type.clone(), &index.to_bytes())?;
-    writer.insert(Key::release(name), release.index().clone())?;
-    Ok((release, taken))
-}
-
-/// Takes in again a release whose index or manifests are damaged or gone, if it is the very same one;
-/// else what can be said is still the damage.
-fn mend(
-    writer: &mut Writer,
-    name: &ReleaseName,
-    plan: &intake::Plan,
-    progress: &dyn Progress,
-    damage: StoreError,
-) -> Result<(Release, Vec<Taken>), IngestError> {
-    let (release, taken) = create(writer, name, plan, progress)?;
-    let held = writer.base().catalog().get(&Key::release(name))?;
-    if held.as_ref() == Some(release.index()) { Ok((release, taken)) } else { Err(damage.into()) }
-}
-
 /// The SHA-512 stays out of the manifest: the digest of a release is a matter of its files alone, and
 /// not of which checksum lists lay beside them when they came in.
 fn to_artifact(file: &Taken) -> (Artifact, bonded_model::manifest::Manifest) {
@@ -264,31 +342,19 @@ fn to_artifact(file: &Taken) -> (Artifact, bonded_model::manifest::Manifest) {
     Artifact::of_file(file.path.clone(), descriptor, None, None)
 }
 
-/// Compares the artifacts with those of the release that is held, and writes none of them but where
-/// what is held turns out damaged or gone.
-fn recognise_again(
-    writer: &Writer,
-    held: Release,
-    plan: &intake::Plan,
-    progress: &dyn Progress,
-) -> Result<(Release, Vec<Taken>), IngestError> {
-    let taken = plan.hash(progress)?;
-    let artifacts: Vec<Artifact> = taken.iter().map(|file| to_artifact(file).0).collect();
-    let name = held.name();
-    let release_error = |source| StoreError::Release { name: name.clone(), source };
-    let (given, _) = Release::new(name.clone(), artifacts).map_err(release_error)?;
-    if let Some((path, before, now)) = first_difference(&held, &given) {
-        return Err(IngestError::OtherRelease {
-            release: name.clone(),
+/// The release that is held, if the one that is given has the same files.
+fn same_files(held: Release, given: &Release) -> Result<Release, IngestError> {
+    match first_difference(&held, given) {
+        None => Ok(held),
+        Some((path, before, now)) => Err(IngestError::OtherRelease {
+            release: held.name().clone(),
             path,
             held: before,
             given: now,
             held_release: held.digest(),
             given_release: given.digest(),
-        });
+        }),
     }
-    plan.put_back(writer.stage(), &taken)?;
-    Ok((held, taken))
 }
 
 /// The first path, in order, at which two releases differ, with the digest that each has there; one

@@ -6,8 +6,9 @@
 //! <store>/blobs/sha256/<64 hex>    every byte held
 //! <store>/bonded/ROOT              see `root`
 //! <store>/bonded/lock              see `lock`
-//! <store>/bonded/staging/          temporary files
+//! <store>/bonded/staging/<work>/   see `lease`: temporary files, a directory for each running work
 //! <store>/bonded/quarantine/       blobs that were found damaged
+//!   unreachable/<time>/<64 hex>    blobs that nothing referred to, by the time at which that was found
 //! <store>/bonded/journal/<name>    see `journal`
 //! <store>/bonded/facts.redb        see `facts`
 //! ```
@@ -69,6 +70,11 @@ impl Layout {
 
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.own().join("quarantine")
+    }
+
+    /// Where gc sets blobs aside, in a directory for each of its runs.
+    pub(crate) fn unreachable(&self) -> PathBuf {
+        self.quarantine().join("unreachable")
     }
 
     pub(crate) fn journals(&self) -> PathBuf {

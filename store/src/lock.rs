@@ -3,15 +3,14 @@
 //! `bonded/lock` is locked with flock and holds who took it, as JSON. The kernel drops the lock with
 //! the process, so a crash leaves none; what the file says then is out of date and does not matter.
 //!
-//! There is one lock in this crate, taken before ROOT is read for writing and held until the commit.
-//! Readers take none.
+//! It is taken before ROOT is read for writing and held until the commit; big inputs are staged before,
+//! under a lease (see `lease`). Readers take neither.
 
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bonded_model::json;
-use bonded_model::{Timestamp, timestamp};
+use bonded_model::{Timestamp, json};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Handle, LockAttempt};
@@ -99,6 +98,11 @@ fn current(disk: &Disk, layout: &Layout) -> Holder {
     let named = read.ok().and_then(|bytes| json::parse(&bytes, HOLDER_BYTES_MAX).ok());
     named.unwrap_or_else(|| Holder {
         who: "another program that has not said its name".into(),
-        since: timestamp::Timestamp::from_unix_seconds(0).expect("1970 has a timestamp"),
+        since: unknown_time(),
     })
+}
+
+/// Where nobody has said since when.
+pub(crate) fn unknown_time() -> Timestamp {
+    Timestamp::from_unix_seconds(0).expect("1970 has a timestamp")
 }

@@ -1,18 +1,22 @@
 //! The stage: new blobs on their way into the pool, which share their barrier.
 //!
 //! ```text
-//! 1  temporary files are written in bonded/staging/        (many, in parallel)
+//! 1  temporary files are written in bonded/staging/<work>/  (many, in parallel, by many processes)
 //! 2  one barrier: fsync of each where there are few, else one syncfs; large ones have theirs before
-//! 3  each is renamed to blobs/sha256/<hex>
+//!                                                           from here on under the writer's lock
+//! 3  each is renamed to blobs/sha256/<hex>; those found in place are looked at again
 //! 4  one fsync of blobs/sha256
 //! ```
 //!
 //! A crash before 3 leaves temporary files, which the next writer removes; a crash between 3 and 4
 //! leaves whole blobs that nothing refers to. A blob that exists is compared, not rewritten, passes the
 //! barrier like a new one, since nobody knows who wrote it, and is replaced if it turns out damaged.
+//!
+//! Nothing refers yet to a blob that was found in place before the lock was taken, so gc may have set it
+//! aside meanwhile. It is taken back from there: the lease keeps gc from deleting it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +28,7 @@ use crate::blob::{HashOnly, Pool};
 use crate::disk::{DiskError, DiskFault, Handle};
 use crate::error::StoreError;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
+use crate::lease::{Lease, list_if_there};
 
 /// Nobody may write a blob, and whom the umask lets may read it.
 const BLOB_MODE: u32 = 0o444;
@@ -35,24 +40,31 @@ pub(crate) const LARGE_BYTES: u64 = if cfg!(test) { 256 * 1024 } else { 8 * 1024
 /// Up to this many small files, one fsync each is cheaper than flushing the whole file system.
 const FSYNC_COUNT_MAX: usize = 8;
 
-/// Numbers the temporary files of this process; the writer's lock keeps other processes out.
-static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
-
 /// New blobs that are written but not yet in the pool. Dropping it removes them.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pool: Pool,
     /// Opened before the first write, so that the barrier reports every failed writeback.
     directory: Handle,
+    next_temporary: AtomicU64,
     staged: Mutex<BTreeMap<Digest, Staged>>,
     /// Blobs found in place. Their bytes were compared, but may be in memory only.
-    found: Mutex<BTreeSet<Digest>>,
+    found: Mutex<BTreeMap<Digest, Synced>>,
+    /// Dropping it removes what was not published.
+    lease: Lease,
 }
 
 #[derive(Debug)]
 struct Staged {
     temporary: PathBuf,
-    bytes: u64,
+    synced: Synced,
+}
+
+/// Whether content has passed a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Synced {
+    No,
+    Yes,
 }
 
 /// How a large file is hashed.
@@ -93,9 +105,16 @@ impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy
 }
 
 impl Stage {
-    pub(crate) fn new(pool: Pool) -> Result<Self, StoreError> {
-        let directory = pool.disk.open_directory(&pool.layout.staging())?;
-        Ok(Self { pool, directory, staged: Mutex::default(), found: Mutex::default() })
+    /// A stage that writes into the directory of a lease.
+    pub(crate) fn new(pool: Pool, lease: Lease) -> Result<Self, StoreError> {
+        Ok(Self {
+            directory: pool.disk.open_directory(lease.directory())?,
+            pool,
+            next_temporary: AtomicU64::new(0),
+            staged: Mutex::default(),
+            found: Mutex::default(),
+            lease,
+        })
     }
 
     /// Holds a document.
@@ -148,44 +167,71 @@ impl Stage {
         self.settle(&temporary, digests)
     }
 
+    /// Makes the content of everything added so far durable. What is slow about publishing is done
+    /// then, so this is for the time before the lock is taken.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let (disk, layout) = (&self.pool.disk, &self.pool.layout);
+        let mut staged = self.lock();
+        let mut found = locked(&self.found);
+        let new = staged.values().filter(|staged| staged.synced == Synced::No);
+        let old = found.iter().filter(|(_, synced)| **synced == Synced::No);
+        let new = new.map(|staged| staged.temporary.clone());
+        let files: Vec<_> = new.chain(old.map(|(digest, _)| layout.blob(digest))).collect();
+        if files.len() <= FSYNC_COUNT_MAX {
+            files.iter().try_for_each(|path| self.sync_one(path))?;
+        } else {
+            disk.sync_filesystem(&self.directory)?;
+        }
+        staged.values_mut().for_each(|staged| staged.synced = Synced::Yes);
+        found.values_mut().for_each(|synced| *synced = Synced::Yes);
+        Ok(())
+    }
+
+    /// One that is not there has no content to lose: it is missed when it is published.
+    fn sync_one(&self, path: &Path) -> Result<(), DiskError> {
+        match self.pool.disk.open(path) {
+            Err(error) if error.fault() == DiskFault::NotFound => Ok(()),
+            opened => opened?.sync(),
+        }
+    }
+
     /// Makes everything staged durable and gives it its name. After success every blob that was
-    /// added is held, also those that were there before.
+    /// added is held, also those that were there before. For use under the lock.
     pub(crate) fn publish(self) -> Result<(), StoreError> {
-        self.barrier()?;
+        self.sync()?;
+        for digest in locked(&self.found).keys() {
+            self.check_found(digest)?;
+        }
         let layout = &self.pool.layout;
-        loop {
-            let next = self.lock().pop_first(); // a statement of its own: the guard goes with it
-            let Some((digest, staged)) = next else { break };
-            let renamed = self.pool.disk.rename(&staged.temporary, &layout.blob(&digest));
-            if let Err(error) = renamed {
-                self.lock().insert(digest, staged); // so that dropping the stage removes it
-                return Err(error.into());
-            }
+        for (digest, staged) in self.lock().iter() {
+            self.pool.disk.rename(&staged.temporary, &layout.blob(digest))?;
         }
         // Also where nothing was renamed: a blob found in place may come from a run that died
         // before this call.
         Ok(self.pool.disk.sync_directory(&layout.blobs())?)
     }
 
-    fn barrier(&self) -> Result<(), StoreError> {
-        let disk = &self.pool.disk;
-        let found = std::mem::take(&mut *locked(&self.found));
-        let found = found.iter().map(|digest| self.pool.layout.blob(digest));
-        let staged = self.lock();
-        let staged = staged.values().filter(|staged| staged.bytes < LARGE_BYTES);
-        let files: Vec<_> = staged.map(|staged| staged.temporary.clone()).chain(found).collect();
-        if files.len() <= FSYNC_COUNT_MAX {
-            files.iter().try_for_each(|path| disk.open(path)?.sync())?;
-        } else {
-            disk.sync_filesystem(&self.directory)?;
+    /// Looks again whether a blob is in its place, and takes it back from where gc has set it aside.
+    fn check_found(&self, digest: &Digest) -> Result<(), StoreError> {
+        let Pool { disk, layout } = &self.pool;
+        let path = layout.blob(digest);
+        match disk.read_kind(&path) {
+            Err(error) if error.fault() == DiskFault::NotFound => {}
+            result => return Ok(result.map(drop)?),
         }
-        Ok(())
+        for run in list_if_there(disk, &layout.unreachable())? {
+            match disk.rename(&run.join(digest.hex()), &path) {
+                Err(error) if error.fault() == DiskFault::NotFound => {}
+                result => return Ok(result?),
+            }
+        }
+        Err(StoreError::Vanished { digest: *digest, path })
     }
 
     fn create_temporary(&self) -> Result<Handle, StoreError> {
-        let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", std::process::id());
-        Ok(self.pool.disk.create(&self.pool.layout.staging().join(name), BLOB_MODE)?)
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let path = self.lease.directory().join(number.to_string());
+        Ok(self.pool.disk.create(&path, BLOB_MODE)?)
     }
 
     /// Keeps a temporary file whose bytes are new, and removes any other.
@@ -203,7 +249,7 @@ impl Stage {
                 Ok(digests)
             }
             Err(error) => {
-                // What went wrong first is what counts; the next writer removes what stays behind.
+                // What went wrong first is what counts; the lease removes what stays behind.
                 drop(self.pool.disk.remove(temporary.path()));
                 Err(error)
             }
@@ -216,10 +262,13 @@ impl Stage {
         if self.is_staged(digests) || self.is_held(digests)? {
             return Ok(Kept::No);
         }
-        if digests.bytes >= LARGE_BYTES {
+        let synced = if digests.bytes >= LARGE_BYTES {
             temporary.sync()?;
-        }
-        let staged = Staged { temporary: temporary.path().to_owned(), bytes: digests.bytes };
+            Synced::Yes
+        } else {
+            Synced::No
+        };
+        let staged = Staged { temporary: temporary.path().to_owned(), synced };
         let double = self.lock().insert(digests.sha256, staged);
         if let Some(double) = double {
             self.pool.disk.remove(&double.temporary)?; // two threads had the same bytes at once
@@ -244,13 +293,13 @@ impl Stage {
         // BLAKE3 is compared where SHA-256 is the name: both were made from the same new bytes.
         let found = blake3_of(&mut held)?;
         if state.bytes == digests.bytes && found == digests.blake3 {
-            locked(&self.found).insert(digests.sha256);
+            locked(&self.found).insert(digests.sha256, Synced::No);
             return Ok(true);
         }
         // Read once more, for the digest that the report names.
         match pool.hash(&digests.sha256, Sha512Wanted::No) {
             Ok(_put_back_meanwhile) => {
-                locked(&self.found).insert(digests.sha256);
+                locked(&self.found).insert(digests.sha256, Synced::No);
                 Ok(true)
             }
             Err(StoreError::MissingBlob { .. }) => Ok(false),
@@ -278,14 +327,6 @@ enum Kept {
     No,
 }
 
-/// Removes what an earlier process left on the stage. For use under the lock.
-pub(crate) fn clear(pool: &Pool) -> Result<(), DiskError> {
-    for (leftover, _) in pool.disk.list(&pool.layout.staging())? {
-        pool.disk.remove(&leftover)?;
-    }
-    Ok(())
-}
-
 fn blake3_of(handle: &mut Handle) -> Result<Digest, DiskError> {
     let mut hash = blake3::Hasher::new();
     let mut stream = HashOnly(handle);
@@ -296,15 +337,5 @@ fn blake3_of(handle: &mut Handle) -> Result<Digest, DiskError> {
             Some(bytes @ [_, ..]) => hash.update(bytes),
             _ => return Ok(Digest::from_blake3(*hash.finalize().as_bytes())),
         };
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let staged = std::mem::take(&mut *self.lock());
-        for one in staged.into_values() {
-            // A file that stays behind costs space until the next writer removes it.
-            drop(self.pool.disk.remove(&one.temporary));
-        }
     }
 }

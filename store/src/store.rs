@@ -15,10 +15,11 @@ use crate::facts::Facts;
 use crate::index::{self, IndexState};
 use crate::journal::Journal;
 use crate::layout::{Layout, OCI_LAYOUT};
+use crate::lease::{self, Lease, LeaseInfo};
 use crate::lock::{self, Holder};
 use crate::root::{FORMAT_VERSION, ROOT_BYTES_MAX, Root, RootError};
 use crate::snapshot::Snapshot;
-use crate::stage::{self, Stage};
+use crate::stage::Stage;
 use crate::writer::{self, Writer};
 
 /// Making a store is a matter of milliseconds; who waits longer for it waits for something else.
@@ -80,8 +81,10 @@ impl Store {
         let sealed = seal(&catalog)?;
         let root = Root::first(sealed.root);
         let pool = Pool { disk: disk.clone(), layout: layout.clone() };
-        stage::clear(&pool)?;
-        let stage = Stage::new(pool)?;
+        lease::clear(&pool)?;
+        let maker = Holder { who: "bonded init".into(), since: lock::unknown_time() };
+        let lease = Lease::take(&pool, &maker, || Ok(0))?;
+        let stage = Stage::new(pool, lease)?;
         for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
             stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
         }
@@ -142,7 +145,43 @@ impl Store {
     ) -> Result<Writer, StoreError> {
         let Pool { disk, layout } = &self.inner.pool;
         let lock = lock::take(disk, layout, wait, holder, on_wait)?;
-        Writer::begin(self.clone(), lock)
+        Writer::begin(self.clone(), lock, self.stage(holder)?)
+    }
+
+    /// Takes the writer's lock for what has been staged without it.
+    pub(crate) fn lock_staged(
+        &self,
+        stage: Stage,
+        wait: Duration,
+        holder: &Holder,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<Writer, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        let lock = lock::take(disk, layout, wait, holder, on_wait)?;
+        Writer::begin(self.clone(), lock, stage)
+    }
+
+    /// A stage with a lease of its own, to write on without the lock.
+    pub(crate) fn stage(&self, holder: &Holder) -> Result<Stage, StoreError> {
+        Stage::new(self.inner.pool.clone(), self.lease(holder)?)
+    }
+
+    /// Takes a lease: what the newest state names stays held as long as the lease lives, whatever gc
+    /// does meanwhile. Waits for nobody. It takes a file, so a read-only store gives none.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLease`], or a failed call on the disk; a read-only store shows as one.
+    pub fn lease(&self, holder: &Holder) -> Result<Lease, StoreError> {
+        Lease::take(&self.inner.pool, holder, || Ok(self.snapshot()?.epoch()))
+    }
+
+    /// Who is at work on this store: the leases that are held now.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        Ok(lease::live(disk, layout)?)
     }
 
     /// Opens a journal in this store, and makes it if need be. A name is letters, digits, `-`, `_`

@@ -20,9 +20,10 @@ use crate::disk::{Action, Disk, DiskError, containing};
 use crate::error::StoreError;
 use crate::index::{self, IndexState};
 use crate::layout::Layout;
+use crate::lease;
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
-use crate::stage::{self, Stage};
+use crate::stage::Stage;
 use crate::store::{self, Store};
 
 /// The right to change a store, and the change that is being prepared. Dropping it changes nothing.
@@ -32,21 +33,20 @@ pub struct Writer {
     base: Snapshot,
     catalog: Catalog,
     stage: Stage,
-    /// Last, since fields are dropped in order: the stage is cleared under the lock.
+    /// Last, since fields are dropped in order: nobody waits for a writer that is half gone.
     lock: WriterLock,
 }
 
 impl Writer {
     /// Follows ROOT and clears away what a dead writer left.
-    pub(crate) fn begin(store: Store, lock: WriterLock) -> Result<Self, StoreError> {
+    pub(crate) fn begin(store: Store, lock: WriterLock, stage: Stage) -> Result<Self, StoreError> {
         let base = store.snapshot()?;
         let pool = store.pool();
         // A writer that died after its rename may have left this ROOT in memory only. What this one
         // acknowledges, also without a commit of its own, must not be lost with it.
         pool.disk.sync_directory(&pool.layout.own())?;
-        stage::clear(pool)?;
+        lease::clear(pool)?;
         write_index(&pool.disk, &pool.layout, base.catalog())?;
-        let stage = Stage::new(pool.clone())?;
         Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
     }
 
@@ -126,10 +126,6 @@ impl Writer {
     /// The names as they will be after the commit.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
-    }
-
-    pub(crate) fn stage(&self) -> &Stage {
-        &self.stage
     }
 }
 

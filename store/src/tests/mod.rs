@@ -5,6 +5,7 @@ mod crash;
 mod image;
 mod images;
 mod ingest;
+mod lease;
 mod store;
 
 use std::fs;

@@ -12,6 +12,7 @@
 
 mod attest;
 mod bad_input;
+mod concurrency;
 mod ingest;
 mod mirror;
 mod readme;

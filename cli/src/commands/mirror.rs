@@ -8,10 +8,10 @@ use bonded_mirror::{
 };
 use bonded_model::limits::EVIDENCE_BYTES_MAX;
 use bonded_model::{Project, ReleaseName};
-use bonded_store::{Store, disk};
+use bonded_store::{Lease, Store, disk};
 use serde_json::{Value, json};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, reading_lease};
 use crate::args::{MirrorApplyArgs, MirrorPlanArgs, MirrorTargets, MirrorVerb};
 use crate::error::{CliError, ErrorKind};
 use crate::judge::Judge;
@@ -36,6 +36,8 @@ struct Scene {
     refused: usize,
     /// What kept verdicts from being reached.
     errors: Vec<CliError>,
+    /// Keeps what is mirrored from being collected meanwhile.
+    _lease: Option<Lease>,
 }
 
 impl Scene {
@@ -43,6 +45,7 @@ impl Scene {
         let destinations = destinations(context, &targets.to)?;
         let judge = Judge::load(&context.config, &targets.judge)?;
         let store = context.open_store()?;
+        let lease = reading_lease(&store, "mirror")?;
         let snapshot = store.snapshot().map_err(report::store_error)?;
         let names: Vec<ReleaseName> = match targets.releases.as_slice() {
             [] => snapshot.releases().map_err(report::store_error)?,
@@ -52,7 +55,7 @@ impl Scene {
         let (desired, refused) = Desired::new(&snapshot, &judged.admitted);
         let mut errors = judged.errors;
         errors.extend(refused.into_iter().map(|(_, error)| report::mirror_error(error)));
-        Ok(Self { store, desired, destinations, refused: judged.refused, errors })
+        Ok(Self { store, desired, destinations, refused: judged.refused, errors, _lease: lease })
     }
 
     /// What each destination has; one that cannot be listed is reported, and stands in the plan

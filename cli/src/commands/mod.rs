@@ -17,13 +17,14 @@ mod verify;
 use std::time::Duration;
 
 use bonded_store::Holder;
-use bonded_store::Store;
+use bonded_store::disk::DiskFault;
+use bonded_store::{Lease, Store, StoreError};
 
 use crate::args::{Cli, Verb, WaitArgs};
 use crate::clock;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::output::Format;
+use crate::output::{self, Format};
 use crate::{report, runtime};
 
 /// How a verb ended, if not in an error.
@@ -86,4 +87,23 @@ impl Context {
 pub(crate) fn holder(what: &str) -> Result<Holder, CliError> {
     let who = format!("bonded {what} (process {})", std::process::id());
     Ok(Holder { who, since: clock::now()? })
+}
+
+/// A lease for a verb that reads for long: gc keeps what it reads. A store that this user cannot write
+/// gives none, and is read all the same.
+pub(crate) fn reading_lease(store: &Store, what: &str) -> Result<Option<Lease>, CliError> {
+    let is_refused = |error: &StoreError| {
+        let refusals = [DiskFault::ReadOnly, DiskFault::PermissionDenied, DiskFault::NoSpace];
+        error.disk().is_some_and(|error| refusals.contains(&error.fault()))
+    };
+    match store.lease(&holder(what)?) {
+        Ok(lease) => Ok(Some(lease)),
+        Err(error) if is_refused(&error) => {
+            output::say(
+                "the store cannot be written here, so gc by others does not know of this reader",
+            );
+            Ok(None)
+        }
+        Err(error) => Err(report::store_error(error)),
+    }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bonded_serve::{Handle, Server, Site};
-use bonded_store::{Snapshot, Store};
+use bonded_store::{Lease, Snapshot, Store};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, reading_lease};
 use crate::args::{JudgeArgs, ServeArgs};
 use crate::error::CliError;
 use crate::judge::Judge;
@@ -49,8 +49,9 @@ pub(super) fn run_announced(
 ) -> Result<(), CliError> {
     let store = context.open_store()?;
     let listen = args.listen.unwrap_or(context.config.listen.value);
+    let lease = reading_lease(&store, "serve")?;
     let snapshot = store.snapshot().map_err(report::store_error)?;
-    let epoch = snapshot.epoch();
+    let shown = Shown { epoch: snapshot.epoch(), lease };
     let site = site(context, &args.judge, snapshot)?;
     runtime::block_on(async {
         let server = Server::bind(listen, site, Arc::new(report::ServeEvents))
@@ -67,7 +68,7 @@ pub(super) fn run_announced(
         };
         tokio::select! {
             ended = server.run(stop) => ended.map_err(report::serve_error)?,
-            error = refresh(context, &args.judge, &store, &handle, epoch) => return Err(error),
+            error = refresh(context, &args.judge, &store, &handle, shown) => return Err(error),
         }
         announced
     })
@@ -89,6 +90,13 @@ fn site(context: &Context, judge: &JudgeArgs, snapshot: Snapshot) -> Result<Site
     Ok(site)
 }
 
+/// What the site shows.
+struct Shown {
+    epoch: u64,
+    /// Keeps it from being collected.
+    lease: Option<Lease>,
+}
+
 /// Replaces the site whenever the store has moved or the verdicts have grown old. What goes wrong is
 /// said, and the site that is there stays until it can be replaced, or its verdicts are too old.
 async fn refresh(
@@ -96,33 +104,37 @@ async fn refresh(
     judge: &JudgeArgs,
     store: &Store,
     handle: &Handle,
-    mut epoch: u64,
+    mut shown: Shown,
 ) -> CliError {
     let mut judged_at = Instant::now();
     let mut told = String::new();
     loop {
         tokio::time::sleep(REFRESH).await;
         let is_old = judged_at.elapsed() > VERDICT_AGE_MAX;
-        let replaced = tokio::task::block_in_place(|| -> Result<Option<(Site, u64)>, CliError> {
-            let snapshot = store.snapshot().map_err(report::store_error)?;
-            let now = snapshot.epoch();
-            if now == epoch && !is_old {
-                return Ok(None);
-            }
-            Ok(Some((site(context, judge, snapshot)?, now)))
-        });
+        let replaced =
+            tokio::task::block_in_place(|| -> Result<Option<(Site, Shown)>, CliError> {
+                let newest = store.snapshot().map_err(report::store_error)?.epoch();
+                if newest == shown.epoch && !is_old {
+                    return Ok(None);
+                }
+                let lease = reading_lease(store, "serve")?;
+                let snapshot = store.snapshot().map_err(report::store_error)?;
+                let next = Shown { epoch: snapshot.epoch(), lease };
+                Ok(Some((site(context, judge, snapshot)?, next)))
+            });
         match replaced {
             Ok(None) => {}
-            Ok(Some((site, now))) => {
+            Ok(Some((site, next))) => {
                 handle.replace(site);
-                (epoch, judged_at) = (now, Instant::now());
+                drop(shown.lease.take()); // only now: until here the site that it is for was shown
+                (shown, judged_at) = (next, Instant::now());
                 told.clear();
             }
             Err(error) if is_old => return error,
             Err(error) if error.to_string() == told => {}
             Err(error) => {
                 told = error.to_string();
-                output::say(&format!("the site stays as it was at epoch {epoch}\n{told}"));
+                output::say(&format!("the site stays as it was at epoch {}\n{told}", shown.epoch));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Descriptors: the only way to point at content (OCI image-spec, descriptor.md).
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +59,36 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// Text that is no `os/architecture` or `os/architecture/variant`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a platform is os/architecture or os/architecture/variant, such as linux/amd64")]
+pub struct PlatformError;
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts.as_slice() {
+            [os, architecture] => (*os, *architecture, None),
+            [os, architecture, variant] => (*os, *architecture, Some(*variant)),
+            _ => return Err(PlatformError),
+        };
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(PlatformError);
+        }
+        let variant = variant.map(str::to_owned);
+        Ok(Self { architecture: architecture.to_owned(), os: os.to_owned(), variant })
+    }
+}
+
 impl Descriptor {
     /// A descriptor of `bytes`, which are hashed.
     pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
@@ -79,5 +111,20 @@ impl Descriptor {
     /// The OCI empty descriptor: `{}`.
     pub fn empty() -> Self {
         Self::of(MediaType::known(media_type::OCI_EMPTY), b"{}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_two_or_three_words() {
+        for text in ["linux/amd64", "linux/arm/v7", "windows/386"] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+        for text in ["", "/", "linux", "linux/", "/amd64", "linux/arm/", "linux//v7", "a/b/c/d"] {
+            assert_eq!(text.parse::<Platform>(), Err(PlatformError), "{text}");
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod ingest;
 pub mod journal;
 pub mod lock;
+pub mod sniff;
 pub mod references;
 
 mod attach;

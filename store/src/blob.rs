@@ -34,6 +34,23 @@ impl Stream<DiskError> for HashOnly<'_> {
     }
 }
 
+/// Reads a file to hash it and to look at it.
+struct Seen<'a> {
+    handle: &'a mut Handle,
+    see: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Stream<DiskError> for Seen<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.handle.read(buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        (self.see)(bytes);
+        Ok(())
+    }
+}
+
 impl Pool {
     /// Opens a blob without checking it.
     fn open(&self, digest: &Digest) -> Result<Handle, StoreError> {
@@ -91,9 +108,19 @@ impl Pool {
         digest: &Digest,
         wanted: Sha512Wanted,
     ) -> Result<(Handle, Digests), StoreError> {
+        self.hash_and_see(digest, wanted, &mut |_bytes| {})
+    }
+
+    /// As [`Pool::hash`], with a look at the bytes as they come by, before they are known to be good.
+    pub(crate) fn hash_and_see(
+        &self,
+        digest: &Digest,
+        wanted: Sha512Wanted,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<(Handle, Digests), StoreError> {
         let mut handle = self.open(digest)?;
         let state = handle.read_state()?;
-        let digests = hashing::in_line(&mut HashOnly(&mut handle), wanted)?;
+        let digests = hashing::in_line(&mut Seen { handle: &mut handle, see }, wanted)?;
         if digests.sha256 != *digest {
             return Err(self.quarantine(digest, digests.sha256, &state));
         }

@@ -8,6 +8,7 @@ use bonded_model::{ArtifactPath, Digest, ReleaseName};
 
 use crate::catalog::CatalogError;
 use crate::disk::DiskError;
+use crate::facts::FactsError;
 use crate::journal::JournalError;
 use crate::lock::Holder;
 use crate::root::RootError;
@@ -110,6 +111,15 @@ pub enum StoreError {
         /// Why not.
         #[source]
         source: CatalogError,
+    },
+    /// The facts could not be made anew; those that were known before still are.
+    #[error("cannot rebuild the facts in {}", path.display())]
+    Facts {
+        /// Their database.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: FactsError,
     },
     /// A blob is no OCI manifest or index although something refers to it as one.
     #[error("cannot read manifest {digest}")]

@@ -379,7 +379,7 @@ fn first_difference(
 fn facts_of(taken: &[Taken]) -> BTreeMap<Digest, BlobFacts> {
     let facts = taken.iter().map(|file| {
         let (blake3, sha512) = (file.digests.blake3, file.digests.sha512);
-        (file.digests.sha256, BlobFacts { blake3, sha512 })
+        (file.digests.sha256, BlobFacts { blake3, sha512, kind: None, platform: None })
     });
     facts.collect()
 }

@@ -10,7 +10,7 @@
 //! <store>/bonded/quarantine/       blobs that were found damaged
 //!   unreachable/<time>/<64 hex>    blobs that nothing referred to, by the time at which that was found
 //! <store>/bonded/journal/<name>    see `journal`
-//! <store>/bonded/facts.redb        see `facts`
+//! <store>/bonded/facts.redb        see `facts`, and others of that name with an ending
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -81,7 +81,8 @@ impl Layout {
         self.own().join("journal")
     }
 
+    /// The name of the database says which engine wrote it.
     pub(crate) fn facts(&self) -> PathBuf {
-        self.own().join("facts.redb")
+        self.own().join(if cfg!(feature = "sled") { "facts.sled" } else { "facts.redb" })
     }
 }

@@ -9,17 +9,17 @@
 
 pub mod catalog;
 pub mod disk;
+pub mod facts;
 pub mod ingest;
 pub mod journal;
 pub mod lock;
-pub mod sniff;
 pub mod references;
+pub mod sniff;
 
 mod attach;
 mod blob;
 mod closure;
 mod error;
-mod facts;
 mod hashing;
 mod index;
 mod layout;

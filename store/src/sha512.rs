@@ -81,6 +81,11 @@ fn asks_for_sha512(document: &Document) -> bool {
     lists_sha512(document.kind, &document.bytes) || attests_sha512(document.kind, &document.bytes)
 }
 
+/// Whether one of these documents names SHA-512 digests.
+pub(crate) fn wanted_by(documents: &[Document]) -> Sha512Wanted {
+    if documents.par_iter().any(asks_for_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
+}
+
 /// The release with the SHA-512 of every artifact, if one of the documents names such digests; else
 /// the release as it is. A fact that is not known is computed from the blob, and kept.
 pub(crate) fn with_sha512(
@@ -88,7 +93,7 @@ pub(crate) fn with_sha512(
     release: Release,
     documents: &[Document],
 ) -> Result<Release, StoreError> {
-    if !documents.par_iter().any(asks_for_sha512) {
+    if wanted_by(documents) == Sha512Wanted::No {
         return Ok(release);
     }
     let files: Vec<Digest> =
@@ -105,7 +110,8 @@ pub(crate) fn with_sha512(
         .into_par_iter()
         .map(|file| {
             let (_, digests) = store.pool().hash(&file, Sha512Wanted::Yes)?;
-            Ok((file, BlobFacts { blake3: digests.blake3, sha512: digests.sha512 }))
+            let (blake3, sha512) = (digests.blake3, digests.sha512);
+            Ok((file, BlobFacts { blake3, sha512, kind: None, platform: None }))
         })
         .collect();
     let computed = computed?;

@@ -52,6 +52,10 @@ impl Snapshot {
         Self { inner: Arc::new(Inner { store, root, catalog }) }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     pub(crate) fn root_document(&self) -> &Root {
         &self.inner.root
     }
@@ -143,7 +147,10 @@ impl Snapshot {
     }
 
     /// Summaries and other documents of a release, each ordered.
-    fn documents(&self, release: &Release) -> Result<(Vec<Document>, Vec<Document>), StoreError> {
+    pub(crate) fn documents(
+        &self,
+        release: &Release,
+    ) -> Result<(Vec<Document>, Vec<Document>), StoreError> {
         let attached = self.attached_or_given(release, &BTreeMap::new())?;
         let sizes = attached.iter().map(|attached| attached.document.size);
         check_evidence(release.name(), attached.len(), sizes)?;

@@ -1,0 +1,177 @@
+//! The default engine: one file of redb.
+//!
+//! `bonded/facts.redb` has two tables: `blobs`, the 32 bytes of a blob's SHA-256 to its record, and
+//! `meta`, with the one key `tally`. One process writes at a time and any number read beside it. redb
+//! does not check the pages that it reads, and panics on some damage.
+
+use std::path::{Path, PathBuf};
+
+use bonded_model::Digest;
+use redb::{
+    Builder, ConcurrencyMode, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition, TableError,
+};
+
+use super::engine::{Each, Engine, Existed, FactsError, Update, base_of, check_count};
+use super::tally::Tally;
+use crate::disk::{Disk, DiskError, DiskFault};
+
+const BLOBS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("blobs");
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+const TALLY: &str = "tally";
+
+/// Records are some 120 bytes; the default of 1 GiB would be the largest thing in the process.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Redb {
+    path: PathBuf,
+    disk: Disk,
+}
+
+impl Redb {
+    pub(super) fn new(path: &Path, disk: Disk) -> Self {
+        Self { path: path.to_owned(), disk }
+    }
+
+    fn existed(&self) -> Existed {
+        match self.disk.read_kind(&self.path) {
+            Err(error) if error.fault() == DiskFault::NotFound => Existed::No,
+            _ => Existed::Yes, // what is wrong with it shows when it is opened
+        }
+    }
+
+    fn path_beside(&self) -> PathBuf {
+        self.path.with_added_extension("new")
+    }
+
+    /// Looks at the blobs' table in one read transaction, if there is any.
+    fn read(
+        &self,
+        least: Tally,
+        look: impl FnOnce(&redb::ReadOnlyTable<&[u8], &[u8]>) -> Result<(), FactsError>,
+    ) -> Result<(), FactsError> {
+        if self.existed() == Existed::No {
+            return Ok(());
+        }
+        let database = builder().open_read_only(&self.path).map_err(redb::Error::from)?;
+        let reading = database.begin_read().map_err(redb::Error::from)?;
+        let tally = read_tally(&reading)?.unwrap_or_default();
+        least.check(tally)?;
+        match reading.open_table(BLOBS) {
+            Ok(table) => {
+                check_count(tally, table.len().map_err(redb::Error::from)?)?;
+                look(&table)
+            }
+            Err(TableError::TableDoesNotExist(_)) => check_count(tally, 0),
+            Err(error) => Err(redb::Error::from(error).into()),
+        }
+    }
+}
+
+impl Engine for Redb {
+    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError> {
+        self.read(least, |table| {
+            for blob in blobs {
+                if let Some(record) = table.get(blob.as_bytes()).map_err(redb::Error::from)? {
+                    each(blob.as_bytes(), record.value())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn for_each(&self, least: Tally, each: Each<'_>) -> Result<(), FactsError> {
+        self.read(least, |table| {
+            for entry in table.iter().map_err(redb::Error::from)? {
+                let (blob, record) = entry.map_err(redb::Error::from)?;
+                each(blob.value(), record.value())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn put_many(
+        &self,
+        least: Tally,
+        blobs: &[Digest],
+        update: Update<'_>,
+    ) -> Result<Tally, FactsError> {
+        let existed = self.existed();
+        let database = builder().create(&self.path).map_err(redb::Error::from)?;
+        let writing = database.begin_write().map_err(redb::Error::from)?;
+        let next = {
+            let mut table = writing.open_table(BLOBS).map_err(redb::Error::from)?;
+            let mut meta = writing.open_table(META).map_err(redb::Error::from)?;
+            let base = base_of(least, tally_in(&meta)?, existed)?;
+            check_count(base, table.len().map_err(redb::Error::from)?)?;
+            for blob in blobs {
+                let key = blob.as_bytes();
+                let held = table.get(key).map_err(redb::Error::from)?;
+                let record = update(blob, held.as_ref().map(|held| held.value()));
+                drop(held); // it borrows the table
+                table.insert(key, record.as_slice()).map_err(redb::Error::from)?;
+            }
+            let next = base.next(table.len().map_err(redb::Error::from)?);
+            meta.insert(TALLY, &next.to_bytes()[..]).map_err(redb::Error::from)?;
+            next
+        };
+        writing.commit().map_err(redb::Error::from)?;
+        Ok(next)
+    }
+
+    fn remove(&self) -> Result<(), DiskError> {
+        self.disk.remove(&self.path)
+    }
+
+    fn beside(&self) -> Box<dyn Engine> {
+        Box::new(Self { path: self.path_beside(), disk: self.disk.clone() })
+    }
+
+    fn take_over(&self) -> Result<(), DiskError> {
+        self.disk.rename(&self.path_beside(), &self.path)
+    }
+}
+
+fn read_tally(reading: &ReadTransaction) -> Result<Option<Tally>, FactsError> {
+    match reading.open_table(META) {
+        Ok(meta) => tally_in(&meta),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(redb::Error::from(error).into()),
+    }
+}
+
+fn tally_in(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Option<Tally>, FactsError> {
+    match meta.get(TALLY).map_err(redb::Error::from)? {
+        Some(tally) => Tally::from_bytes(tally.value()).map(Some).ok_or(FactsError::Tally),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+impl From<redb::Error> for FactsError {
+    fn from(error: redb::Error) -> Self {
+        use std::io::ErrorKind;
+        match &error {
+            // Where a writer was killed, the next writer repairs the file.
+            redb::Error::DatabaseAlreadyOpen | redb::Error::RepairAborted => Self::InUse,
+            // Another version of this program has it open, and locks it in another way.
+            redb::Error::LockProtocolMismatch => Self::OutOfReach(error.into()),
+            redb::Error::Io(io) => match io.kind() {
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::Damaged(error.into()),
+                _ => Self::OutOfReach(error.into()),
+            },
+            _ => Self::Damaged(error.into()),
+        }
+    }
+}

@@ -10,8 +10,11 @@ pub const EVIDENCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// An OCI manifest or index. Registries accept 4 MiB (distribution-spec, "Pushing Manifests").
 pub const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A catalog page. One page holds the whole catalog today: 64 MiB are about 300,000 names.
+/// A published list of releases, markers or evidence: 64 MiB are about 200,000 releases.
 pub const CATALOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A page of a store's catalog. Real ones have 2 to 20 KiB; a page full of the longest entries has 2 MiB.
+pub const CATALOG_PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A policy file. Hand-written text; the largest sensible one has a few kilobytes.
 pub const POLICY_BYTES_MAX: u64 = 1024 * 1024;

@@ -42,7 +42,7 @@ pub const BONDED_FILE: &str = "application/vnd.bonded.file.v1";
 /// `artifactType` of an index that is a release.
 pub const BONDED_RELEASE: &str = "application/vnd.bonded.release.v1";
 /// A page of the catalog.
-pub const BONDED_CATALOG: &str = "application/vnd.bonded.catalog.v1+json";
+pub const BONDED_CATALOG: &str = "application/vnd.bonded.catalog.v1";
 /// Bytes of which nothing is known.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 /// Sigstore bundle 0.3, as cosign and GitHub write it today.

@@ -6,7 +6,7 @@ use bonded_model::manifest::ManifestError;
 use bonded_model::release::ReleaseError;
 use bonded_model::{ArtifactPath, Digest, ReleaseName};
 
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Key};
 use crate::disk::DiskError;
 use crate::facts::FactsError;
 use crate::journal::JournalError;
@@ -103,11 +103,20 @@ pub enum StoreError {
         /// The limit.
         limit: u64,
     },
-    /// A catalog page cannot be read or written.
-    #[error("cannot use catalog {root}")]
+    /// A page of the catalog is not what it should be, although its bytes are the ones it is named by.
+    #[error("cannot use catalog page {page}")]
     Catalog {
-        /// Its root digest as far as known.
-        root: Digest,
+        /// The page.
+        page: Digest,
+        /// Why not.
+        #[source]
+        source: CatalogError,
+    },
+    /// An entry cannot stand in a catalog.
+    #[error("cannot hold {key} in the catalog")]
+    Entry {
+        /// Its key.
+        key: Key,
         /// Why not.
         #[source]
         source: CatalogError,

@@ -47,10 +47,19 @@ pub(crate) fn generate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
         descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), tag.to_owned());
         listed.push(descriptor);
     }
+    Ok(to_bytes(listed))
+}
+
+/// The bytes of `index.json` for a catalog without entries.
+pub(crate) fn empty() -> Vec<u8> {
+    to_bytes(Vec::new())
+}
+
+fn to_bytes(listed: Vec<Descriptor>) -> Vec<u8> {
     let digest = digest_of(&listed);
     let mut index = Index::plain(listed);
     index.annotations.insert(ANNOTATION_LIST.to_owned(), digest.to_string());
-    Ok(index.to_bytes())
+    index.to_bytes()
 }
 
 fn digest_of(listed: &[Descriptor]) -> Digest {

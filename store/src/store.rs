@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bonded_model::limits::CATALOG_BYTES_MAX;
 use bonded_model::{Digest, MediaType, media_type};
 
 use crate::blob::Pool;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Pages};
 use crate::disk::{Disk, DiskError, DiskFault, FileKind, containing};
 use crate::error::StoreError;
 use crate::facts::Facts;
@@ -34,6 +33,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
+    pages: Pages,
     facts: Facts,
 }
 
@@ -77,20 +77,19 @@ impl Store {
         for part in [layout.staging(), layout.quarantine(), layout.journals(), layout.blobs()] {
             disk.create_directory(&part)?;
         }
-        let catalog = Catalog::default();
-        let sealed = seal(&catalog)?;
-        let root = Root::first(sealed.root);
+        let empty = Catalog::empty_page();
+        let root = Root::first(Digest::sha256_of(&empty));
         let pool = Pool { disk: disk.clone(), layout: layout.clone() };
         lease::clear(&pool)?;
         let maker = Holder { who: "bonded init".into(), since: lock::unknown_time() };
         let lease = Lease::take(&pool, &maker, || Ok(0))?;
         let stage = Stage::new(pool, lease)?;
-        for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
+        for bytes in [&empty, &root.to_bytes()] {
             stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
         }
         stage.publish()?;
         writer::replace(disk, layout, &layout.oci_layout(), OCI_LAYOUT)?;
-        writer::replace(disk, layout, &layout.index(), &index::generate(&catalog)?)?;
+        writer::replace(disk, layout, &layout.index(), &index::empty())?;
         disk.sync_directory(&layout.directory().join("blobs"))?;
         Ok(writer::replace(disk, layout, &layout.root(), &root.to_bytes())?)
     }
@@ -99,7 +98,9 @@ impl Store {
         let layout = Layout::new(directory);
         read_root(&disk, &layout)?;
         let facts = Facts::new(&layout.facts(), disk.clone());
-        Ok(Self { inner: Arc::new(Inner { pool: Pool { disk, layout }, facts }) })
+        let pool = Pool { disk, layout };
+        let pages = Pages::of(pool.clone());
+        Ok(Self { inner: Arc::new(Inner { pool, pages, facts }) })
     }
 
     /// Where the store lies.
@@ -114,9 +115,7 @@ impl Store {
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let Pool { disk, layout } = &self.inner.pool;
         let root = read_root(disk, layout)?;
-        let page = self.inner.pool.read(&root.catalog, CATALOG_BYTES_MAX)?;
-        let catalog = Catalog::parse(&page)
-            .map_err(|source| StoreError::Catalog { root: root.catalog, source })?;
+        let catalog = Catalog::open(&self.inner.pages, root.catalog)?;
         Ok(Snapshot::new(self.clone(), root, catalog))
     }
 
@@ -209,6 +208,10 @@ impl Store {
         &self.inner.facts
     }
 
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.inner.pages
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
     }
@@ -223,12 +226,6 @@ fn create_durably(disk: &Disk, directory: &Path) -> Result<(), DiskError> {
     disk.create_directory(directory)?;
     let created = missing.into_iter().chain([directory]);
     created.into_iter().try_for_each(|path| disk.sync_directory(containing(path)))
-}
-
-/// The pages of a catalog; it has no root digest yet that an error could name.
-pub(crate) fn seal(catalog: &Catalog) -> Result<crate::catalog::Sealed, StoreError> {
-    let unsealed = Digest::sha256_of(b"");
-    catalog.seal().map_err(|source| StoreError::Catalog { root: unsealed, source })
 }
 
 /// Refuses to make a store where there is one, or anything else. What an earlier, interrupted call
@@ -257,8 +254,8 @@ fn check_vacant(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
     } else {
         vec![]
     };
-    let sealed = seal(&Catalog::default())?.root;
-    let first = [sealed, Digest::sha256_of(&Root::first(sealed).to_bytes())];
+    let empty = Digest::sha256_of(&Catalog::empty_page());
+    let first = [empty, Digest::sha256_of(&Root::first(empty).to_bytes())];
     if blobs.iter().all(|(blob, _)| first.iter().any(|digest| *blob == layout.blob(digest))) {
         Ok(())
     } else {

@@ -91,11 +91,11 @@ impl Writer {
     pub fn commit(self) -> Result<Snapshot, StoreError> {
         // Dropped in reverse order, so that a failure lets the lock go after the stage is cleared.
         let Self { lock: _lock, store, base, catalog, stage } = self;
-        if catalog == *base.catalog() {
+        if !catalog.is_changed() {
             stage.publish()?; // a blob that was found damaged may have been put back
             return Ok(base);
         }
-        let sealed = store::seal(&catalog)?;
+        let sealed = catalog.seal()?;
         let root = base.root_document().next(sealed.root);
         for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
             stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
@@ -107,6 +107,8 @@ impl Writer {
             return Err(StoreError::Raced { expected: base.epoch(), found: found.epoch });
         }
         let epoch = root.epoch;
+        let is_listed_anew = catalog.is_changed_at(Key::RELEASES);
+        let catalog = Catalog::open(store.pages(), sealed.root)?;
         replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(
             |source| match source {
                 // ROOT has its new name by then, but a power loss may take it back.
@@ -116,10 +118,12 @@ impl Writer {
                 source => source.into(),
             },
         )?;
-        write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
-            StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
-            error => error,
-        })?;
+        if is_listed_anew {
+            write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
+                StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
+                error => error,
+            })?;
+        }
         Ok(Snapshot::new(store, root, catalog))
     }
 

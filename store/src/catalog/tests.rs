@@ -1,0 +1,709 @@
+//! The catalog against a plain map: content, shape, damage, and how many pages are touched.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bonded_model::{MediaType, Platform, media_type};
+use proptest::prelude::*;
+
+use super::page::{Child, ENTRY_COUNT_MAX, Item, Page, encode, ends_page};
+use super::pages::PageSource;
+use super::rest::Rests;
+use super::*;
+
+/// Pages in memory that count how often they are read.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    pages: Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl PageSource for Memory {
+    fn read_page(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let pages = self.pages.lock().unwrap();
+        let missing = || StoreError::MissingBlob { digest: *digest, path: "memory".into() };
+        let bytes = pages.get(digest).ok_or_else(missing)?;
+        match Digest::sha256_of(bytes) {
+            found if found == *digest => Ok(bytes.clone()),
+            found => {
+                let (path, quarantined) = ("memory".into(), None);
+                Err(StoreError::Corrupt { digest: *digest, found, path, quarantined })
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn new() -> Self {
+        let memory = Self::default();
+        memory.put(&[Catalog::empty_page()]);
+        memory
+    }
+
+    fn put(&self, pages: &[Vec<u8>]) {
+        let mut held = self.pages.lock().unwrap();
+        held.extend(pages.iter().map(|page| (Digest::sha256_of(page), page.clone())));
+    }
+
+    /// With nothing in the cache.
+    fn open(&self, root: Digest) -> Result<Catalog, StoreError> {
+        Catalog::open(&Pages::from_source(Box::new(self.clone()), 1 << 30), root)
+    }
+
+    fn empty(&self) -> Catalog {
+        self.open(Digest::sha256_of(&Catalog::empty_page())).unwrap()
+    }
+
+    fn commit(&self, catalog: &Catalog) -> Catalog {
+        let sealed = catalog.seal().unwrap();
+        self.put(&sealed.pages);
+        Catalog::open(&catalog.base.pages, sealed.root).unwrap()
+    }
+
+    /// Counts the reads that something takes.
+    fn reads<T>(&self, work: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.reads.load(Ordering::SeqCst);
+        let result = work();
+        (result, self.reads.load(Ordering::SeqCst) - before)
+    }
+}
+
+type Model = BTreeMap<Key, Descriptor>;
+
+fn key(text: &str) -> Key {
+    Key::parse(text.to_owned()).unwrap()
+}
+
+fn descriptor(content: u8) -> Descriptor {
+    let types = [media_type::OCTET_STREAM, media_type::OCI_MANIFEST, media_type::OCI_INDEX];
+    let media_type = MediaType::known(types[usize::from(content) % 3]);
+    let mut descriptor = Descriptor::of(media_type, &[content]);
+    if content % 4 == 1 {
+        descriptor.artifact_type = Some(MediaType::known(media_type::BONDED_RELEASE));
+    }
+    if content % 5 == 2 {
+        let (os, architecture) = ("linux".into(), "amd64".into());
+        descriptor.platform = Some(Platform { os, architecture, variant: None });
+        descriptor.annotations.insert("note".into(), "é \"quoted\"".into());
+    }
+    descriptor
+}
+
+/// A referrer as stores have it: the key ends with what it points to.
+fn referrer(subject: u64, number: u64) -> (Key, Descriptor) {
+    let subject = Digest::sha256_of(&subject.to_le_bytes());
+    let value = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &number.to_le_bytes());
+    (Key::referrer(&subject, &value.digest), value)
+}
+
+fn sealed_root(catalog: &Catalog) -> Digest {
+    catalog.seal().unwrap().root
+}
+
+fn filled(memory: &Memory, entries: impl IntoIterator<Item = (Key, Descriptor)>) -> Catalog {
+    let mut catalog = memory.empty();
+    for (key, value) in entries {
+        catalog.insert(key, value).unwrap();
+    }
+    memory.commit(&catalog)
+}
+
+fn check_same(catalog: &Catalog, model: &Model) {
+    let scanned: Vec<_> = catalog.scan("").collect::<Result<_, _>>().unwrap();
+    let expected: Vec<_> = model.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    assert_eq!(scanned, expected);
+    assert_eq!((catalog.len(), catalog.is_empty()), (model.len(), model.is_empty()));
+}
+
+/// Everything under a page: that it stands where it should, and how many pages there are by level.
+fn shape(catalog: &Catalog) -> BTreeMap<u8, usize> {
+    let mut counts = BTreeMap::new();
+    let mut nodes = vec![catalog.base.root.clone()];
+    while let Some(node) = nodes.pop() {
+        *counts.entry(node.page.level()).or_default() += 1;
+        for at in 0..node.page.children().len() {
+            nodes.extend(node.below(&catalog.base.pages, at).unwrap());
+        }
+    }
+    counts
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Insert(Key, u8),
+    Remove(Key),
+    Commit,
+    Reopen,
+}
+
+fn any_key() -> impl Strategy<Value = Key> {
+    let digest = (0..40_u8).prop_map(|n| Digest::sha256_of(&[n]).to_string());
+    let short = "(a|b|release)/([ab]{1,2}/)?[ab]";
+    let numbered = (0..300_u16).prop_map(|n| format!("evidence/demo/v1/{n}"));
+    let referrer = (digest.clone(), digest).prop_map(|(a, b)| format!("referrer/{a}/{b}"));
+    prop_oneof![short, numbered, referrer].prop_map(|text| key(&text))
+}
+
+fn history(acts_max: usize) -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        12 => (any_key(), 0_u8..30).prop_map(|(key, content)| Act::Insert(key, content)),
+        4 => any_key().prop_map(Act::Remove),
+        1 => Just(Act::Commit),
+        1 => Just(Act::Reopen),
+    ];
+    proptest::collection::vec(act, 0..acts_max)
+}
+
+fn replay(memory: &Memory, history: &[Act]) -> (Catalog, Model) {
+    let (mut catalog, mut model) = (memory.empty(), Model::new());
+    for act in history {
+        match act {
+            Act::Insert(key, content) => assert_eq!(
+                catalog.insert(key.clone(), descriptor(*content)).unwrap(),
+                model.insert(key.clone(), descriptor(*content)),
+            ),
+            Act::Remove(key) => assert_eq!(catalog.remove(key).unwrap(), model.remove(key)),
+            Act::Commit => catalog = memory.commit(&catalog),
+            Act::Reopen => {
+                let root = sealed_root(&memory.commit(&catalog));
+                catalog = memory.open(root).unwrap();
+            }
+        }
+    }
+    (catalog, model)
+}
+
+proptest! {
+    // Long histories, so that trees have several levels, and fewer of them.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn it_behaves_like_a_map(history in history(400), prefix in "(a|b|release|evidence/demo/v1|referrer)?/?[ab1s]?") {
+        let (held, model) = replay(&Memory::new(), &history);
+        for act in &history {
+            if let Act::Insert(key, _) | Act::Remove(key) = act {
+                prop_assert_eq!(held.get(key).unwrap(), model.get(key).cloned());
+            }
+        }
+        check_same(&held, &model);
+        let scanned: Vec<_> = held.scan(&prefix).collect::<Result<_, _>>().unwrap();
+        let within = model.iter().filter(|(key, _)| key.as_str().starts_with(&prefix));
+        let expected: Vec<_> = within.map(|(key, value)| (key.clone(), value.clone())).collect();
+        prop_assert_eq!(held.is_changed_at(&prefix), held.changes.keys().any(|key| key.as_str().starts_with(&prefix)));
+        prop_assert_eq!(scanned, expected);
+    }
+
+    #[test]
+    fn equal_content_has_an_equal_root_whatever_the_history(history in history(400)) {
+        let memory = Memory::new();
+        let (held, model) = replay(&memory, &history);
+        let straight = filled(&Memory::new(), model.clone());
+        prop_assert_eq!(sealed_root(&held), sealed_root(&straight));
+        let backwards = filled(&Memory::new(), model.clone().into_iter().rev());
+        prop_assert_eq!(sealed_root(&backwards), sealed_root(&straight));
+        // All pages that the last of many commits needs are there, and no check of a place fails.
+        let held = memory.commit(&held);
+        prop_assert_eq!(shape(&memory.open(sealed_root(&held)).unwrap()), shape(&straight));
+        check_same(&memory.open(sealed_root(&held)).unwrap(), &model);
+    }
+
+    #[test]
+    fn a_difference_is_that_of_the_maps(common in history(200), one in history(60), other in history(60)) {
+        let memory = Memory::new();
+        let [a, b] = [one, other].map(|own| {
+            let acts: Vec<_> = common.iter().cloned().chain([Act::Commit]).chain(own).collect();
+            replay(&memory, &acts)
+        });
+        let ((before, old), (after, new)) = (a, b);
+        let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let expected: Vec<_> = keys
+            .into_iter()
+            .map(|key| Change { key: key.clone(), before: old.get(key).cloned(), after: new.get(key).cloned() })
+            .filter(|change| change.before != change.after)
+            .collect();
+        prop_assert_eq!(&after.diff(&before).unwrap(), &expected);
+        let (before, after) = (memory.commit(&before), memory.commit(&after));
+        prop_assert_eq!(&after.diff(&before).unwrap(), &expected);
+        prop_assert_eq!(after.diff(&after).unwrap(), vec![]);
+        prop_assert_eq!(sealed_root(&before) == sealed_root(&after), expected.is_empty());
+    }
+
+}
+
+proptest! {
+    #[test]
+    fn a_page_that_is_accepted_encodes_to_itself(
+        entries in proptest::collection::btree_map(any_key(), 0_u8..30, 0..40),
+        at in any::<proptest::sample::Index>(),
+        with in any::<u8>(),
+    ) {
+        let items: Vec<_> = entries.iter().map(|(key, content)| item(key.as_str(), &descriptor(*content))).collect();
+        let mut bytes = encode(0, &items);
+        let check = |bytes: &[u8]| {
+            if let Ok(page) = Page::decode(bytes, &Rests::default()) {
+                let items: Vec<_> = page.items().collect();
+                assert_eq!(encode(page.level(), &items), bytes);
+            }
+        };
+        check(&bytes);
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        check(&bytes);
+        bytes.truncate(at);
+        check(&bytes);
+    }
+}
+
+fn item(key: &str, value: &Descriptor) -> Item {
+    let value = to_value(&Key::parse(key.to_owned()).unwrap(), value).unwrap();
+    Item { key: PackedKey::of(key), points_to: PointsTo::Value(value) }
+}
+
+#[test]
+fn thousands_of_entries_make_one_tree_however_they_come() {
+    let entries: Model = (0..5000).map(|n| referrer(n / 3, n)).collect();
+    let memory = Memory::new();
+    let at_once = filled(&memory, entries.clone());
+    assert!(shape(&at_once).len() >= 3, "{:?}", shape(&at_once));
+    check_same(&at_once, &entries);
+    let mut one_by_one = memory.empty();
+    for (number, (key, value)) in entries.iter().rev().enumerate() {
+        one_by_one.insert(key.clone(), value.clone()).unwrap();
+        if number.is_multiple_of(97) {
+            one_by_one = memory.commit(&one_by_one);
+        }
+    }
+    assert_eq!(sealed_root(&one_by_one), sealed_root(&at_once));
+    // And back, to each of the earlier roots.
+    let mut shrinking = at_once;
+    let mut kept = entries;
+    while let Some((key, _)) = kept.pop_last() {
+        shrinking.remove(&key).unwrap();
+        if kept.len().is_multiple_of(499) || kept.len() < 3 {
+            shrinking = memory.commit(&shrinking);
+            let straight = filled(&Memory::new(), kept.clone());
+            assert_eq!(sealed_root(&shrinking), sealed_root(&straight), "{}", kept.len());
+        }
+    }
+    assert_eq!(sealed_root(&shrinking), Digest::sha256_of(&Catalog::empty_page()));
+}
+
+#[test]
+fn a_commit_writes_the_pages_on_its_paths_and_reads_no_others() {
+    let memory = Memory::new();
+    let base = filled(&memory, (0..20_000).map(|n| referrer(n, n)));
+    let levels = shape(&base).len();
+    let held = memory.pages.lock().unwrap().len();
+    for count in [1, 10] {
+        let mut catalog = memory.open(base.base.root.digest).unwrap();
+        let (sealed, reads) = memory.reads(|| {
+            for number in 0..count {
+                let (key, value) = referrer(1_000_000 + number, number);
+                catalog.insert(key, value).unwrap();
+            }
+            catalog.seal().unwrap()
+        });
+        // A key may split a page, or follow one that is full.
+        let paths = usize::try_from(count).unwrap() * levels;
+        assert!(sealed.pages.len() <= paths + 4, "{} pages for {paths}", sealed.pages.len());
+        assert!(reads <= paths + 4, "{reads} reads for {paths}");
+        assert!(held > 20 * paths, "{held}");
+    }
+    let mut same = memory.open(base.base.root.digest).unwrap();
+    let (key, value) = referrer(7, 7);
+    same.insert(key.clone(), descriptor(3)).unwrap();
+    same.insert(key, value).unwrap();
+    assert!(!same.is_changed());
+    assert_eq!(same.seal().unwrap(), Sealed { root: base.base.root.digest, pages: vec![] });
+}
+
+#[test]
+fn a_difference_reads_the_pages_that_differ_and_no_others() {
+    let memory = Memory::new();
+    let before = filled(&memory, (0..20_000).map(|n| referrer(n, n)));
+    let mut after = before.clone();
+    for number in [100, 200, 300] {
+        after.remove(&referrer(number, number).0).unwrap();
+    }
+    let sealed = after.seal().unwrap();
+    memory.put(&sealed.pages);
+    let open = |root| memory.open(root).unwrap();
+    let (old, new) = (open(before.base.root.digest), open(sealed.root));
+    let (changes, reads) = memory.reads(|| new.diff(&old).unwrap());
+    assert_eq!(changes.len(), 3);
+    let levels = shape(&before).len();
+    assert!(reads <= 2 * 3 * levels + 4, "{reads} reads at {levels} levels");
+    let (none, reads) = memory.reads(|| new.diff(&new).unwrap());
+    assert_eq!((none, reads), (vec![], 0));
+}
+
+#[test]
+fn a_scan_reads_as_far_as_it_is_followed_and_ends_at_an_error() {
+    let memory = Memory::new();
+    let held = filled(&memory, (0..5000).map(|n| referrer(n, n)));
+    let levels = shape(&held).len();
+    let fresh = memory.open(held.base.root.digest).unwrap();
+    let (_, reads) = memory.reads(|| fresh.scan("").take(3).count());
+    assert!(reads <= levels, "{reads}");
+    let (_, reads) = memory.reads(|| fresh.scan("release/").count());
+    assert!(reads <= levels, "{reads}");
+    // The second leaf goes missing.
+    let first = held.base.root.below(&held.base.pages, 0).unwrap().unwrap();
+    let node = if first.page.level() == 0 { held.base.root.clone() } else { first };
+    let second = node.page.child(1).unwrap();
+    memory.pages.lock().unwrap().remove(&Digest::from_sha256(second.digest));
+    let mut broken = memory.open(held.base.root.digest).unwrap();
+    broken.insert(key("zzz"), descriptor(1)).unwrap();
+    let items: Vec<_> = broken.scan("").collect();
+    let (last, good) = items.split_last().unwrap();
+    assert!(matches!(last, Err(StoreError::MissingBlob { .. })), "{last:?}");
+    assert!(!good.is_empty() && good.iter().all(Result::is_ok));
+}
+
+#[test]
+fn keys_that_end_no_page_make_pages_of_bounded_length() {
+    let chosen = (0..).map(|n| format!("k/{n:07}"));
+    let chosen = chosen.filter(|text| !ends_page(0, PackedKey::of(text).as_bytes()));
+    let chosen: Vec<_> = chosen.take(3 * ENTRY_COUNT_MAX + 10).collect();
+    let memory = Memory::new();
+    let entries = chosen.iter().map(|text| (key(text), descriptor(1)));
+    let held = filled(&memory, entries.clone());
+    assert_eq!(shape(&held).get(&0), Some(&4));
+    // One more in front moves every cut behind it, and one less moves them back.
+    let mut more = held.clone();
+    more.insert(key("a"), descriptor(1)).unwrap();
+    let more = memory.commit(&more);
+    let expected = filled(&Memory::new(), entries.chain([(key("a"), descriptor(1))]));
+    assert_eq!(sealed_root(&more), sealed_root(&expected));
+    let mut back = more;
+    back.remove(&key("a")).unwrap();
+    assert_eq!(sealed_root(&back), sealed_root(&held));
+}
+
+#[test]
+fn damage_at_any_level_is_an_error_with_the_digest_and_never_another_answer() {
+    let memory = Memory::new();
+    let entries: Model = (0..3000).map(|n| referrer(n, n)).collect();
+    let held = filled(&memory, entries.clone());
+    let levels = shape(&held).len();
+    let mut node = held.base.root.clone();
+    for level in (0..levels).rev() {
+        assert_eq!(usize::from(node.page.level()), level);
+        let good = memory.pages.lock().unwrap().get(&node.digest).unwrap().clone();
+        for damage in [0, good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[damage] ^= 4;
+            memory.pages.lock().unwrap().insert(node.digest, bad);
+            let is_told = |error: &StoreError| matches!(error, StoreError::Corrupt { digest, .. } if *digest == node.digest);
+            match memory.open(held.base.root.digest) {
+                Err(error) => assert!(level + 1 == levels && is_told(&error), "{error}"),
+                Ok(broken) => {
+                    let error = broken.scan("").find_map(Result::err).unwrap();
+                    assert!(is_told(&error), "{error}");
+                    for (key, value) in entries.iter().step_by(100) {
+                        match broken.get(key) {
+                            Ok(found) => assert_eq!(found.as_ref(), Some(value)),
+                            Err(error) => assert!(is_told(&error), "{error}"),
+                        }
+                    }
+                    assert!(is_told(&broken.diff(&memory.empty()).unwrap_err()));
+                }
+            }
+        }
+        memory.pages.lock().unwrap().insert(node.digest, good);
+        if let Some(below) = node.below(&held.base.pages, node.page.children().len() / 2).unwrap() {
+            node = below;
+        }
+    }
+}
+
+#[test]
+fn what_no_page_can_hold_is_refused_at_the_entry() {
+    let mut catalog = Memory::new().empty();
+    let mut sha512 = descriptor(1);
+    sha512.digest = Digest::sha512_of(b"x");
+    let mut long = descriptor(1);
+    long.annotations.insert("note".into(), "x".repeat(9000));
+    for (value, is_expected) in [
+        (sha512, (|e| matches!(e, CatalogError::NotSha256)) as fn(&CatalogError) -> bool),
+        (long, |e| matches!(e, CatalogError::RestTooLarge { bytes } if *bytes > 9000)),
+    ] {
+        match catalog.insert(key("a"), value).unwrap_err() {
+            StoreError::Entry { source, .. } => assert!(is_expected(&source), "{source}"),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(catalog.is_empty() && !catalog.is_changed());
+}
+
+fn decode_error(bytes: &[u8]) -> CatalogError {
+    Page::decode(bytes, &Rests::default()).expect_err("this is no page")
+}
+
+/// The page of one entry, `a` pointing to `descriptor(0)`, taken apart to be put together wrongly.
+struct Parts {
+    head: Vec<u8>,
+    key: Vec<u8>,
+    form: Vec<u8>,
+    rest: Vec<u8>,
+    digest: Vec<u8>,
+    size: Vec<u8>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let rest = br#"{"mediaType":"application/octet-stream"}"#;
+        Self {
+            head: b"bcat\x01\x00\x01".to_vec(),
+            key: b"\x00\x01a".to_vec(),
+            form: vec![1],
+            rest: [&[u8::try_from(rest.len()).unwrap()], rest.as_slice()].concat(),
+            digest: Digest::sha256_of(&[0]).as_bytes().to_vec(),
+            size: vec![1],
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [&self.head, &self.key, &self.form, &self.rest, &self.digest, &self.size]
+            .map(Vec::as_slice)
+            .concat()
+    }
+}
+
+type IsExpected = fn(&CatalogError) -> bool;
+
+/// What to do to the parts of a page, and what is to be told then.
+type Damage = (&'static str, fn(&mut Parts), IsExpected);
+
+fn check_refused(table: &[Damage]) {
+    for (what, damage, is_expected) in table {
+        let mut parts = Parts::new();
+        damage(&mut parts);
+        let error = decode_error(&parts.bytes());
+        assert!(is_expected(&error), "{what}: {error:?}");
+    }
+}
+
+#[test]
+fn heads_and_keys_must_have_their_one_form() {
+    let good = Parts::new().bytes();
+    assert_eq!(good, encode(0, &[item("a", &descriptor(0))]));
+    Page::decode(&good, &Rests::default()).unwrap();
+    check_refused(&[
+        ("magic", |p| p.head[0] = b'B', |e| matches!(e, CatalogError::NotAPage)),
+        ("version", |p| p.head[4] = 2, |e| matches!(e, CatalogError::Version { found: 2 })),
+        ("level", |p| p.head[5] = 25, |e| matches!(e, CatalogError::Level { found: 25 })),
+        ("one entry less", |p| p.head[6] = 0, |e| matches!(e, CatalogError::Trailing { .. })),
+        ("one entry more", |p| p.head[6] = 2, |e| matches!(e, CatalogError::Cut)),
+        (
+            "too many entries",
+            |p| drop(p.head.splice(6.., [0x81, 0x02])),
+            |e| matches!(e, CatalogError::EntryCount { found: 257 }),
+        ),
+        (
+            "long count",
+            |p| drop(p.head.splice(6.., [0x81, 0])),
+            |e| matches!(e, CatalogError::Number),
+        ),
+        ("shared with nothing", |p| p.key[0] = 1, |e| matches!(e, CatalogError::Shared)),
+        ("no key", |p| p.key = vec![0, 0], |e| matches!(e, CatalogError::Key { .. })),
+        ("control character", |p| p.key[2] = 7, |e| matches!(e, CatalogError::Key { .. })),
+        ("not UTF-8", |p| p.key[2] = 0xff, |e| matches!(e, CatalogError::Key { .. })),
+        (
+            "digest not packed",
+            |p| {
+                let text = Digest::sha256_of(b"x").to_string();
+                p.key = [&[0, 71], text.as_bytes()].concat();
+            },
+            |e| matches!(e, CatalogError::Key { .. }),
+        ),
+        ("key beyond the end", |p| p.key[1] = 0x7f, |e| matches!(e, CatalogError::Cut)),
+    ]);
+    for end in 0..good.len() {
+        let error = decode_error(&good[..end]);
+        assert!(matches!(error, CatalogError::Cut | CatalogError::NotAPage), "{end}: {error:?}");
+    }
+}
+
+#[test]
+fn values_must_have_their_one_form() {
+    check_refused(&[
+        ("form of no rest", |p| p.form = vec![3], |e| matches!(e, CatalogError::RestForm)),
+        ("digest left out", |p| p.form = vec![0], |e| matches!(e, CatalogError::DigestForm)),
+        (
+            "digest spelt out",
+            |p| {
+                let digest = Digest::sha256_of(&[0]);
+                p.key = [&[0, 33, 1], digest.as_bytes()].concat();
+            },
+            |e| matches!(e, CatalogError::DigestForm),
+        ),
+        ("rest is no JSON", |p| p.rest[1] = b'[', |e| matches!(e, CatalogError::Rest(_))),
+        ("empty rest", |p| p.rest = vec![0], |e| matches!(e, CatalogError::Rest(_))),
+        (
+            "rest with a space",
+            |p| {
+                p.rest =
+                    [&[41], br#"{"mediaType": "application/octet-stream"}"#.as_slice()].concat()
+            },
+            |e| matches!(e, CatalogError::RestForm),
+        ),
+        (
+            "rest with an empty map",
+            |p| p.rest = [&[36], br#"{"annotations":{},"mediaType":"a/b"}"#.as_slice()].concat(),
+            |e| matches!(e, CatalogError::RestForm),
+        ),
+        (
+            "rest with an unknown field",
+            |p| p.rest = [&[25], br#"{"mediaType":"a/b","x":1}"#.as_slice()].concat(),
+            |e| matches!(e, CatalogError::Rest(_)),
+        ),
+        (
+            "rest too long",
+            |p| {
+                let json = format!(
+                    r#"{{"annotations":{{"a":"{}"}},"mediaType":"a/b"}}"#,
+                    "x".repeat(9000)
+                );
+                let mut length = Vec::new();
+                wire::put_number(&mut length, json.len());
+                p.rest = [&length, json.as_bytes()].concat();
+            },
+            |e| matches!(e, CatalogError::RestTooLarge { .. }),
+        ),
+        ("digest cut", |p| p.digest.truncate(31), |e| matches!(e, CatalogError::Cut)),
+        ("no size", |p| p.size.clear(), |e| matches!(e, CatalogError::Cut)),
+        ("long size", |p| p.size = vec![0x80, 0], |e| matches!(e, CatalogError::Number)),
+        ("more bytes", |p| p.size.push(0), |e| matches!(e, CatalogError::Trailing { bytes: 1 })),
+    ]);
+}
+
+#[test]
+fn rows_of_entries_must_have_their_one_form() {
+    let pair = |first: &str, second: &str, contents: [u8; 2]| {
+        encode(0, &[item(first, &descriptor(contents[0])), item(second, &descriptor(contents[1]))])
+    };
+    let check = |bytes: &[u8]| decode_error(bytes);
+    Page::decode(&pair("a/b", "a/c", [0, 0]), &Rests::default()).unwrap();
+    assert!(matches!(check(&pair("a/c", "a/b", [0, 0])), CatalogError::Order));
+    assert!(matches!(check(&pair("a/b", "a/b", [0, 0])), CatalogError::Order));
+    assert!(matches!(check(&pair("a/b", "a", [0, 0])), CatalogError::Order));
+    // A digest is ordered as its text: behind `sha25`, in front of `sha257`.
+    let digest = Digest::sha256_of(b"x").to_string();
+    Page::decode(&pair("sha25", &digest, [0, 0]), &Rests::default()).unwrap();
+    Page::decode(&pair(&digest, "sha257", [0, 0]), &Rests::default()).unwrap();
+    assert!(matches!(check(&pair("sha257", &digest, [0, 0])), CatalogError::Order));
+    // The second key shares two bytes; telling less is as wrong as telling more.
+    let good = pair("a/b", "a/c", [0, 0]);
+    let second = good.len() - (1 + 1 + 1 + 1 + 32 + 1);
+    assert_eq!(good[second..second + 3], [2, 1, b'c']);
+    let less = [&good[..second], &[1, 2, b'/', b'c'], &good[second + 3..]].concat();
+    assert!(matches!(check(&less), CatalogError::Shared));
+    let more = [&good[..second], &[4, 1, b'c'], &good[second + 3..]].concat();
+    assert!(matches!(check(&more), CatalogError::Shared));
+    // A rest that stands in the page is referred to, and one that does not cannot be.
+    let rest = Parts::new().rest;
+    let twice = [&good[..second + 3], &[1], rest.as_slice(), &good[second + 4..]].concat();
+    assert!(matches!(check(&twice), CatalogError::RestForm));
+    let none = [&good[..second + 3], &[5], &good[second + 4..]].concat();
+    assert!(matches!(check(&none), CatalogError::RestForm));
+}
+
+fn ending(level: u8, from: &str) -> String {
+    let named = (0..).map(|n| format!("{from}{n}"));
+    named.into_iter().find(|text| ends_page(level, PackedKey::of(text).as_bytes())).unwrap()
+}
+
+#[test]
+fn a_page_ends_where_a_key_says_so() {
+    let first = ending(0, "k/a");
+    let late = encode(0, &[item(&first, &descriptor(0)), item("k/b", &descriptor(0))]);
+    assert!(matches!(decode_error(&late), CatalogError::EndsLate));
+    let above = ending(1, "k/a");
+    let child = PointsTo::Child(Child { digest: [7; 32], count: 1 });
+    let items = |keys: [&str; 2]| {
+        keys.map(|key| Item { key: PackedKey::of(key), points_to: child.clone() })
+    };
+    Page::decode(&encode(2, &items([&above, "k/b"])), &Rests::default()).unwrap_or_else(|error| {
+        assert!(ends_page(2, PackedKey::of(&above).as_bytes()), "{error}");
+        Page::decode(&encode(3, &items([&above, "k/b"])), &Rests::default()).unwrap()
+    });
+    let late = encode(1, &items([&above, "k/b"]));
+    assert!(matches!(decode_error(&late), CatalogError::EndsLate));
+    let empty = encode(1, &[]);
+    assert!(matches!(decode_error(&empty), CatalogError::EntryCount { found: 0 }));
+    let nothing_below = PointsTo::Child(Child { digest: [7; 32], count: 0 });
+    let nothing = encode(1, &[Item { key: PackedKey::of("k"), points_to: nothing_below }]);
+    assert!(matches!(decode_error(&nothing), CatalogError::EntryCount { found: 0 }));
+}
+
+/// A tree of two leaves and a page above, put together by hand, and read in full.
+fn read_by_hand(
+    leaves: [&[u8]; 2],
+    above: impl Fn([Child; 2]) -> Vec<Item>,
+) -> Result<Vec<(Key, Descriptor)>, StoreError> {
+    let memory = Memory::new();
+    let children = leaves.map(|leaf| {
+        let count = Page::decode(leaf, &Rests::default()).unwrap().count();
+        memory.put(&[leaf.to_vec()]);
+        Child { digest: raw(&Digest::sha256_of(leaf)), count }
+    });
+    let root = encode(1, &above(children));
+    memory.put(std::slice::from_ref(&root));
+    memory.open(Digest::sha256_of(&root))?.scan("").collect()
+}
+
+#[test]
+fn pages_must_be_what_the_page_above_promises() {
+    let end = ending(0, "k/b");
+    let leaf = |keys: &[&str]| {
+        encode(0, &keys.iter().map(|key| item(key, &descriptor(0))).collect::<Vec<_>>())
+    };
+    let [first, second] = [leaf(&["k/a", &end]), leaf(&["k/x", "k/y"])];
+    let above = |keys: [&str; 2], children: [Child; 2]| {
+        let pairs = keys.into_iter().zip(children);
+        let items = pairs.map(|(key, child)| Item {
+            key: PackedKey::of(key),
+            points_to: PointsTo::Child(child),
+        });
+        items.collect::<Vec<_>>()
+    };
+    let keys = [end.as_str(), "k/y"];
+    let good = read_by_hand([&first, &second], |children| above(keys, children)).unwrap();
+    assert_eq!(good.len(), 4);
+    let check = |leaves: [&[u8]; 2], above: &dyn Fn([Child; 2]) -> Vec<Item>| match read_by_hand(
+        leaves, above,
+    )
+    .unwrap_err()
+    {
+        StoreError::Catalog { source, .. } => source,
+        other => panic!("{other}"),
+    };
+    let wrong_count = |mut children: [Child; 2]| {
+        children[1].count += 1;
+        above(keys, children)
+    };
+    assert!(matches!(check([&first, &second], &wrong_count), CatalogError::Promise));
+    let wrong_key = |children| above([end.as_str(), "k/z"], children);
+    assert!(matches!(check([&first, &second], &wrong_key), CatalogError::Promise));
+    let early = leaf(&["k/a", "k/b"]);
+    let is_early = |children| above(["k/b", "k/y"], children);
+    assert!(matches!(check([&early, &second], &is_early), CatalogError::EndsEarly));
+    let overlapping = leaf(&["k/a0", "k/y"]);
+    let overlaps = |children| above(keys, children);
+    assert!(matches!(check([&first, &overlapping], &overlaps), CatalogError::Overlap));
+    let only_one = |children: [Child; 2]| above(keys, children)[1..].to_vec();
+    assert!(matches!(check([&first, &second], &only_one), CatalogError::NeedlessTop));
+    // A leaf two levels below, where one level is promised.
+    let memory = Memory::new();
+    memory.put(&[first.clone(), second.clone()]);
+    let children =
+        [&first, &second].map(|leaf| Child { digest: raw(&Digest::sha256_of(leaf)), count: 2 });
+    let root = encode(2, &above(keys, children));
+    memory.put(std::slice::from_ref(&root));
+    let broken = memory.open(Digest::sha256_of(&root)).unwrap();
+    let error = broken.get(&key("k/x")).unwrap_err();
+    assert!(matches!(error, StoreError::Catalog { source: CatalogError::Promise, .. }), "{error}");
+}

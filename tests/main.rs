@@ -14,6 +14,7 @@ mod attest;
 mod bad_input;
 mod concurrency;
 mod ingest;
+mod interop;
 mod mirror;
 mod readme;
 mod serve;

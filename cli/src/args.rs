@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Init(InitArgs),
     /// Take files and directories into a release, with the evidence that lies beside them
     Ingest(IngestArgs),
+    /// Write releases and images as an OCI layout, for other tools and for backups
+    Export(ExportArgs),
     /// List the releases in the store
     List(ListArgs),
     /// Show a release: its artifacts, evidence and recorded verdicts
@@ -87,6 +89,30 @@ pub(crate) struct IngestArgs {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An export asks for no verdict: it is a copy, for inspection and backups. To publish, use mirror or serve.
+
+Examples:
+  bonded export --to backup
+  bonded export demo@v1.0.0 --to demo.tar
+  bonded export registry.example/tool:v1 --to tool --no-referrers")]
+pub(crate) struct ExportArgs {
+    /// Releases and images, each with all that it needs [default: everything in the store]
+    #[arg(value_name = "PROJECT@VERSION|REPOSITORY:TAG")]
+    pub(crate) names: Vec<bonded_store::export::ExportName>,
+    /// A directory that is empty or does not exist, or an archive that does not exist
+    #[arg(long, value_name = "DIR|FILE.tar")]
+    pub(crate) to: PathBuf,
+    /// Make an archive whatever its name; a name that ends with .tar is one anyway
+    #[arg(long)]
+    pub(crate) oci_archive: bool,
+    /// Leave out signatures, attestations, SBOMs and everything else that refers to what is exported
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
 }
 
 /// How long a second writer waits.
@@ -363,6 +389,9 @@ mod tests {
             "bonded ingest x",
             "bonded ingest --release a x",
             "bonded verify a@1 --at yesterday",
+            "bonded export",
+            "bonded export a --to x",
+            "bonded export a@1/b --to x",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -63,6 +63,16 @@ impl bonded_store::ingest::Progress for Progress {
     }
 }
 
+impl bonded_store::export::Progress for Progress {
+    fn planned(&self, blobs: usize, bytes: u64) {
+        self.plan("blobs", blobs, bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+}
+
 impl bonded_mirror::Progress for Progress {
     fn planned(&self, steps: usize, bytes: u64) {
         self.plan("steps", steps, bytes);

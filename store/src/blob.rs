@@ -195,26 +195,12 @@ impl BlobReader {
         self.state.bytes
     }
 
-    /// Compares once; reading on after the good end gives the end again.
-    fn finish(&mut self) -> io::Result<usize> {
-        let Some(hash) = self.hash.take() else {
-            return Ok(0);
-        };
-        let found = Digest::from_sha256(hash.finalize().into());
-        if found == self.digest {
-            return Ok(0);
-        }
-        let error = self.pool.quarantine(&self.digest, found, &self.state);
-        Err(io::Error::new(io::ErrorKind::InvalidData, error))
-    }
-}
-
-impl Read for BlobReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads on like [`Read::read`], with errors as they are.
+    pub(crate) fn read_checked(&mut self, buffer: &mut [u8]) -> Result<usize, StoreError> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let count = self.handle.read(buffer).map_err(io::Error::other)?;
+        let count = self.handle.read(buffer)?;
         match (buffer.get(..count), &mut self.hash) {
             (Some(bytes @ [_, ..]), Some(hash)) => {
                 hash.update(bytes);
@@ -222,6 +208,27 @@ impl Read for BlobReader {
             }
             _ => self.finish(),
         }
+    }
+
+    /// Compares once; reading on after the good end gives the end again.
+    fn finish(&mut self) -> Result<usize, StoreError> {
+        let Some(hash) = self.hash.take() else {
+            return Ok(0);
+        };
+        match Digest::from_sha256(hash.finalize().into()) {
+            found if found == self.digest => Ok(0),
+            found => Err(self.pool.quarantine(&self.digest, found, &self.state)),
+        }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_checked(buffer).map_err(|error| match error {
+            StoreError::Corrupt { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
+            StoreError::Disk(error) => io::Error::other(error),
+            error => io::Error::other(error),
+        })
     }
 }
 

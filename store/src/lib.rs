@@ -9,6 +9,7 @@
 
 pub mod catalog;
 pub mod disk;
+pub mod export;
 pub mod facts;
 pub mod ingest;
 pub mod journal;

@@ -15,7 +15,7 @@ use bonded_model::{
 use rayon::prelude::*;
 
 use crate::attach::check_evidence;
-use crate::blob::{BlobReader, VerifiedBlob};
+use crate::blob::{BlobReader, Pool, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
 use crate::recognise;
@@ -54,6 +54,10 @@ impl Snapshot {
 
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        self.inner.store.pool()
     }
 
     pub(crate) fn root_document(&self) -> &Root {
@@ -233,12 +237,12 @@ impl Snapshot {
     /// [`StoreError::Corrupt`] with the blob moved to quarantine, `MissingBlob`, `Size`,
     /// `BlobTooLarge`, or a failed call on the disk.
     pub fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.store.pool().read_described(descriptor, limit)
+        self.pool().read_described(descriptor, limit)
     }
 
     /// Whether there is a blob of that digest, whatever its bytes.
     pub(crate) fn is_held(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.inner.store.pool().has(digest)
+        self.pool().has(digest)
     }
 
     /// Opens a blob that is checked while it is read.
@@ -246,7 +250,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::MissingBlob`], or a failed call on the disk.
     pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader, StoreError> {
-        self.inner.store.pool().open_checked(digest)
+        self.pool().open_checked(digest)
     }
 
     /// Hashes a whole blob and hands it out open, to be read from anywhere. Costs one pass.
@@ -254,7 +258,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::read`], without a limit.
     pub fn verify_blob(&self, descriptor: &Descriptor) -> Result<VerifiedBlob, StoreError> {
-        self.inner.store.pool().verify(descriptor)
+        self.pool().verify(descriptor)
     }
 }
 

@@ -4,6 +4,7 @@ mod attest;
 mod completions;
 mod config;
 mod demo;
+mod export;
 mod ingest;
 mod init;
 mod keygen;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, CliError> {
     match cli.verb {
         Verb::Init(args) => init::run(&context, &args),
         Verb::Ingest(args) => ingest::run(&context, &args),
+        Verb::Export(args) => export::run(&context, &args),
         Verb::List(args) => list::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),

@@ -73,9 +73,12 @@ impl Key {
         format!("{}{}/{}/", Self::EVIDENCE, name.project, name.version)
     }
 
+    /// What every key of a referrer starts with.
+    pub const REFERRERS: &'static str = "referrer/";
+
     /// What the keys of all referrers of one subject start with.
     pub fn referrer_prefix(subject: &Digest) -> String {
-        format!("referrer/{subject}/")
+        format!("{}{subject}/", Self::REFERRERS)
     }
 
     /// The release that this key names, if it names one.

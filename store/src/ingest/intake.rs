@@ -10,7 +10,6 @@ use super::{IngestedFile, Progress};
 use crate::blob::HashOnly;
 use crate::disk::{Disk, DiskError, FileState, Handle};
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
-use crate::sniff::{Sniffed, Window};
 use crate::stage::{LARGE_BYTES, Stage, Threads};
 
 /// The artifacts that are to be read.
@@ -32,7 +31,6 @@ struct File {
 pub(super) struct Taken {
     pub(super) path: ArtifactPath,
     pub(super) digests: Digests,
-    pub(super) sniffed: Sniffed,
 }
 
 impl Taken {
@@ -62,14 +60,14 @@ impl Plan {
         stage: &Stage,
         progress: &dyn Progress,
     ) -> Result<Vec<Taken>, IngestError> {
-        self.each(progress, |file, window| self.copy(file, stage, progress, window))
+        self.each(progress, |file| self.copy(file, stage, progress))
     }
 
     /// Reads every artifact for its digests alone.
     pub(super) fn hash(&self, progress: &dyn Progress) -> Result<Vec<Taken>, IngestError> {
-        self.each(progress, |file, window| {
+        self.each(progress, |file| {
             let mut source = Source::open(&self.disk, &file.source)?;
-            let mut stream = Counted { stream: HashOnly(&mut source.handle), progress, window };
+            let mut stream = Counted { stream: HashOnly(&mut source.handle), progress };
             let digests = match self.threads() {
                 Threads::One => hashing::in_line(&mut stream, self.sha512),
                 Threads::PerDigest => hashing::pipelined(&mut stream, self.sha512),
@@ -83,10 +81,7 @@ impl Plan {
     /// Reads those artifacts again whose blobs are damaged or gone.
     pub(super) fn put_back(&self, stage: &Stage, taken: &[Taken]) -> Result<(), IngestError> {
         for (file, taken) in self.files.iter().zip(taken) {
-            if stage.is_held(&taken.digests)? {
-                continue;
-            }
-            if self.copy(file, stage, &(), &mut Window::default())? != taken.digests {
+            if !stage.is_held(&taken.digests)? && self.copy(file, stage, &())? != taken.digests {
                 return Err(IngestError::Changed { path: file.source.path.clone() });
             }
         }
@@ -96,14 +91,12 @@ impl Plan {
     fn each(
         &self,
         progress: &dyn Progress,
-        read: impl Fn(&File, &mut Window) -> Result<Digests, IngestError> + Sync,
+        read: impl Fn(&File) -> Result<Digests, IngestError> + Sync,
     ) -> Result<Vec<Taken>, IngestError> {
         let taken = self.files.par_iter().map(|file| {
-            let mut window = Window::default();
-            let digests = read(file, &mut window)?;
+            let digests = read(file)?;
             progress.finished_file(&file.path);
-            let sniffed = window.sniff(digests.bytes);
-            Ok(Taken { path: file.path.clone(), digests, sniffed })
+            Ok(Taken { path: file.path.clone(), digests })
         });
         taken.collect()
     }
@@ -113,7 +106,6 @@ impl Plan {
         file: &File,
         stage: &Stage,
         progress: &dyn Progress,
-        window: &mut Window,
     ) -> Result<Digests, IngestError> {
         if file.source.state.bytes < LARGE_BYTES {
             let bytes = match read_steadily(&self.disk, &file.source, LARGE_BYTES) {
@@ -123,7 +115,6 @@ impl Plan {
                 other => other?,
             };
             progress.advanced(file.source.state.bytes);
-            window.see(&bytes);
             return Ok(stage.add_bytes(&bytes, self.sha512)?);
         }
         let mut source = Source::open(&self.disk, &file.source)?;
@@ -131,7 +122,6 @@ impl Plan {
         let read = |buffer: &mut [u8]| {
             let count = handle.read(buffer)?;
             progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
-            window.see(buffer.get(..count).unwrap_or_default());
             Ok(count)
         };
         let digests = stage.add_stream(read, self.sha512, self.threads())?;
@@ -191,18 +181,16 @@ pub(super) fn read_steadily(
     Ok(bytes)
 }
 
-/// Tells how much was read, and keeps the beginning.
+/// Tells how much was read.
 struct Counted<'a, S> {
     stream: S,
     progress: &'a dyn Progress,
-    window: &'a mut Window,
 }
 
 impl<S: Stream<DiskError>> Stream<DiskError> for Counted<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let count = self.stream.read(buffer)?;
         self.progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
-        self.window.see(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 

@@ -25,6 +25,15 @@ impl World {
         writer.commit().unwrap();
     }
 
+    /// Holds a referrer of a manifest, as an import would.
+    pub(crate) fn hold_referrer(&self, subject: &Descriptor, referrer: &Image) {
+        let mut writer = self.writer();
+        hold(&writer, referrer);
+        let key = Key::referrer(&subject.digest, &referrer.top.digest);
+        writer.insert(key, referrer.top.clone()).unwrap();
+        writer.commit().unwrap();
+    }
+
     /// Holds a release of files and images, as an ingest would.
     pub(crate) fn hold_release(
         &self,

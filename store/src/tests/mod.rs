@@ -1,7 +1,7 @@
 //! Tests of the parts together, and what they share.
 
 mod crash;
-mod facts;
+mod export;
 #[path = "../../../tests/world/image.rs"]
 mod image;
 mod images;
@@ -62,14 +62,6 @@ impl World {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
         path
-    }
-
-    /// Removes the facts database, whichever engine wrote it.
-    pub(crate) fn forget_facts(&self) {
-        let facts = self.store.pool().layout.facts();
-        let removed =
-            if facts.is_dir() { fs::remove_dir_all(facts) } else { fs::remove_file(facts) };
-        removed.unwrap();
     }
 
     pub(crate) fn ingest(&self, release: &str) -> Result<IngestReport, IngestError> {

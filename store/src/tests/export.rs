@@ -1,0 +1,330 @@
+//! What leaves the store as a layout is whole and byte for byte what came in, or nothing is left there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bonded_model::descriptor::ANNOTATION_REF_NAME;
+use bonded_model::evidence::Subject;
+use bonded_model::manifest::Index;
+use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
+
+use super::image::Image;
+use super::{World, holder, name};
+use crate::error::StoreError;
+use crate::export::{
+    ExportError, ExportName, ExportReport, ExportRequest, Form, Referrers, What, export,
+};
+use crate::{AttachRequest, NewDocument, attach};
+
+const SBOM: &str = "application/spdx+json";
+const SIGNATURE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+impl World {
+    fn export_as(
+        &self,
+        form: Form,
+        names: &[&str],
+        to: &Path,
+    ) -> Result<ExportReport, ExportError> {
+        let names: Vec<ExportName> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let what = if names.is_empty() { What::Everything } else { What::Names(&names) };
+        self.export(&ExportRequest { what, to, form, referrers: Referrers::All })
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<ExportReport, ExportError> {
+        export(&self.store.snapshot().unwrap(), request, &())
+    }
+
+    /// Where an export may go.
+    fn to(&self, name: &str) -> PathBuf {
+        self.inputs.join(name)
+    }
+
+    fn attach_to(&self, release: &str, subject: &Subject, bytes: &[u8]) {
+        let document = NewDocument {
+            bytes,
+            kind: DocumentKind::Spdx,
+            media_type: MediaType::known(media_type::SPDX_JSON),
+            title: None,
+            predicate_type: None,
+        };
+        let request = AttachRequest {
+            release: &name(release),
+            subject,
+            documents: &[document],
+            holder: &holder(),
+            wait: std::time::Duration::ZERO,
+        };
+        attach(&self.store, &request, &mut |_| {}).unwrap();
+    }
+}
+
+/// A store with a release of a file and an image, one more image, and referrers of all of them.
+fn full() -> (World, Image) {
+    let world = World::in_memory();
+    let image = Image::multi("x");
+    let release = world.hold_release("demo@v1", &[("a", b"a")], &[("example.com/x:v1", &image)]);
+    world.hold_image("example.com/x:v1", &image);
+    world.hold_image("example.com/y:v1", &Image::of("amd64", "y"));
+    world.attach_to("demo@v1", &Subject::Release, b"{\"of\":\"release\"}");
+    world.attach_to("demo@v1", &Subject::Artifact("a".parse().unwrap()), b"{\"of\":\"a\"}");
+    let sbom = Image::referrer(&image.top, SBOM, b"{}");
+    world.hold_referrer(&image.top, &sbom);
+    world.hold_referrer(&sbom.top, &Image::referrer(&sbom.top, SIGNATURE, b"signed"));
+    assert!(release.artifacts().iter().any(|artifact| artifact.is_image()));
+    (world, image)
+}
+
+/// The files of a layout, of which every blob is what it is called.
+fn read_layout(directory: &Path) -> (Index, BTreeMap<Digest, Vec<u8>>) {
+    let read = |name: &str| fs::read(directory.join(name)).unwrap();
+    assert_eq!(read("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#);
+    let blobs = fs::read_dir(directory.join("blobs/sha256")).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let digest = Digest::sha256_of(&bytes);
+        assert_eq!(path.file_name().unwrap().to_str().unwrap(), digest.hex());
+        (digest, bytes)
+    });
+    (Index::parse(&read("index.json")).unwrap(), blobs.collect())
+}
+
+fn tags(index: &Index) -> Vec<&str> {
+    let tags = index.manifests.iter().filter_map(|one| one.annotations.get(ANNOTATION_REF_NAME));
+    tags.map(String::as_str).collect()
+}
+
+fn untagged(index: &Index) -> Vec<&Descriptor> {
+    let entries = index.manifests.iter();
+    entries.filter(|one| !one.annotations.contains_key(ANNOTATION_REF_NAME)).collect()
+}
+
+fn fallback_tag(digest: &Digest) -> String {
+    format!("sha256-{}", digest.hex())
+}
+
+#[test]
+fn a_whole_store_goes_out_with_everything_that_has_a_name() {
+    let (world, image) = full();
+    let to = world.to("out");
+    let report = world.export_as(Form::Directory, &[], &to).unwrap();
+    let (index, blobs) = read_layout(&to);
+    let names: Vec<_> = report.names.iter().map(|name| name.name.to_string()).collect();
+    assert_eq!(names, ["demo@v1", "example.com/x:v1", "example.com/y:v1"]);
+    assert_eq!(tags(&index)[..3], ["demo/v1", "example.com/x:v1", "example.com/y:v1"]);
+    assert_eq!((report.blobs, report.referrers), (blobs.len(), 4));
+    assert_eq!(report.bytes, blobs.values().map(|bytes| bytes.len() as u64).sum::<u64>());
+    for (digest, bytes) in &image.blobs {
+        assert_eq!(blobs.get(digest), Some(bytes), "{digest}");
+    }
+    let release = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    assert!(blobs.contains_key(&release.artifacts()[0].file.digest));
+}
+
+#[test]
+fn referrers_stand_in_both_conventions() {
+    let (world, image) = full();
+    let to = world.to("out");
+    world.export_as(Form::Directory, &["demo@v1"], &to).unwrap();
+    let (index, blobs) = read_layout(&to);
+    let release = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    let of_release = release.digest();
+    let of_file = release.artifacts()[0].manifest.digest;
+    let sbom = Image::referrer(&image.top, SBOM, b"{}");
+    let signature = Image::referrer(&sbom.top, SIGNATURE, b"signed");
+
+    let evidence: Vec<_> = untagged(&index)
+        .iter()
+        .map(|one| one.annotations.get("vnd.bonded.evidence").map(String::as_str))
+        .collect();
+    assert_eq!(evidence.len(), 4);
+    assert_eq!(evidence.iter().filter(|of| **of == Some("demo/v1")).count(), 2);
+    for referrer in [&sbom, &signature] {
+        let entries = untagged(&index);
+        let entry = entries.iter().find(|one| one.digest == referrer.top.digest).unwrap();
+        assert_eq!(entry.artifact_type, referrer.top.artifact_type);
+    }
+
+    for (subject, referrer) in [
+        (of_release, None),
+        (of_file, None),
+        (image.top.digest, Some(sbom.top.digest)),
+        (sbom.top.digest, Some(signature.top.digest)),
+    ] {
+        let tag = fallback_tag(&subject);
+        let tagged = index.manifests.iter().find(|one| {
+            one.annotations.get(ANNOTATION_REF_NAME).is_some_and(|found| *found == tag)
+        });
+        let fallback = Index::parse(&blobs[&tagged.unwrap().digest]).unwrap();
+        let [listed] = fallback.manifests.as_slice() else { panic!("{fallback:?}") };
+        assert!(referrer.is_none_or(|referrer| listed.digest == referrer));
+        assert!(listed.artifact_type.is_some());
+    }
+}
+
+#[test]
+fn an_archive_holds_the_same_files_and_is_the_same_each_time() {
+    let (world, _) = full();
+    let [one, two, directory] = ["1.tar", "2.tar", "out"].map(|name| world.to(name));
+    world.export_as(Form::Archive, &["demo@v1"], &one).unwrap();
+    world.export_as(Form::Archive, &["demo@v1"], &two).unwrap();
+    assert!(fs::read(&one).unwrap() == fs::read(&two).unwrap());
+    let report = world.export_as(Form::Directory, &["demo@v1"], &directory).unwrap();
+    let unpacked = world.to("unpacked");
+    fs::create_dir(&unpacked).unwrap();
+    let mut tar = std::process::Command::new("tar");
+    let status = tar.arg("-xf").arg(&one).arg("-C").arg(&unpacked).status().unwrap();
+    assert!(status.success());
+    assert_eq!(read_layout(&unpacked), read_layout(&directory));
+    assert_eq!(read_layout(&unpacked).1.len(), report.blobs);
+}
+
+#[test]
+fn one_image_goes_out_alone() {
+    let (world, image) = full();
+    let to = world.to("out");
+    let names = ["example.com/x:v1".parse().unwrap()];
+    let (what, form) = (What::Names(&names), Form::Directory);
+    world.export(&ExportRequest { what, to: &to, form, referrers: Referrers::None }).unwrap();
+    let (index, blobs) = read_layout(&to);
+    assert_eq!((tags(&index), index.manifests.len()), (vec!["example.com/x:v1"], 1));
+    assert_eq!(blobs, image.blobs);
+}
+
+#[test]
+fn what_is_evidence_for_one_release_stays_out_of_another() {
+    let world = World::in_memory();
+    world.hold_release("demo@v1", &[("a", b"a")], &[]);
+    world.hold_release("demo@v2", &[("a", b"a"), ("b", b"b")], &[]);
+    let on_a = Subject::Artifact("a".parse().unwrap());
+    world.attach_to("demo@v1", &on_a, b"{\"for\":1}");
+    world.attach_to("demo@v2", &on_a, b"{\"for\":2}");
+    for (names, expected) in [
+        (&["demo@v1"][..], &["demo/v1"][..]),
+        (&["demo@v2"], &["demo/v2"]),
+        (&["demo@v2", "demo@v1"], &["demo/v1", "demo/v2"]),
+    ] {
+        let to = world.to(&names.concat());
+        world.export_as(Form::Directory, names, &to).unwrap();
+        let (index, _) = read_layout(&to);
+        let mut of: Vec<&str> = untagged(&index)
+            .iter()
+            .map(|one| one.annotations["vnd.bonded.evidence"].as_str())
+            .collect();
+        of.sort_unstable();
+        assert_eq!(of, expected);
+    }
+}
+
+#[test]
+fn referrers_whose_subject_is_not_held_go_out_with_the_whole_store() {
+    let world = World::in_memory();
+    let absent = Image::of("amd64", "absent");
+    world.hold_referrer(&absent.top, &Image::referrer(&absent.top, SBOM, b"{}"));
+    let to = world.to("out");
+    let report = world.export_as(Form::Directory, &[], &to).unwrap();
+    let (index, blobs) = read_layout(&to);
+    assert_eq!((report.referrers, tags(&index)), (1, vec![&*fallback_tag(&absent.top.digest)]));
+    assert!(!blobs.contains_key(&absent.top.digest));
+}
+
+#[test]
+fn an_empty_store_is_an_empty_layout() {
+    let world = World::in_memory();
+    let to = world.to("out");
+    fs::create_dir(&to).unwrap(); // an empty directory may be there
+    let report = world.export_as(Form::Directory, &[], &to).unwrap();
+    let (index, blobs) = read_layout(&to);
+    assert_eq!((index.manifests.len(), blobs.len(), report.names.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_damaged_or_missing_blob_ends_the_export_and_leaves_nothing() {
+    for (form, missing) in
+        [(Form::Directory, false), (Form::Archive, false), (Form::Directory, true)]
+    {
+        let (world, image) = full();
+        let digest = *image.blobs.keys().find(|digest| **digest != image.top.digest).unwrap();
+        let blob = world.store_path.join("blobs/sha256").join(digest.hex());
+        let mut bytes = fs::read(&blob).unwrap();
+        bytes[0] ^= 1;
+        fs::remove_file(&blob).unwrap();
+        if !missing {
+            fs::write(&blob, bytes).unwrap();
+        }
+        let before: Vec<_> = fs::read_dir(&world.inputs).unwrap().collect();
+        let error = world.export_as(form, &["demo@v1"], &world.to("out")).unwrap_err();
+        match error {
+            ExportError::Store(StoreError::MissingBlob { digest: at, .. }) if missing => {
+                assert_eq!(at, digest);
+            }
+            ExportError::Store(StoreError::Corrupt { digest: at, .. }) => assert_eq!(at, digest),
+            error => panic!("{error:?}"),
+        }
+        assert_eq!(fs::read_dir(&world.inputs).unwrap().count(), before.len());
+    }
+}
+
+#[test]
+fn a_blob_of_another_length_is_refused_before_it_is_copied() {
+    let (world, image) = full();
+    let layer = image.blobs.iter().find(|(_, bytes)| bytes.starts_with(b"hello")).unwrap();
+    let blob = world.store_path.join("blobs/sha256").join(layer.0.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"short").unwrap();
+    let error = world.export_as(Form::Archive, &["demo@v1"], &world.to("out.tar")).unwrap_err();
+    assert!(matches!(error, ExportError::Store(StoreError::Size { found: 5, .. })), "{error:?}");
+    assert!(!world.to("out.tar").exists());
+}
+
+#[test]
+fn destinations_that_are_refused_stay_as_they_are() {
+    let (world, _) = full();
+    fs::create_dir(world.to("full")).unwrap();
+    fs::write(world.to("full/oci-layout"), "theirs").unwrap();
+    fs::write(world.to("file"), "theirs").unwrap();
+    std::os::unix::fs::symlink("nowhere", world.to("link")).unwrap();
+    let check = |form, to: &Path| world.export_as(form, &[], to).unwrap_err();
+    let is = |error: &ExportError, expected: &str| {
+        assert!(format!("{error:?}").starts_with(expected), "{error:?}");
+    };
+    is(&check(Form::Directory, &world.to("full")), "NotEmpty");
+    is(&check(Form::Archive, &world.to("full")), "Exists");
+    is(&check(Form::Directory, &world.to("file")), "Exists");
+    is(&check(Form::Archive, &world.to("file")), "Exists");
+    is(&check(Form::Directory, &world.to("link")), "Exists");
+    is(&check(Form::Directory, &world.store_path), "InsideStore");
+    is(&check(Form::Directory, &world.store_path.join("new")), "InsideStore");
+    is(&check(Form::Archive, &world.store_path.join("bonded/staging/x")), "InsideStore");
+    is(&check(Form::Directory, Path::new("/")), "NoName");
+    is(&check(Form::Directory, &world.to("x/..")), "NoName");
+    is(&check(Form::Directory, &world.to("no/such/directory")), "Write");
+    assert_eq!(fs::read(world.to("file")).unwrap(), b"theirs");
+    assert_eq!(fs::read(world.to("full/oci-layout")).unwrap(), b"theirs");
+    assert_eq!(fs::read_dir(&world.inputs).unwrap().count(), 3);
+}
+
+#[test]
+fn names_that_are_not_held_are_refused_with_the_nearest() {
+    let (world, _) = full();
+    let check = |name| world.export_as(Form::Directory, &[name], &world.to("out")).unwrap_err();
+    let error = check("demo@v2");
+    assert!(matches!(error, ExportError::Store(StoreError::NoRelease { nearest: Some(_), .. })));
+    let error = check("example.com/x:v2");
+    assert!(error.to_string().contains("the nearest is example.com/x:v1"), "{error}");
+    let error = check("elsewhere.example/something:else");
+    assert!(matches!(error, ExportError::NoImage { nearest: None, .. }), "{error:?}");
+}
+
+#[test]
+fn what_a_killed_export_left_is_no_obstacle() {
+    let (world, _) = full();
+    fs::create_dir(world.to(".out.export-0")).unwrap();
+    fs::write(world.to(".out.export-0/oci-layout"), "").unwrap();
+    fs::write(world.to(".out.tar.export-0"), "half").unwrap();
+    world.export_as(Form::Directory, &[], &world.to("out")).unwrap();
+    world.export_as(Form::Archive, &[], &world.to("out.tar")).unwrap();
+    read_layout(&world.to("out"));
+    assert_eq!(fs::read(world.to(".out.tar.export-0")).unwrap(), b"half");
+}

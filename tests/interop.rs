@@ -1,0 +1,124 @@
+//! Images through real tools of others: what bonded writes they read, byte for byte.
+//!
+//! A test whose tool is not installed says on standard error that it did not run; in CI it fails.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use bonded_model::{Digest, ImageName, MediaType, media_type};
+use bonded_store::catalog::Key;
+use bonded_store::{Holder, Store};
+
+use crate::world::World;
+use crate::world::image::Image;
+
+const NAME: &str = "registry.example/tools/hello:v1.0";
+
+/// Whether the tools of a test are there.
+fn have(test: &str, tools: &[&str]) -> bool {
+    let missing: Vec<_> =
+        tools.iter().filter(|tool| Command::new(tool).arg("--version").output().is_err()).collect();
+    assert!(missing.is_empty() || std::env::var_os("CI").is_none(), "{missing:?} required in CI");
+    if !missing.is_empty() {
+        eprintln!("{test} did not run: no {missing:?}");
+    }
+    missing.is_empty()
+}
+
+/// Runs a tool in the world's directory and insists on success.
+#[track_caller]
+fn tool(world: &World, line: &str) -> Vec<u8> {
+    let Output { status, stdout, stderr } = attempt(world, line);
+    assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+    stdout
+}
+
+fn attempt(world: &World, line: &str) -> Output {
+    let mut words = line.split(' ').filter(|word| !word.is_empty());
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).current_dir(world.path(".")).env("HOME", world.path("home"));
+    command.output().unwrap()
+}
+
+/// Holds an image under a name.
+fn hold(world: &World, name: &str, image: &Image) {
+    let store = Store::open(&world.path("store")).unwrap();
+    let since = "2026-01-01T00:00:00Z".parse().unwrap();
+    let holder = Holder { who: "a test".into(), since };
+    let mut writer = store.lock(Duration::from_secs(10), &holder, &mut |_| {}).unwrap();
+    for bytes in image.blobs.values() {
+        writer.hold(MediaType::known(media_type::OCTET_STREAM), bytes).unwrap();
+    }
+    let name: ImageName = name.parse().unwrap();
+    writer.insert(Key::image(&name.repository, &name.tag), image.top.clone()).unwrap();
+    writer.commit().unwrap();
+}
+
+fn with_image(image: &Image) -> World {
+    let world = World::with_store();
+    hold(&world, NAME, image);
+    world
+}
+
+/// That a layout has every blob of an image, byte for byte.
+fn has_blobs(layout: &Path, image: &Image) {
+    for (digest, bytes) in &image.blobs {
+        let found = std::fs::read(layout.join("blobs/sha256").join(digest.hex()));
+        assert!(found.is_ok_and(|found| found == *bytes), "{digest} in {}", layout.display());
+    }
+}
+
+#[test]
+fn skopeo_reads_what_is_exported() {
+    if !have("skopeo_reads_what_is_exported", &["skopeo"]) {
+        return;
+    }
+    let image = Image::multi("hello");
+    let world = with_image(&image);
+    world.ok(&format!("export {NAME} --to out"));
+    world.ok(&format!("export {NAME} --to out.tar"));
+    for reference in [format!("oci:out:{NAME}"), format!("oci-archive:out.tar:{NAME}")] {
+        let raw = tool(&world, &format!("skopeo inspect --raw {reference}"));
+        assert!(raw == image.top_bytes(), "{reference}");
+    }
+    let copy = "skopeo copy -q --all --preserve-digests";
+    tool(&world, &format!("{copy} oci:out:{NAME} oci:of-directory:x"));
+    tool(&world, &format!("{copy} oci-archive:out.tar:{NAME} oci:of-archive:x"));
+    has_blobs(&world.path("of-directory"), &image);
+    has_blobs(&world.path("of-archive"), &image);
+}
+
+#[test]
+fn umoci_unpacks_what_is_exported() {
+    if !have("umoci_unpacks_what_is_exported", &["umoci"]) {
+        return;
+    }
+    let world = with_image(&Image::of("amd64", "hello"));
+    world.ok(&format!("export {NAME} --to out"));
+    let listed = tool(&world, "umoci ls --layout out");
+    assert_eq!(String::from_utf8_lossy(&listed).trim(), NAME);
+    tool(&world, &format!("umoci unpack --rootless --image out:{NAME} bundle"));
+    assert_eq!(world.read("bundle/rootfs/hello"), "hello");
+    assert!(
+        Digest::sha256_of(b"") != Digest::sha256_of(world.read("bundle/config.json").as_bytes())
+    );
+}
+#[test]
+fn buildah_pulls_what_is_exported() {
+    if !have("buildah_pulls_what_is_exported", &["buildah"]) {
+        return;
+    }
+    let image = Image::multi("hello");
+    let world = with_image(&image);
+    world.ok(&format!("export {NAME} --to out"));
+    world.ok(&format!("export {NAME} --to out.tar"));
+    for reference in [format!("oci:out:{NAME}"), format!("oci-archive:out.tar:{NAME}")] {
+        let at = "buildah --storage-driver vfs --root root --runroot run";
+        let pulled = tool(&world, &format!("{at} pull -q --arch amd64 {reference}"));
+        let id = String::from_utf8(pulled).unwrap().trim().to_owned();
+        let config =
+            tool(&world, &format!("{at} inspect --type image --format {{{{.Config}}}} {id}"));
+        assert_eq!(Digest::sha256_of(config.trim_ascii()).hex(), id, "{reference}");
+    }
+}

@@ -285,7 +285,7 @@ fn is_torn(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::disk::Action;
-    use crate::disk::crash::Failure;
+    use crate::disk::faulty::Failure;
     use std::fs;
     use tempfile::TempDir;
 
@@ -402,7 +402,7 @@ mod tests {
         let (mut at, mut seen) = (1, (0, 0));
         loop {
             let (directory, _) = written(&[b"one", b"two"]);
-            let ended = rewrite(&Disk::failing(at, Failure::Crash), &directory);
+            let ended = rewrite(&Disk::default().failing(at, Failure::Crash), &directory);
             match open(&directory).unwrap().records() {
                 [one, two] if one == b"one" && two == b"two" => seen.0 += 1,
                 [two] if two == b"two" => seen.1 += 1,

@@ -37,6 +37,9 @@ const BLOB_MODE: u32 = 0o444;
 /// stop at every write.
 pub(crate) const LARGE_BYTES: u64 = if cfg!(test) { 256 * 1024 } else { 8 * 1024 * 1024 };
 
+/// How much of a blob is read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
 /// Up to this many small files, one fsync each is cheaper than flushing the whole file system.
 const FSYNC_COUNT_MAX: usize = 8;
 
@@ -177,14 +180,40 @@ impl Stage {
         let old = found.iter().filter(|(_, synced)| **synced == Synced::No);
         let new = new.map(|staged| staged.temporary.clone());
         let files: Vec<_> = new.chain(old.map(|(digest, _)| layout.blob(digest))).collect();
-        if files.len() <= FSYNC_COUNT_MAX {
-            files.iter().try_for_each(|path| self.sync_one(path))?;
+        let durable = if files.len() <= FSYNC_COUNT_MAX {
+            files.iter().try_for_each(|path| self.sync_one(path))
         } else {
-            disk.sync_filesystem(&self.directory)?;
+            disk.sync_filesystem(&self.directory)
+        };
+        if let Err(error) = durable {
+            // Should this fail as well, there is no more to be done: the error is told in any case.
+            let found = found.iter().filter(|(_, synced)| **synced == Synced::No);
+            found.for_each(|(digest, _)| drop(self.write_anew(digest)));
+            return Err(error.into());
         }
         staged.values_mut().for_each(|staged| staged.synced = Synced::Yes);
         found.values_mut().for_each(|synced| *synced = Synced::Yes);
         Ok(())
+    }
+
+    /// Writes a blob again that was found in place and could not be synced. The kernel tells of lost
+    /// bytes once, and goes on to show them as if they were on the disk: the next one who finds the
+    /// blob in place would sync it with success.
+    fn write_anew(&self, digest: &Digest) -> Result<(), StoreError> {
+        let Pool { disk, layout } = &self.pool;
+        let path = layout.blob(digest);
+        let mut found = disk.open(&path)?;
+        let temporary = self.create_temporary()?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = found.read(&mut buffer)?;
+            match buffer.get(..count) {
+                Some(bytes @ [_, ..]) => temporary.write_all(bytes)?,
+                _ => break,
+            }
+        }
+        temporary.sync()?;
+        Ok(disk.rename(temporary.path(), &path)?)
     }
 
     /// One that is not there has no content to lose: it is missed when it is published.
@@ -330,7 +359,7 @@ enum Kept {
 fn blake3_of(handle: &mut Handle) -> Result<Digest, DiskError> {
     let mut hash = blake3::Hasher::new();
     let mut stream = HashOnly(handle);
-    let mut buffer = vec![0; 256 * 1024];
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = stream.read(&mut buffer)?;
         match buffer.get(..count) {

@@ -67,6 +67,7 @@ impl Store {
         check_vacant(&disk, &layout)?;
         // `bonded/` first: it marks what follows as ours if the rest is cut short.
         disk.create_directory(&layout.own())?;
+        disk.sync_directory(directory)?;
         let _lock = lock::take_unnamed(&disk, &layout, wait)?;
         check_vacant(&disk, &layout)?; // another program may have made it meanwhile
         Self::make(&disk, &layout)?;

@@ -1,316 +1,333 @@
-//! A kill, a power loss or a full disk at every changing call leaves the old state or the new one.
+//! A kill, a power loss, a full disk or a broken one at every call leaves the old state or the new.
+//!
+//! A [`Scenario`] is a disk and an act on it. It is run once undisturbed, for the states before and
+//! after; then again and again on a copy of that disk, with a failure at the first call, the second, and
+//! so on. Each time, every disk that may be found afterwards is looked at: as a kill leaves it, and as a
+//! power loss does, which takes all or some of what was not synced. On each of them there is the state
+//! before or the state after, and the one after if the act was acknowledged; the act can be done again,
+//! by the same program or the next one, and what it acknowledges then survives a power loss as well.
+//!
+//! The scenarios stand in `scenarios`; a new one is a few lines there.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bonded_model::Digest;
+use bonded_model::{Descriptor, Digest};
 
-use super::{World, holder, ingest_into, memory_directory, name};
-use crate::disk::crash::Failure;
-use crate::disk::{Action, Disk};
-use crate::hashing::Sha512Wanted;
-use crate::ingest::{IngestError, Outcome};
-use crate::stage::Threads;
+use super::{holder, ingest_into};
+use crate::disk::faulty::Failure;
+use crate::disk::memory::{Loss, Memory};
+use crate::disk::{Disk, DiskError, DiskFault};
+use crate::ingest::IngestError;
 use crate::{IndexState, Store, StoreError};
 
-fn open_failing(path: &Path, at: u64, how: Failure) -> (Store, Disk) {
-    let disk = Disk::failing(at, how);
-    (Store::open_on(path, disk.clone()).unwrap(), disk)
+mod scenarios;
+
+/// Where things lie on a disk in memory.
+const STORE: &str = "/disks/store";
+const INPUTS: &str = "/disks/in";
+
+/// How many random power losses are tried at each call. More of them by hand: `BONDED_CRASH_SEEDS=100
+/// cargo test -p bonded-store crash`.
+const SEEDS: u64 = 2;
+
+fn seeds() -> std::ops::Range<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a knob of this test alone")]
+    let wanted = std::env::var("BONDED_CRASH_SEEDS");
+    0..wanted.ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS)
 }
 
-const OLD: [&str; 1] = ["demo@v1"];
-const BOTH: [&str; 2] = ["demo@v1", "demo@v2"];
+/// Something that is done to a disk.
+struct Scenario {
+    name: &'static str,
+    memory: Memory,
+    /// It can be repeated; the second time it does what is left to do.
+    act: fn(&Disk) -> Result<(), Failed>,
+    /// Whether other programs left blobs that are not durable: those may be found damaged.
+    has_foreign_blobs: bool,
+    /// Whether an error may come after the change has happened, and not say so.
+    may_hide_success: bool,
+}
 
-/// Everything that a reader relies on: each release whole, each blob its name.
-fn check_whole(store: &Store, releases: &[&str]) {
+impl Scenario {
+    fn new(name: &'static str, memory: Memory, act: fn(&Disk) -> Result<(), Failed>) -> Self {
+        Self { name, memory, act, has_foreign_blobs: false, may_hide_success: false }
+    }
+
+    fn with_foreign_blobs(self) -> Self {
+        Self { has_foreign_blobs: true, ..self }
+    }
+
+    fn that_may_hide_success(self) -> Self {
+        Self { may_hide_success: true, ..self }
+    }
+}
+
+/// Why an act failed.
+#[derive(Debug)]
+enum Failed {
+    Store(StoreError),
+    Ingest(IngestError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<IngestError> for Failed {
+    fn from(error: IngestError) -> Self {
+        Self::Ingest(error)
+    }
+}
+
+impl Failed {
+    fn disk(&self) -> Option<&DiskError> {
+        match self {
+            Self::Store(error) => error.disk(),
+            Self::Ingest(error) => error.disk(),
+        }
+    }
+
+    /// Whether the change has happened all the same, and the error says so.
+    fn has_happened(&self) -> bool {
+        let (Self::Store(error) | Self::Ingest(IngestError::Store(error))) = self else {
+            return false;
+        };
+        matches!(error, StoreError::InDoubt { .. } | StoreError::IndexNotWritten { .. })
+    }
+}
+
+/// What a reader finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// No store, or one whose making was cut short.
+    NoStore,
+    Store {
+        epoch: u64,
+        names: BTreeMap<String, Descriptor>,
+        /// What is wrong with it.
+        faults: BTreeSet<String>,
+    },
+}
+
+impl State {
+    fn names(&self) -> Option<&BTreeMap<String, Descriptor>> {
+        match self {
+            Self::NoStore => None,
+            Self::Store { names, .. } => Some(names),
+        }
+    }
+}
+
+/// Looks at everything that a reader relies on: each release whole, each blob its name. A look may move
+/// a damaged blob, so it is a copy of the disk that is looked at.
+fn look(memory: &Memory, has_foreign_blobs: bool) -> State {
+    let disk = memory.after_kill().disk();
+    let store = match Store::open_on(Path::new(STORE), disk.clone()) {
+        Ok(store) => store,
+        Err(StoreError::NotAStore { .. } | StoreError::RootMissing { .. }) => {
+            return State::NoStore;
+        }
+        Err(error) => panic!("the store cannot be opened: {error:?}"),
+    };
     let snapshot = store.snapshot().unwrap();
-    let names: Vec<_> = releases.iter().map(|text| name(text)).collect();
-    assert_eq!(snapshot.releases().unwrap(), names);
-    for name in &names {
-        let evidence = snapshot.evidence(name).unwrap();
-        assert_eq!(evidence.documents.len(), 1);
-        for artifact in evidence.release.artifacts() {
-            snapshot.verify_blob(&artifact.file).unwrap();
-        }
-    }
-    let blobs = store.directory().join("blobs/sha256");
-    for blob in fs::read_dir(blobs).unwrap() {
-        let path = blob.unwrap().path();
-        let digest = Digest::sha256_of(&fs::read(&path).unwrap());
-        assert_eq!(path.file_name().unwrap().to_str(), Some(digest.hex().as_str()));
-    }
-}
-
-/// With few other files each is synced by itself, with many the file system is synced as a whole.
-fn world(many: usize) -> World {
-    let world = World::in_memory();
-    world.file("old", b"old");
-    world.file("SHA256SUMS", format!("{}  old\n", Digest::sha256_of(b"old").hex()));
-    world.ingest("demo@v1").unwrap();
-    world.file("new", vec![7; 1_200_000]);
-    for number in 0..many {
-        world.file(&format!("many/{number}"), format!("{number}"));
-    }
-    world
-}
-
-/// Fails the ingest of a second release at every call, and returns at how many.
-fn fail_everywhere(
-    many: usize,
-    how: Failure,
-    check: impl Fn(&World, &Disk, Result<(), IngestError>),
-) -> u64 {
-    for at in 1.. {
-        let world = world(many);
-        let (failing, disk) = open_failing(&world.store_path, at, how);
-        let result = ingest_into(&failing, "demo@v2", &[&world.inputs]).map(drop);
-        drop(failing);
-        let reached = disk.calls() >= at;
-        check(&world, &disk, result);
-        let again = world.ingest("demo@v2").unwrap();
-        assert_ne!(again.outcome, Outcome::EvidenceAdded);
-        check_whole(&world.store, &BOTH);
-        assert_eq!(world.store.index_state().unwrap(), IndexState::Current);
-        assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
-        if !reached {
-            return at - 1;
-        }
-    }
-    unreachable!("the calls of an ingest have an end")
-}
-
-fn check_old_or_new(world: &World, result: &Result<(), IngestError>) {
-    match world.store.snapshot().unwrap().epoch() {
-        1 => {
-            assert!(result.is_err(), "acknowledged and lost");
-            check_whole(&world.store, &OLD);
-        }
-        2 => check_whole(&world.store, &BOTH),
-        other => panic!("epoch {other}"),
-    }
-}
-
-#[test]
-fn a_kill_at_every_call_shows_the_old_state_or_the_new() {
-    let calls = fail_everywhere(12, Failure::Crash, |world, _, result| {
-        check_old_or_new(world, &result);
-    });
-    assert!(calls > 40, "{calls}");
-}
-
-#[test]
-fn a_power_loss_at_every_call_shows_the_old_state_or_the_new() {
-    for many in [0, 12] {
-        fail_everywhere(many, Failure::Crash, |world, disk, result| {
-            disk.lose_power();
-            check_old_or_new(world, &result);
-        });
-    }
-}
-
-#[test]
-fn what_is_acknowledged_after_a_kill_survives_a_power_loss() {
-    for many in [0, 12] {
-        fail_everywhere(many, Failure::Crash, |world, disk, _| {
-            let next = Store::open_on(&world.store_path, disk.restarted()).unwrap();
-            ingest_into(&next, "demo@v2", &[&world.inputs]).unwrap();
-            disk.lose_power();
-            check_whole(&world.store, &BOTH);
-        });
-    }
-}
-
-#[test]
-fn a_full_disk_at_every_call_loses_nothing() {
-    let mut errors = BTreeSet::new();
-    let seen = std::sync::Mutex::new(&mut errors);
-    fail_everywhere(12, Failure::NoSpaceOnce, |world, _, result| {
-        let releases = world.store.snapshot().unwrap().releases().unwrap().len();
-        assert!(result.is_err() || releases == 2, "acknowledged and lost");
-        if let Err(error) = result {
-            let fault = error.disk().map(|disk| format!("{:?}", disk.fault()));
-            seen.lock().unwrap().insert(fault);
-        }
-        check_whole(&world.store, BOTH.get(..releases).unwrap());
-    });
-    assert_eq!(errors, BTreeSet::from([Some("NoSpace".to_owned())]));
-}
-
-#[test]
-fn a_blob_found_in_place_is_made_durable_too() {
-    for count in [1, 20] {
-        let world = World::in_memory();
-        let disk = Disk::failing(u64::MAX, Failure::Crash);
-        for number in 0..count {
-            world.file(&format!("{number}"), format!("{number}"));
-            // As another OCI tool leaves it.
-            let digest = Digest::sha256_of(format!("{number}").as_bytes());
-            let blob = world.store_path.join("blobs/sha256").join(digest.hex());
-            let foreign = disk.create(&blob, 0o644).unwrap();
-            foreign.write_all(format!("{number}").as_bytes()).unwrap();
-        }
-        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
-        let release = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap().release;
-        disk.lose_power();
-        let snapshot = world.store.snapshot().unwrap();
-        for artifact in release.artifacts() {
-            snapshot.verify_blob(&artifact.file).unwrap();
-        }
-    }
-}
-
-#[test]
-fn making_a_store_can_be_cut_short_and_finished() {
-    for at in 1.. {
-        for loses_power in [false, true] {
-            let directory = memory_directory();
-            let path = directory.path().join("store");
-            let disk = Disk::failing(at, Failure::Crash);
-            let made = Store::init_on(&path, disk.clone(), Duration::ZERO);
-            if loses_power {
-                disk.lose_power();
-            }
-            if disk.calls() < at {
-                assert_eq!(made.unwrap().snapshot().unwrap().epoch(), 0);
-                if loses_power {
-                    return;
+    let mut faults = BTreeSet::new();
+    for name in snapshot.releases().unwrap() {
+        match snapshot.evidence(&name) {
+            Err(error) => drop(faults.insert(format!("{name}: {error:?}"))),
+            Ok(evidence) => {
+                for artifact in evidence.release.artifacts() {
+                    if let Err(error) = snapshot.verify_blob(&artifact.file) {
+                        faults.insert(format!("{name}: {error:?}"));
+                    }
                 }
+            }
+        }
+    }
+    if !has_foreign_blobs {
+        faults.extend(misnamed_blobs(&disk));
+    }
+    let entries = snapshot.catalog().scan("").map(|entry| {
+        let (key, value) = entry.unwrap();
+        (key.to_string(), value.clone())
+    });
+    State::Store { epoch: snapshot.epoch(), names: entries.collect(), faults }
+}
+
+fn misnamed_blobs(disk: &Disk) -> Vec<String> {
+    let blobs = disk.list(&Path::new(STORE).join("blobs/sha256")).unwrap().into_iter();
+    let named = blobs.filter(|(path, _)| {
+        let digest = Digest::sha256_of(&disk.read(path, u64::MAX).unwrap());
+        path.file_name().unwrap().to_str() != Some(digest.hex().as_str())
+    });
+    named.map(|(path, _)| format!("{} is not what it is named", path.display())).collect()
+}
+
+/// One run of a scenario, with the states that it may lead to.
+struct Run<'a> {
+    scenario: &'a Scenario,
+    before: State,
+    after: State,
+    /// Disks that have been looked at; many calls leave the same one.
+    seen: BTreeSet<String>,
+    how: Failure,
+    at: u64,
+}
+
+impl fmt::Display for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?} at call {}", self.scenario.name, self.how, self.at)
+    }
+}
+
+impl Run<'_> {
+    fn look(&self, memory: &Memory) -> State {
+        look(memory, self.scenario.has_foreign_blobs)
+    }
+
+    /// Every disk that a power loss may leave.
+    fn losses(&self) -> impl Iterator<Item = Loss> + use<> {
+        let at = self.at;
+        let random = seeds().map(move |seed| Loss::Random(at.wrapping_mul(1009) + seed));
+        std::iter::once(Loss::AllUnsynced).chain(random)
+    }
+
+    /// After a crash: the old state or the new, and the new one if it was acknowledged.
+    fn check_crash(&mut self, memory: &Memory, result: &Result<(), Failed>) {
+        let killed = ("a kill".to_owned(), memory.after_kill());
+        let lost = self.losses().map(|loss| (format!("{loss:?}"), memory.after_power_loss(loss)));
+        for (how, memory) in std::iter::once(killed).chain(lost.collect::<Vec<_>>()) {
+            if !self.seen.insert(format!("{} {}", result.is_ok(), memory.describe())) {
                 continue;
             }
-            let store =
-                Store::init(&path).or_else(|_made_before_the_crash| Store::open(&path)).unwrap();
-            assert_eq!(store.snapshot().unwrap().epoch(), 0);
-            assert_eq!(store.index_state().unwrap(), IndexState::Current);
-            let staging = path.join("bonded/staging");
-            assert_eq!(fs::read_dir(staging).unwrap().count(), 0);
+            let found = self.look(&memory);
+            assert!(found == self.before || found == self.after, "{self}, {how}: {found:#?}");
+            if result.is_ok() {
+                assert_eq!(found, self.after, "{self}, {how}: acknowledged and lost");
+            }
+            self.check_repeat(&memory, &how);
         }
     }
-}
 
-#[test]
-fn a_store_is_made_by_one_program_at_a_time() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    fs::create_dir_all(path.join("bonded/staging")).unwrap();
-    fs::write(path.join("bonded/staging/1-0"), "half").unwrap();
-    let other = fs::File::create(path.join("bonded/lock")).unwrap();
-    other.lock().unwrap();
-    let error = Store::init_on(&path, Disk::default(), Duration::ZERO).unwrap_err();
-    assert!(matches!(error, StoreError::LockTimeout { .. }), "{error}");
-    assert!(!path.join("bonded/ROOT").exists());
-    drop(other);
-    Store::init(&path).unwrap();
-    assert_eq!(fs::read_dir(path.join("bonded/staging")).unwrap().count(), 0);
-
-    let path = directory.path().join("another");
-    let made = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::init(&path))).collect();
-        let made: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        made.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect::<Vec<_>>()
-    });
-    assert_eq!(made, vec![StoreError::AlreadyAStore { path: path.clone() }.to_string(); 7]);
-    assert_eq!(Store::open(&path).unwrap().snapshot().unwrap().epoch(), 0);
-}
-
-#[test]
-fn what_a_dead_writer_left_is_cleared_away() {
-    let world = World::new();
-    world.file("a", b"a");
-    for leftover in ["12-0", "replacement"] {
-        fs::write(world.store_path.join("bonded/staging").join(leftover), "half").unwrap();
-    }
-    world.ingest("demo@v1").unwrap();
-    assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
-}
-
-/// One small file, so that the calls have one order; `watch` is called before each.
-fn fill_disk_everywhere(
-    watch: impl Fn(&World, Action, &Path) + Send + Sync + Copy + 'static,
-    check: impl Fn(&World, &IngestError),
-) {
-    for at in 1.. {
-        let world = Arc::new(World::in_memory());
-        world.file("a", b"a");
-        let watched = Arc::downgrade(&world);
-        let disk = Disk::failing(at, Failure::NoSpaceOnce)
-            .with_watcher(move |action, path| watch(&watched.upgrade().unwrap(), action, path));
-        let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
-        match ingest_into(&store, "demo@v1", &[&world.inputs]) {
-            Ok(_) if disk.calls() < at => return,
-            // Only the clearing away of what is no longer needed may fail without a word.
-            Ok(_) => assert_eq!(world.store.snapshot().unwrap().releases().unwrap().len(), 1),
-            Err(error) => check(&world, &error),
+    /// After one call that failed: the error says which state there is.
+    fn check_error(&mut self, memory: &Memory, result: &Result<(), Failed>) {
+        let found = self.look(memory);
+        match result {
+            Err(error) if !error.has_happened() => {
+                let may_be_new = self.scenario.may_hide_success && found == self.after;
+                assert!(may_be_new || found == self.before, "{self}: {error:?}: {found:#?}");
+            }
+            _ => assert_eq!(found, self.after, "{self}: {result:?}"),
         }
+        if let Err(error) = result {
+            let fault = match self.how {
+                Failure::NoSpaceOnce => DiskFault::NoSpace,
+                Failure::IoOnce | Failure::Crash => DiskFault::Other,
+            };
+            let named = error.disk().map(DiskError::fault);
+            assert_eq!(named, Some(fault), "{self}: {error:?}");
+        }
+        if !self.seen.insert(format!("{result:?} {}", memory.describe())) {
+            return;
+        }
+        for loss in self.losses().collect::<Vec<_>>() {
+            let found = self.look(&memory.after_power_loss(loss));
+            assert!(found == self.before || found == self.after, "{self}, {loss:?}: {found:#?}");
+            if result.is_ok() {
+                assert_eq!(found, self.after, "{self}, {loss:?}: acknowledged and lost");
+            }
+        }
+        self.check_repeat(memory, "in the same program");
+    }
+
+    /// The act can be done again, leaves nothing lying about, and survives a power loss.
+    fn check_repeat(&self, memory: &Memory, how: &str) {
+        let disk = memory.disk();
+        if let Err(error) = (self.scenario.act)(&disk) {
+            panic!("{self}, {how}: it cannot be repeated: {error:?}");
+        }
+        for loss in [Loss::AllUnsynced, Loss::Random(self.at)] {
+            let found = look(&memory.after_power_loss(loss), false);
+            assert_eq!(found.names(), self.after.names(), "{self}, {how}, repeated, {loss:?}");
+            if let State::Store { faults, .. } = found {
+                assert_eq!(faults, BTreeSet::new(), "{self}, {how}, repeated, {loss:?}");
+            }
+        }
+        let store = Store::open_on(Path::new(STORE), disk.clone()).unwrap();
+        drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+        assert_eq!(store.index_state().unwrap(), IndexState::Current, "{self}, {how}");
+        let staged = disk.list(&Path::new(STORE).join("bonded/staging")).unwrap();
+        assert_eq!(staged, [], "{self}, {how}");
     }
 }
 
-#[test]
-fn what_lies_beside_the_leases_is_removed_under_the_lock() {
-    fill_disk_everywhere(
-        |world, action, path| {
-            if action == Action::Remove && path.parent().unwrap().ends_with("bonded/staging") {
-                let other = fs::File::open(world.store_path.join("bonded/lock")).unwrap();
-                assert!(other.try_lock().is_err(), "{} is removed unlocked", path.display());
-            }
-        },
-        |_, _| {},
-    );
-}
-
-#[test]
-fn a_commit_that_may_not_survive_says_so() {
-    let doubts = AtomicUsize::new(0);
-    fill_disk_everywhere(
-        |_, _, _| {},
-        |world, error| {
-            let epoch_now = world.store.snapshot().unwrap().epoch();
-            match error {
-                IngestError::Store(StoreError::InDoubt { epoch, .. }) => {
-                    assert_eq!((*epoch, epoch_now), (1, 1));
-                    doubts.fetch_add(1, Ordering::SeqCst);
-                }
-                IngestError::Store(StoreError::IndexNotWritten { .. }) => assert_eq!(epoch_now, 1),
-                _ => assert_eq!(epoch_now, 0),
-            }
-        },
-    );
-    assert_eq!(doubts.into_inner(), 1);
-}
-
-#[test]
-fn staged_files_are_not_kept_open() {
-    let world = World::in_memory();
-    let stage = world.store.stage(&holder()).unwrap();
-    for number in 0..20 {
-        let mut left = vec![number; 300_000];
-        let read = |buffer: &mut [u8]| {
-            let count = buffer.len().min(left.len());
-            buffer[..count].copy_from_slice(&left.split_off(left.len() - count));
-            Ok(count)
-        };
-        stage.add_stream(read, Sha512Wanted::No, Threads::One).unwrap();
+/// Fails a scenario at every call in every way. Returns how many changing calls there are.
+fn survives_everything(scenario: &Scenario) -> u64 {
+    // With one thread the calls come in the same order every time.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let before = look(&scenario.memory, scenario.has_foreign_blobs);
+    let undisturbed = scenario.memory.after_kill();
+    pool.install(|| (scenario.act)(&undisturbed.disk())).unwrap();
+    let after = look(&undisturbed, false);
+    if let State::Store { faults, .. } = &after {
+        assert_eq!(*faults, BTreeSet::new(), "{}", scenario.name);
     }
-    let mut leases = fs::read_dir(world.store_path.join("bonded/staging")).unwrap();
-    let directory = leases.next().unwrap().unwrap().path();
-    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
-        fs::read_link(entry.unwrap().path()).ok() // another test may have closed it
+    let mut run =
+        Run { scenario, before, after, seen: BTreeSet::new(), how: Failure::Crash, at: 0 };
+    let counts = [Failure::Crash, Failure::NoSpaceOnce, Failure::IoOnce].map(|how| {
+        for at in 1.. {
+            (run.how, run.at) = (how, at);
+            let memory = scenario.memory.after_kill();
+            let disk = memory.disk().failing(at, how);
+            let result = pool.install(|| (scenario.act)(&disk));
+            match how {
+                Failure::Crash => run.check_crash(&memory, &result),
+                Failure::NoSpaceOnce | Failure::IoOnce => run.check_error(&memory, &result),
+            }
+            if disk.calls() < at {
+                return at - 1;
+            }
+        }
+        unreachable!("the calls of an act have an end")
     });
-    let open: Vec<_> = open.filter(|path| path.parent() == Some(directory.as_path())).collect();
-    assert_eq!(open, [directory.join("lease")]);
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 21);
+    let [crash, no_space, io] = counts;
+    assert_eq!(crash, no_space, "{}", scenario.name);
+    assert!(crash > 0 && io > crash, "{}: {counts:?}", scenario.name);
+    crash
 }
 
-#[test]
-fn a_large_file_alone_is_durable_without_a_barrier_of_its_own() {
-    let world = World::in_memory();
-    world.file("large", vec![5; 700_000]);
-    let disk = Disk::failing(u64::MAX, Failure::Crash);
-    let store = Store::open_on(&world.store_path, disk.clone()).unwrap();
-    let release = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap().release;
-    disk.lose_power();
-    world.store.snapshot().unwrap().verify_blob(&release.artifacts()[0].file).unwrap();
+/// Writes a file among the inputs.
+fn write_input(disk: &Disk, name: &str, bytes: &[u8]) {
+    let path = Path::new(INPUTS).join(name);
+    disk.create_directory(path.parent().unwrap()).unwrap();
+    disk.create(&path, 0o644).unwrap().write_all(bytes).unwrap();
+}
+
+fn open(disk: &Disk) -> Result<Store, StoreError> {
+    Store::open_on(Path::new(STORE), disk.clone())
+}
+
+/// Ingests all inputs.
+fn ingest(disk: &Disk, release: &str) -> Result<(), Failed> {
+    ingest_into(&open(disk)?, release, &[Path::new(INPUTS)])?;
+    Ok(())
+}
+
+/// An empty disk with a store on it, all of it durable.
+fn with_store(memory: &Memory, prepare: impl Fn(&Disk)) -> Memory {
+    let disk = memory.disk();
+    disk.create_directory(Path::new(INPUTS)).unwrap();
+    Store::init_on(Path::new(STORE), disk.clone(), Duration::ZERO).unwrap();
+    prepare(&disk);
+    make_durable(&disk);
+    memory.clone()
+}
+
+fn make_durable(disk: &Disk) {
+    let everything = disk.open_directory(Path::new("/")).unwrap();
+    disk.sync_filesystem(&everything).unwrap();
 }

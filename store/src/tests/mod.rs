@@ -8,6 +8,7 @@ mod images;
 mod ingest;
 mod lease;
 mod store;
+mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -376,7 +376,7 @@ fn summaries_are_attached_once_and_are_no_evidence() {
         subject: &Subject::Release,
         documents: &[document.clone(), document.clone()],
         holder: &holder,
-        wait: Duration::ZERO,
+        wait: Duration::from_secs(20),
     };
     let attach = |request: &AttachRequest<'_>| attach(&world.store, request, &mut |_| {});
     assert_eq!([attach(&request).unwrap(), attach(&request).unwrap()], [2, 2]);

@@ -104,7 +104,9 @@ pub(crate) fn kind(kind: DocumentKind) -> &'static str {
 pub(crate) fn store_error(error: StoreError) -> CliError {
     let hint = store_hint(&error);
     let kind = match error {
-        StoreError::NoRelease { .. } | StoreError::NoArtifact { .. } => ErrorKind::Usage,
+        StoreError::NoRelease { .. }
+        | StoreError::NoArtifact { .. }
+        | StoreError::NoEpoch { .. } => ErrorKind::Usage,
         _ => ErrorKind::Environment,
     };
     CliError::new(kind, "the store could not do that").because(error).maybe_hint(hint)
@@ -133,6 +135,11 @@ pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
         }
         StoreError::NewerFormat { .. } => {
             "use the bonded that wrote this store, or a newer one".into()
+        }
+        StoreError::OlderFormat { .. } => "bonded --store ANOTHER-DIRECTORY init".into(),
+        StoreError::NoEpoch { newest, .. } => format!("bonded list --at {newest}"),
+        StoreError::EpochDamaged { .. } => {
+            "earlier states only are affected; the newest is read with: bonded list".into()
         }
         StoreError::Corrupt { .. } | StoreError::MissingBlob { .. } => CORRUPT_HINT.into(),
         StoreError::NoRelease { .. } => "bonded list".into(),

@@ -48,7 +48,15 @@ pub enum StoreError {
         /// The newest format known here.
         known: u64,
     },
-    /// ROOT is missing, empty, cut or foreign. Blobs and earlier states are untouched.
+    /// The store was written before its format was specified. Nothing was touched.
+    #[error("store {} has format {found}, written by a development version before the format was specified; make a new store and ingest again", path.display())]
+    OlderFormat {
+        /// The store's directory.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+    },
+    /// ROOT is empty, cut or foreign, and no epoch that is kept can be read in its place.
     #[error("store state {} is damaged; put back the file from a copy of the store, its blobs are untouched", path.display())]
     RootDamaged {
         /// The file.
@@ -57,7 +65,26 @@ pub enum StoreError {
         #[source]
         source: RootError,
     },
-    /// ROOT is missing although there are blobs.
+    /// The record of an earlier state is no such record.
+    #[error("the record {} of an earlier state is damaged", path.display())]
+    EpochDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: RootError,
+    },
+    /// There is no record of that epoch: it is still to come, or is no longer kept.
+    #[error("there is no epoch {wanted}; those kept are {oldest} to {newest}")]
+    NoEpoch {
+        /// The epoch asked for.
+        wanted: u64,
+        /// The oldest that is kept.
+        oldest: u64,
+        /// The newest.
+        newest: u64,
+    },
+    /// ROOT is missing although there are blobs, and no epoch that is kept can be read in its place.
     #[error("store state {} is missing, but there are blobs beside it; put back the file from a copy of the store", path.display())]
     RootMissing {
         /// The file.

@@ -5,6 +5,7 @@
 //! <store>/index.json               generated, see `index`
 //! <store>/blobs/sha256/<64 hex>    every byte held
 //! <store>/bonded/ROOT              see `root`
+//! <store>/bonded/epochs/<N>        what ROOT was at epoch N, in 20 digits, see `history`
 //! <store>/bonded/lock              see `lock`
 //! <store>/bonded/staging/<work>/   see `lease`: temporary files, a directory for each running work
 //! <store>/bonded/quarantine/       blobs that were found damaged
@@ -75,6 +76,16 @@ impl Layout {
     /// Where gc sets blobs aside, in a directory for each of its runs.
     pub(crate) fn unreachable(&self) -> PathBuf {
         self.quarantine().join("unreachable")
+    }
+
+    /// What ROOT was at each epoch that is kept.
+    pub(crate) fn epochs(&self) -> PathBuf {
+        self.own().join("epochs")
+    }
+
+    /// What ROOT was at one epoch.
+    pub(crate) fn epoch(&self, epoch: u64) -> PathBuf {
+        self.epochs().join(format!("{epoch:020}"))
     }
 
     pub(crate) fn journals(&self) -> PathBuf {

@@ -22,6 +22,7 @@ mod blob;
 mod closure;
 mod error;
 mod hashing;
+mod history;
 mod index;
 mod layout;
 mod lease;

@@ -1,18 +1,20 @@
 //! ROOT: the one mutable file, which names the newest catalog.
 //!
 //! ```text
-//! {"catalog":"sha256:…","epoch":41,"parent":"sha256:…","version":1}
+//! {"catalog":"sha256:…","epoch":41,"parent":"sha256:…","version":2}
 //! ```
 //!
-//! `parent` is the digest of the ROOT document that this one replaced. Every ROOT document is also
-//! held as a blob, so that the chain of parents is the history of the store. The first has none.
+//! `parent` is the digest of the ROOT document that this one replaced; the first has none. Every ROOT
+//! document is also kept as the file of its epoch, so that they are the history of the store (see
+//! `history`).
 
 use bonded_model::Digest;
 use bonded_model::json::{self, JsonError};
 use serde::{Deserialize, Serialize};
 
-/// The version of the store's format that this program writes, and the newest that it reads.
-pub(crate) const FORMAT_VERSION: u64 = 1;
+/// The version of the store's format that this program writes and reads. Version 1 was written before the
+/// format was specified, and by no release of this program.
+pub(crate) const FORMAT_VERSION: u64 = 2;
 
 /// A ROOT document has some 200 bytes.
 pub(crate) const ROOT_BYTES_MAX: u64 = 4096;
@@ -40,6 +42,26 @@ pub enum RootError {
     Newer {
         /// As read.
         found: u64,
+    },
+    /// The format was given up before it was specified.
+    #[error(
+        "store format {found} was used during development only, this program reads {FORMAT_VERSION}"
+    )]
+    Older {
+        /// As read.
+        found: u64,
+    },
+    /// The file of an epoch holds another one.
+    #[error("it holds epoch {found}")]
+    Epoch {
+        /// As read.
+        found: u64,
+    },
+    /// The epoch that follows names another document as its parent.
+    #[error("the epoch after {epoch} does not name it as its parent")]
+    NotTheParent {
+        /// The epoch that was read.
+        epoch: u64,
     },
     /// A later epoch without a parent, or a first one with one.
     #[error("epoch {epoch} does not fit the parent beside it")]
@@ -75,6 +97,9 @@ impl Root {
         let VersionAlone { version } = json::parse(bytes, ROOT_BYTES_MAX)?;
         if version > FORMAT_VERSION {
             return Err(RootError::Newer { found: version });
+        }
+        if version < FORMAT_VERSION {
+            return Err(RootError::Older { found: version });
         }
         let root: Self = json::parse(bytes, ROOT_BYTES_MAX)?;
         if root.parent.is_some() != (root.epoch > 0) {
@@ -113,15 +138,17 @@ mod tests {
             "hello",
             &good.replace("sha256:", "md5:"),
             &good.replace("{", r#"{"more":1,"#),
-            &good.replace(r#""version":1"#, r#""version":1,"version":1"#),
+            &good.replace(r#""version":2"#, r#""version":2,"version":2"#),
             good.get(..good.len() - 1).unwrap(),
             &format!("{good}{good}"),
             &" ".repeat(5000),
         ] {
             assert!(matches!(check(text), RootError::Json(_)), "{text}");
         }
-        let newer = good.replace(r#""version":1"#, r#""version":2,"shape":"unknown""#);
-        assert!(matches!(check(&newer), RootError::Newer { found: 2 }));
+        let newer = good.replace(r#""version":2"#, r#""version":3,"shape":"unknown""#);
+        assert!(matches!(check(&newer), RootError::Newer { found: 3 }));
+        let older = good.replace(r#""version":2"#, r#""version":1"#);
+        assert!(matches!(check(&older), RootError::Older { found: 1 }));
         let orphan = good.replace(r#""epoch":0"#, r#""epoch":7"#);
         assert!(matches!(check(&orphan), RootError::Parent { epoch: 7 }));
     }

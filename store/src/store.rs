@@ -1,7 +1,7 @@
 //! A store as a whole: made, opened, looked at, locked for writing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bonded_model::{Digest, MediaType, media_type};
@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, Pages};
 use crate::disk::{Disk, DiskError, DiskFault, FileKind, containing};
 use crate::error::StoreError;
 use crate::facts::Facts;
+use crate::history::{self, Newest};
 use crate::index::{self, IndexState};
 use crate::journal::Journal;
 use crate::layout::{Layout, OCI_LAYOUT};
@@ -35,6 +36,8 @@ struct Inner {
     pool: Pool,
     pages: Pages,
     facts: Facts,
+    /// What was wrong with ROOT when it was looked at last.
+    recovery: Mutex<Option<String>>,
 }
 
 impl Store {
@@ -51,8 +54,9 @@ impl Store {
     /// Opens the store in a directory.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::NewerFormat`], [`StoreError::RootDamaged`],
-    /// [`StoreError::RootMissing`], or a failed call on the disk.
+    /// [`StoreError::NotAStore`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`],
+    /// [`StoreError::RootDamaged`] or [`StoreError::RootMissing`] where nothing can be recovered, or a
+    /// failed call on the disk.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_on(directory, Disk::default())
     }
@@ -75,7 +79,13 @@ impl Store {
     }
 
     fn make(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
-        for part in [layout.staging(), layout.quarantine(), layout.journals(), layout.blobs()] {
+        for part in [
+            layout.staging(),
+            layout.quarantine(),
+            layout.journals(),
+            layout.blobs(),
+            layout.epochs(),
+        ] {
             disk.create_directory(&part)?;
         }
         let empty = Catalog::empty_page();
@@ -85,23 +95,22 @@ impl Store {
         let maker = Holder { who: "bonded init".into(), since: lock::unknown_time() };
         let lease = Lease::take(&pool, &maker, || Ok(0))?;
         let stage = Stage::new(pool, lease)?;
-        for bytes in [&empty, &root.to_bytes()] {
-            stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
-        }
+        stage.add(MediaType::known(media_type::BONDED_CATALOG), &empty)?;
         stage.publish()?;
         writer::replace(disk, layout, &layout.oci_layout(), OCI_LAYOUT)?;
         writer::replace(disk, layout, &layout.index(), &index::empty())?;
         disk.sync_directory(&layout.directory().join("blobs"))?;
+        history::write(disk, layout, &root)?;
         Ok(writer::replace(disk, layout, &layout.root(), &root.to_bytes())?)
     }
 
     pub(crate) fn open_on(directory: &Path, disk: Disk) -> Result<Self, StoreError> {
         let layout = Layout::new(directory);
-        read_root(&disk, &layout)?;
         let facts = Facts::new(&layout.facts(), disk.clone());
         let pool = Pool { disk, layout };
         let pages = Pages::of(pool.clone());
-        Ok(Self { inner: Arc::new(Inner { pool, pages, facts }) })
+        let recovery = Mutex::new(history::newest(&pool, &pages)?.recovery);
+        Ok(Self { inner: Arc::new(Inner { pool, pages, facts, recovery }) })
     }
 
     /// Where the store lies.
@@ -109,15 +118,60 @@ impl Store {
         self.inner.pool.layout.directory()
     }
 
-    /// The newest state. Takes no lock and waits for nobody.
+    /// The newest state. Takes no lock and waits for nobody. Where ROOT is lost, this is the newest
+    /// epoch whose catalog can be read, and [`Store::recovery`] says so.
     ///
     /// # Errors
     /// [`StoreError`] if ROOT or the catalog cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let Pool { disk, layout } = &self.inner.pool;
-        let root = read_root(disk, layout)?;
+        let Newest { root, catalog, recovery } = self.newest()?;
+        *self.inner.recovery.lock().unwrap_or_else(PoisonError::into_inner) = recovery;
+        Ok(Snapshot::new(self.clone(), root, catalog))
+    }
+
+    pub(crate) fn newest(&self) -> Result<Newest, StoreError> {
+        history::newest(&self.inner.pool, &self.inner.pages)
+    }
+
+    /// What was wrong with ROOT when the store was opened or the newest state was last asked for, for
+    /// people to read; nothing if it was in order. The next writer mends it.
+    pub fn recovery(&self) -> Option<String> {
+        self.inner.recovery.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The state as it was at an epoch.
+    ///
+    /// # Errors
+    /// [`StoreError::NoEpoch`] if it is not kept, or is still to come; [`StoreError::EpochDamaged`] if
+    /// its record is not the one that was written then; or [`StoreError`] if it cannot be read.
+    pub fn snapshot_at(&self, epoch: u64) -> Result<Snapshot, StoreError> {
+        let newest = self.snapshot()?;
+        if epoch == newest.epoch() {
+            return Ok(newest);
+        }
+        let kept = self.epochs_until(newest.epoch())?;
+        if !kept.contains(&epoch) {
+            let oldest = kept.first().copied().unwrap_or(newest.epoch());
+            return Err(StoreError::NoEpoch { wanted: epoch, oldest, newest: newest.epoch() });
+        }
+        let root = history::read_before(&self.inner.pool, epoch, newest.root_document())?;
         let catalog = Catalog::open(&self.inner.pages, root.catalog)?;
         Ok(Snapshot::new(self.clone(), root, catalog))
+    }
+
+    /// The epochs that are kept, ascending; the last is the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the newest state or the list of epochs cannot be read.
+    pub fn epochs(&self) -> Result<Vec<u64>, StoreError> {
+        self.epochs_until(self.snapshot()?.epoch())
+    }
+
+    /// Later ones are from commits that were cut short. The newest counts even if its file is gone.
+    fn epochs_until(&self, newest: u64) -> Result<Vec<u64>, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        let earlier = history::list(disk, layout)?.into_iter().filter(|epoch| *epoch < newest);
+        Ok(earlier.chain([newest]).collect())
     }
 
     /// Whether `index.json` is what the newest state gives, or somebody else has changed it.
@@ -230,7 +284,7 @@ fn create_durably(disk: &Disk, directory: &Path) -> Result<(), DiskError> {
 }
 
 /// Refuses to make a store where there is one, or anything else. What an earlier, interrupted call
-/// made is no obstacle: `bonded/` without ROOT and with no blobs but the two of an empty store.
+/// made is no obstacle: `bonded/` without ROOT, no blob but the page of an empty catalog, no later epoch.
 fn check_vacant(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
     let path = layout.directory().to_owned();
     let is_there = |error: Result<_, DiskError>| match error {
@@ -255,12 +309,12 @@ fn check_vacant(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
     } else {
         vec![]
     };
-    let empty = Digest::sha256_of(&Catalog::empty_page());
-    let first = [empty, Digest::sha256_of(&Root::first(empty).to_bytes())];
-    if blobs.iter().all(|(blob, _)| first.iter().any(|digest| *blob == layout.blob(digest))) {
-        Ok(())
-    } else {
-        Err(StoreError::RootMissing { path: layout.root() })
+    let empty = layout.blob(&Digest::sha256_of(&Catalog::empty_page()));
+    let is_begun = blobs.iter().all(|(blob, _)| *blob == empty)
+        && history::list(disk, layout)?.iter().all(|epoch| *epoch == 0);
+    match is_begun {
+        true => Ok(()),
+        false => Err(StoreError::RootMissing { path: layout.root() }),
     }
 }
 
@@ -288,6 +342,9 @@ pub(crate) fn read_root(disk: &Disk, layout: &Layout) -> Result<Root, StoreError
             found,
             known: FORMAT_VERSION,
         },
+        RootError::Older { found } => {
+            StoreError::OlderFormat { path: layout.directory().to_owned(), found }
+        }
         source => damaged(path, source),
     })
 }

@@ -1,15 +1,16 @@
 //! One atomic change of a store.
 //!
 //! ```text
-//! 1  blobs, manifests, catalog pages and the new ROOT document become durable blobs   (see `stage`)
+//! 1  blobs, manifests and catalog pages become durable blobs                          (see `stage`)
 //! 2  ROOT is compared with the one that the change started from
-//! 3  ROOT: temporary file → write → fsync → rename → fsync bonded/       here it happens
-//! 4  index.json the same way, if a tagged name changed
+//! 3  epochs/<N>: temporary file → write → fsync → rename → fsync bonded/epochs/
+//! 4  ROOT: the same document, in the same way, fsync bonded/            here it happens
+//! 5  index.json the same way, if a tagged name changed
 //! ```
 //!
-//! Step 0, before anything else, is an fsync of `bonded/`: what the change starts from is durable.
-//! A crash before 3 leaves the old state, after it the new one. One before 4 leaves `index.json`
-//! behind, which the next writer mends.
+//! Step 0, before anything else, is an fsync of `bonded/`, so that what the change starts from is
+//! durable, and the mending of ROOT and the history. A crash before 4 leaves the old state, after it the
+//! new one. One before 5 leaves `index.json` behind, which the next writer mends.
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use bonded_model::{Descriptor, MediaType, media_type};
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Action, Disk, DiskError, containing};
 use crate::error::StoreError;
+use crate::history;
 use crate::index::{self, IndexState};
 use crate::layout::Layout;
 use crate::lease;
@@ -40,12 +42,14 @@ pub struct Writer {
 impl Writer {
     /// Follows ROOT and clears away what a dead writer left.
     pub(crate) fn begin(store: Store, lock: WriterLock, stage: Stage) -> Result<Self, StoreError> {
-        let base = store.snapshot()?;
+        let newest = store.newest()?;
         let pool = store.pool();
         // A writer that died after its rename may have left this ROOT in memory only. What this one
         // acknowledges, also without a commit of its own, must not be lost with it.
         pool.disk.sync_directory(&pool.layout.own())?;
         lease::clear(pool)?;
+        history::mend(pool, &newest)?;
+        let base = Snapshot::new(store.clone(), newest.root, newest.catalog);
         write_index(&pool.disk, &pool.layout, base.catalog())?;
         Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
     }
@@ -97,7 +101,7 @@ impl Writer {
         }
         let sealed = catalog.seal()?;
         let root = base.root_document().next(sealed.root);
-        for bytes in sealed.pages.iter().chain([&root.to_bytes()]) {
+        for bytes in &sealed.pages {
             stage.add(MediaType::known(media_type::BONDED_CATALOG), bytes)?;
         }
         stage.publish()?;
@@ -109,6 +113,7 @@ impl Writer {
         let epoch = root.epoch;
         let is_listed_anew = catalog.is_changed_at(Key::RELEASES);
         let catalog = Catalog::open(store.pages(), sealed.root)?;
+        history::write(&pool.disk, &pool.layout, &root)?;
         replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(
             |source| match source {
                 // ROOT has its new name by then, but a power loss may take it back.

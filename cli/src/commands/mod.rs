@@ -76,7 +76,11 @@ impl Context {
     /// Opens the store, and says on stderr what a person should know about its state.
     pub(crate) fn open_store(&self) -> Result<Store, CliError> {
         let directory = self.config.store()?;
-        Store::open(directory).map_err(report::store_error)
+        let store = Store::open(directory).map_err(report::store_error)?;
+        if let Some(notice) = store.recovery() {
+            output::say(&format!("warning: {notice}"));
+        }
+        Ok(store)
     }
 
     /// How long to wait for another writer.

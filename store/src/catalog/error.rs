@@ -91,3 +91,10 @@ pub enum CatalogError {
     #[error("catalog has a page at its top that is not needed")]
     NeedlessTop,
 }
+
+impl CatalogError {
+    /// Whether a program of another version wrote the page; then it is not damaged.
+    pub(crate) fn is_of_another_version(&self) -> bool {
+        matches!(self, Self::Version { .. })
+    }
+}

@@ -29,12 +29,17 @@ impl PageSource for Pool {
 }
 
 /// The pages of one store. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Pages {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("source", &self.inner.source).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     source: Box<dyn PageSource>,
     rests: Rests,
@@ -76,7 +81,6 @@ impl Pages {
 }
 
 /// A clock: a page that was used since the hand came by stays for another round.
-#[derive(Debug)]
 struct Cache {
     bytes_max: usize,
     bytes: usize,
@@ -84,7 +88,6 @@ struct Cache {
     hand: VecDeque<Digest>,
 }
 
-#[derive(Debug)]
 struct Cached {
     page: Arc<Page>,
     bytes: usize,

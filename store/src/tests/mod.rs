@@ -2,6 +2,7 @@
 
 mod crash;
 mod export;
+mod history;
 #[path = "../../../tests/world/image.rs"]
 mod image;
 mod images;

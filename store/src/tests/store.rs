@@ -15,7 +15,7 @@ use super::{World, holder, ingest_into, name};
 use crate::catalog::Key;
 use crate::disk::{Action, Disk, DiskFault};
 use crate::ingest::Outcome;
-use crate::{AttachRequest, IndexState, NewDocument, RootError, Store, StoreError, attach};
+use crate::{AttachRequest, IndexState, NewDocument, Store, StoreError, attach};
 
 #[test]
 fn a_store_needs_a_directory_of_its_own() {
@@ -34,41 +34,6 @@ fn a_store_needs_a_directory_of_its_own() {
     }
     fs::write(at("file"), "x").unwrap();
     assert!(matches!(Store::init(&at("file")), Err(StoreError::Disk(_))));
-}
-
-#[test]
-fn a_damaged_root_is_an_error_and_never_an_empty_store() {
-    let world = World::new();
-    world.file("a", b"a");
-    world.ingest("demo@v1").unwrap();
-    let root = world.store_path.join("bonded/ROOT");
-    let good = fs::read_to_string(&root).unwrap();
-    let catalog = world.store.snapshot().unwrap().root().to_string();
-    let check = |content: &str| {
-        fs::write(&root, content).unwrap();
-        let error = Store::open(&world.store_path).unwrap_err();
-        assert!(
-            matches!(world.store.snapshot(), Err(found) if found.to_string() == error.to_string())
-        );
-        error
-    };
-    for content in ["", good.get(..40).unwrap(), "hello", "{}", &"x".repeat(5000)] {
-        let error = check(content);
-        assert!(
-            matches!(error, StoreError::RootDamaged { source: RootError::Json(_), .. }),
-            "{content}: {error:?}"
-        );
-    }
-    let newer = good.replace(r#""version":1"#, r#""version":2"#);
-    assert!(matches!(check(&newer), StoreError::NewerFormat { found: 2, known: 1, .. }));
-    let nowhere = good.replace(&catalog, &Digest::sha256_of(b"nowhere").to_string());
-    fs::write(&root, nowhere).unwrap();
-    assert!(matches!(world.store.snapshot(), Err(StoreError::MissingBlob { .. })));
-    fs::remove_file(&root).unwrap();
-    assert!(matches!(Store::open(&world.store_path), Err(StoreError::RootMissing { .. })));
-    assert!(matches!(Store::init(&world.store_path), Err(StoreError::RootMissing { .. })));
-    fs::write(&root, good).unwrap();
-    assert_eq!(world.store.snapshot().unwrap().epoch(), 1);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What should be at every destination: the objects of verified releases by their public paths.
 //!
 //! ```text
-//! blobs/sha256/<hex>                     manifests: release index, files, referrers
+//! blobs/sha256/<hex>                     manifests: release index, files, images, referrers;
+//!                                        configurations and layers of images
 //! <release>/<title>, <release>/.bonded/… evidence
-//! <release>/<path>                       artifacts
+//! <release>/<path>                       artifacts; of an image, its own manifest or index
 //! <release>/.bonded/release.json         inventory (immutable)
 //! <release>/.bonded/evidence.json        evidence list (mutable)
 //! <project>/releases.json, <marker>.txt  computed for each destination from what it already lists
@@ -11,7 +12,8 @@
 //!
 //! The bytes of files and documents stand only at their versioned path, not a second time among
 //! the blobs: a destination is a download point, not an OCI layout. The manifests are there so that
-//! everything that was signed or referred to by digest can be fetched by digest.
+//! everything that was signed or referred to by digest can be fetched by digest. What an image consists of
+//! has no path, so it stands among the blobs.
 //!
 //! A [`Desired`] is made from `Verified<Release>` alone, and nothing can be written to a destination
 //! without one. The evidence that is published is exactly the evidence that the verdict looked at.
@@ -22,8 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bonded_model::inventory::{self, Admission, Listed};
 use bonded_model::limits::MANIFEST_BYTES_MAX;
 use bonded_model::manifest::Manifest;
-use bonded_model::{Digest, Document, Project, Release, ReleaseName, tree};
-use bonded_store::{Snapshot, StoreError};
+use bonded_model::{Descriptor, Digest, Document, Project, Release, ReleaseName, tree};
+use bonded_store::{Snapshot, StoreError, references};
 use bonded_verify::Verified;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -38,7 +40,7 @@ pub enum Class {
     Manifest,
     /// Documents of evidence.
     Evidence,
-    /// Files of releases.
+    /// Files of releases; configurations and layers of their images.
     Artifact,
     /// Reading back what arrived: nothing later is written before it has passed.
     Barrier,
@@ -233,6 +235,9 @@ impl Desired {
             let (digest, size) = (artifact.file.digest, artifact.file.size);
             let key = tree::file(name, &artifact.path);
             self.insert(name, Class::Artifact, key, Content::Blob { digest, size })?;
+            if artifact.is_image() {
+                self.add_image(name, &artifact.manifest)?;
+            }
         }
         let contents = Content::Inline(inventory::release_json(release).into());
         self.insert(name, Class::Inventory, tree::inventory(name), contents)?;
@@ -264,6 +269,20 @@ impl Desired {
                     self.insert_manifest(name, referrer.digest, referrer.size)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Every blob of an image.
+    fn add_image(&mut self, name: &ReleaseName, image: &Descriptor) -> Result<(), MirrorError> {
+        let closure = self.snapshot.image_closure(image).map_err(|source| store(name, source))?;
+        for Descriptor { media_type, digest, size, .. } in closure {
+            let class = match references::is_manifest(&media_type) {
+                true => Class::Manifest,
+                false => Class::Artifact,
+            };
+            let key = format!("{BLOBS}{}", digest.hex());
+            self.insert(name, class, key, Content::Blob { digest, size })?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use bonded_verify::Verified;
 
 use crate::memory::{Cloud, Survive};
 use crate::s3;
+use crate::verified::image::Image;
 use crate::verified::{RELEASE, World, small_release};
 use crate::world::{desired, files, mirrored, planned, violations};
 
@@ -531,5 +532,59 @@ async fn a_marker_does_not_move_to_what_this_run_found_altered() {
     assert!(!report.destinations[1].failed(), "{report:#?}");
     for name in ["a", "b"] {
         assert_eq!(&cloud.tree(name)["demo/stable.txt"][..], b"v1.2.3", "{name}");
+    }
+}
+
+/// The tree of one release of an image has the image's manifest at its path, and all its blobs among the
+/// blobs, before the release is listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_arrives_whole() {
+    let world = World::empty();
+    let image = Image::multi("hello");
+    world.hold_image("demo@v1.0.0", "example.com/hello:v1", &image);
+    let desired = desired(&world, &["demo@v1.0.0"]);
+    let home = tempfile::tempdir().unwrap();
+    let destinations = [s3::directory("disk", home.path())];
+    let ledger = Ledger::open(&world.store).unwrap();
+    let steps = planned(&desired, &destinations, &ledger).await;
+    let barrier = |key: &str| {
+        let steps = &steps.destinations[0].steps;
+        let at = |class| steps.iter().position(|one| one.key == key && one.class == class);
+        (at(Class::Manifest).or(at(Class::Artifact)).unwrap(), at(Class::Barrier).unwrap())
+    };
+    let last_put = steps.destinations[0].steps.iter().filter(|one| one.class < Class::Barrier);
+    let puts = last_put.count();
+    for digest in image.blobs.keys() {
+        let (put, read_back) = barrier(&format!("blobs/sha256/{}", digest.hex()));
+        assert!(put < puts && puts <= read_back, "{digest}");
+    }
+    let report = mirrored(&desired, &destinations, &ledger).await;
+    assert!(!report.failed(), "{report:#?}");
+    let disk = files(home.path());
+    for (digest, bytes) in &image.blobs {
+        assert_eq!(&disk[&format!("blobs/sha256/{}", digest.hex())][..], bytes);
+    }
+    let path = "demo/release/v1.0.0/images/example.com/hello/v1";
+    assert_eq!(&disk[path][..], image.top_bytes());
+    assert_eq!(violations(&[("disk".to_owned(), disk)].into()), Vec::<String>::new());
+    assert!(planned(&desired, &destinations, &ledger).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_whole_stays_here() {
+    let image = Image::multi("hello");
+    for digest in image.blobs.keys().filter(|digest| **digest != image.top.digest) {
+        let world = World::empty();
+        world.hold_image("demo@v1.0.0", "example.com/hello:v1", &image);
+        let (snapshot, verified) = world.verified("demo@v1.0.0");
+        world.corrupt(digest);
+        let (desired, refused) = Desired::new(&snapshot, &[verified]);
+        let home = tempfile::tempdir().unwrap();
+        let destinations = [s3::directory("disk", home.path())];
+        let ledger = Ledger::open(&world.store).unwrap();
+        let report = mirrored(&desired, &destinations, &ledger).await;
+        let is_refused = matches!(&refused[..], [(_, MirrorError::Store { .. })]);
+        assert!(is_refused || report.failed(), "{digest}");
+        assert!(!home.path().join("demo/releases.json").exists(), "{digest}");
     }
 }

@@ -4,7 +4,9 @@
 //! ```text
 //! <project>/releases.json                          which releases there are (mutable)
 //! <project>/stable.txt, latest-1.31.txt, …         markers (mutable)
-//! <project>/release/<version>/<path>               artifacts, and evidence under its own name
+//! <project>/release/<version>/<path>               artifacts, and evidence under its own name; an image's
+//!                                                  own manifest or index at images/<repository>/<tag>
+//! blobs/sha256/<hex>                               what images consist of; on mirrors all manifests
 //! <project>/release/<version>/.bonded/sha256-<hex>.json   evidence that had no name
 //! <project>/release/<version>/.bonded/release.json what the release consists of (immutable)
 //! <project>/release/<version>/.bonded/evidence.json what was held for it when it was admitted, and

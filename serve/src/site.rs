@@ -35,7 +35,8 @@ pub struct Site {
 
 impl Site {
     /// The site of these releases, which must stand in the snapshot with the very evidence that
-    /// their verdicts looked at. Reads all evidence of the releases, and none of their files.
+    /// their verdicts looked at. Reads all evidence of the releases and the manifests of their images,
+    /// and none of their files and layers.
     ///
     /// A release that the store cannot give, or holds as another one or with other evidence, is not
     /// shown: it comes back with the reason. So does the second one of a name.
@@ -90,5 +91,11 @@ fn view(snapshot: &Snapshot, verified: Verified<Release>) -> Result<ReleaseView,
         return Err(ServeError::EvidenceChanged { release: name, verified: digest, held });
     }
     let documents = inventory::list(&evidence.release, &evidence.documents)?;
-    Ok(ReleaseView::new(verified, documents))
+    let mut blobs = Vec::new();
+    for image in verified.get().artifacts().iter().filter(|artifact| artifact.is_image()) {
+        let closure = snapshot.image_closure(&image.manifest);
+        let store = |source| ServeError::Store { release: name.clone(), source };
+        blobs.extend(closure.map_err(store)?);
+    }
+    Ok(ReleaseView::new(verified, documents, blobs))
 }

@@ -8,6 +8,7 @@
 //! /releases.json        list of all projects, or the releases of the only one
 //! /<project>/…          page, releases.json, markers, release/<version>/…
 //! /release/<version>/…  the only project's, as are /stable.txt and /release/stable.txt
+//! /blobs/sha256/<hex>   what the images of releases consist of
 //! ```
 //!
 //! Lists and pages are made when they are asked for: with many large releases they would need more
@@ -20,7 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bonded_model::inventory::{self, Admission, ListedDocument};
 use bonded_model::json::to_canonical;
 use bonded_model::marker::markers;
-use bonded_model::{Artifact, ArtifactPath, Project, Release, Version, tree};
+use bonded_model::media_type::OCTET_STREAM;
+use bonded_model::{
+    Algorithm, Artifact, ArtifactPath, Descriptor, Digest, Project, Release, Version, tree,
+};
+use bonded_store::references;
 use bonded_verify::Verified;
 use serde::Serialize;
 
@@ -32,10 +37,15 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Where the blobs of images stand, as in an OCI image layout.
+const BLOBS: &str = "blobs/sha256/";
+
 /// All that is visible.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) projects: BTreeMap<Project, ProjectView>,
+    /// The blobs of all images.
+    blobs: BTreeMap<Digest, Descriptor>,
 }
 
 /// One project.
@@ -50,6 +60,8 @@ pub(crate) struct ProjectView {
 pub(crate) struct ReleaseView {
     verified: Verified<Release>,
     documents: Vec<ListedDocument>,
+    /// Every blob of its images.
+    blobs: Vec<Descriptor>,
 }
 
 /// What stands at a path.
@@ -73,9 +85,13 @@ struct WireProject<'a> {
 }
 
 impl ReleaseView {
-    /// A verified release and its documents, as [`inventory::list`] gives them.
-    pub(crate) fn new(verified: Verified<Release>, documents: Vec<ListedDocument>) -> Self {
-        Self { verified, documents }
+    /// A verified release, its documents as [`inventory::list`] gives them, and the blobs of its images.
+    pub(crate) fn new(
+        verified: Verified<Release>,
+        documents: Vec<ListedDocument>,
+        blobs: Vec<Descriptor>,
+    ) -> Self {
+        Self { verified, documents, blobs }
     }
 
     pub(crate) fn release(&self) -> &Release {
@@ -117,7 +133,10 @@ impl ReleaseView {
         let path = rest.parse::<ArtifactPath>().ok(); // another text names no artifact
         let artifact = path.and_then(|path| self.release().artifact(&path));
         if let Some(Artifact { path, file, .. }) = artifact {
-            let content_type = Cow::Borrowed(media::type_of(path.as_str()));
+            let content_type = match artifact.is_some_and(Artifact::is_image) {
+                true => Cow::Owned(file.media_type.to_string()),
+                false => Cow::Borrowed(media::type_of(path.as_str())),
+            };
             return Some(Content::stored(file.digest, file.size, content_type));
         }
         let at = self.documents.binary_search_by(|document| document.path.as_str().cmp(rest));
@@ -175,12 +194,14 @@ impl Tree {
     ///
     /// # Errors
     /// [`ServeError::Twice`] if it is there already; that one stays.
-    pub(crate) fn add(&mut self, view: ReleaseView) -> Result<(), ServeError> {
+    pub(crate) fn add(&mut self, mut view: ReleaseView) -> Result<(), ServeError> {
         let name = view.release().name().clone();
         let project = self.projects.entry(name.project.clone()).or_default();
         match project.releases.entry(name.version.clone()) {
             Entry::Occupied(_) => Err(ServeError::Twice { release: name }),
             Entry::Vacant(place) => {
+                let blobs = std::mem::take(&mut view.blobs);
+                self.blobs.extend(blobs.into_iter().map(|blob| (blob.digest, blob)));
                 place.insert(view);
                 Ok(())
             }
@@ -218,8 +239,21 @@ impl Tree {
         match below_only {
             Some(found) if found != Found::Nothing => found,
             _ if named.is_some() && inner.is_none() => Found::Directory,
-            _ => Found::Nothing,
+            _ => self.find_blob(rest).map_or(Found::Nothing, Found::Content),
         }
+    }
+
+    /// A manifest goes out as what it is. What a layer calls itself is its author's choice, and must not
+    /// run as a page of this server.
+    fn find_blob(&self, rest: &str) -> Option<Content> {
+        let hex = rest.strip_prefix(BLOBS)?;
+        let digest = Digest::from_hex(Algorithm::Sha256, hex).ok()?; // another text names no blob
+        let Descriptor { media_type, size, .. } = self.blobs.get(&digest)?;
+        let content_type = match references::is_manifest(media_type) {
+            true => Cow::Owned(media_type.to_string()),
+            false => Cow::Borrowed(OCTET_STREAM),
+        };
+        Some(Content::stored(digest, *size, content_type))
     }
 
     /// The project, if there is exactly one.
@@ -236,6 +270,7 @@ impl Tree {
     /// Every path, decoded, in its canonical place.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut paths = BTreeSet::from(["/".to_owned(), "/releases.json".to_owned()]);
+        paths.extend(self.blobs.keys().map(|digest| format!("/{BLOBS}{}", digest.hex())));
         for (project, view) in &self.projects {
             paths.insert(format!("/{project}/"));
             paths.insert(format!("/{}", tree::releases_json(project)));

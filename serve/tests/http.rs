@@ -18,6 +18,7 @@ use bonded_store::Snapshot;
 use bonded_verify::Verified;
 use tokio::sync::oneshot;
 
+use verified::image::Image;
 use verified::{RELEASE, World, small_release};
 
 const LARGE: &str = "/demo/release/v1.2.3/bin/linux%20amd64/%3Cdemo%3E%20&%20'co'";
@@ -535,4 +536,48 @@ fn a_verdict_on_other_content_opens_nothing() {
     assert!(site.paths().contains(&"/demo/release/v2.0.0/good".to_owned()));
     assert!(!site.paths().iter().any(|path| path.contains("v1.2.3")), "{:?}", site.paths());
     assert_eq!(refused.len(), 1);
+}
+
+#[test]
+fn what_an_image_consists_of_is_served_and_nothing_else_of_the_store() {
+    let world = World::new();
+    let image = Image::multi("hello");
+    world.hold_image("demo@v2.0.0", "example.com/hello:v1", &image);
+    let (snapshot, release) = world.verified("demo@v2.0.0");
+    let running = Running::start(site(snapshot, vec![release]));
+    let blob = |digest: &Digest| format!("/blobs/sha256/{}", digest.hex());
+    for (digest, bytes) in &image.blobs {
+        let answer = running.get(&blob(digest));
+        assert_eq!((answer.status, &answer.body), (200, bytes), "{digest}");
+        let is_manifest = bytes.starts_with(b"{\n");
+        let content_type = answer.headers["content-type"].as_str();
+        assert_eq!(content_type.starts_with("application/vnd.oci.image"), is_manifest);
+        assert!(answer.headers["cache-control"].contains("immutable"));
+    }
+    let at_path = running.get("/demo/release/v2.0.0/images/example.com/hello/v1");
+    assert_eq!((at_path.status, at_path.body.as_slice()), (200, image.top_bytes()));
+    let own_type = image.top.media_type.as_str();
+    assert_eq!(at_path.headers["content-type"], own_type);
+
+    let unproven = world.store.snapshot().unwrap().release(&RELEASE.parse().unwrap()).unwrap();
+    let file = unproven.artifacts()[0].file.digest;
+    for path in [blob(&file), blob(&Digest::sha256_of(b"x")), "/blobs/sha256/00".into()] {
+        assert_eq!(running.get(&path).status, 404, "{path}");
+    }
+    assert_eq!(running.get(&blob(&image.top.digest).to_uppercase()).status, 404);
+}
+
+#[test]
+fn a_release_whose_image_is_not_whole_is_not_shown() {
+    let world = World::empty();
+    let image = Image::multi("hello");
+    world.hold_image("demo@v2.0.0", "example.com/hello:v1", &image);
+    let (snapshot, release) = world.verified("demo@v2.0.0");
+    let platform = image
+        .blobs
+        .iter()
+        .find(|(digest, bytes)| **digest != image.top.digest && bytes.starts_with(b"{\n"));
+    world.corrupt(platform.unwrap().0);
+    let (_, refused) = Site::new(snapshot, vec![release]);
+    assert!(matches!(&refused[..], [(_, ServeError::Store { .. })]), "{refused:?}");
 }

@@ -1,11 +1,14 @@
 //! A store with a verified release in it, for the tests of the crates that publish.
 //!
-//! Included with `#[path]`; needs aws-lc-rs, base64, the model, store and verify crates, serde_json
+//! Included with `#[path]`, `image` with it; needs aws-lc-rs, base64, the model, store and verify crates, serde_json
 //! and tempfile. The signing key comes from a fixed seed, so that digests are the same on each run
 //! but for the time that is in none of them.
 
 #![allow(clippy::disallowed_methods, reason = "tests write their input files directly")]
 #![allow(dead_code, reason = "each test that includes this file uses a part of it")]
+
+#[path = "image.rs"]
+pub(crate) mod image;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,12 +21,17 @@ use bonded_model::dsse::{Envelope, Signature};
 use bonded_model::evidence::Subject;
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::{self, Statement};
-use bonded_model::{Digest, DocumentKind, MediaType, Release, ReleaseName, bundle, media_type};
+use bonded_model::{
+    Artifact, Digest, DocumentKind, MediaType, Release, ReleaseName, bundle, media_type,
+};
+use bonded_store::catalog::Key;
 use bonded_store::ingest::{IngestRequest, ingest};
 use bonded_store::{AttachRequest, Holder, NewDocument, Snapshot, Store, attach};
 use bonded_verify::{Policy, TrustRoot, Verdict, Verified, Verifier, verify_release};
 use serde_json::json;
 use tempfile::TempDir;
+
+use image::Image;
 
 /// The release that [`World::new`] holds.
 pub(crate) const RELEASE: &str = "demo@v1.2.3";
@@ -82,6 +90,26 @@ impl World {
         let subject = Subject::Artifact(first.0.parse().expect("a path"));
         self.attach(&name, &subject, &provenance(&name, std::slice::from_ref(first)));
         report.release
+    }
+
+    /// Takes in a release of one image, with signed provenance that names its own manifest or index.
+    pub(crate) fn hold_image(&self, release: &str, image_name: &str, image: &Image) -> Release {
+        let name: ReleaseName = release.parse().expect("a release name");
+        let artifact = Artifact::of_image(&image_name.parse().expect("an image name"), &image.top);
+        let artifact = artifact.expect("an image");
+        let subject = Subject::Artifact(artifact.path.clone());
+        let (release, index) = Release::new(name.clone(), vec![artifact]).expect("a release");
+        let wait = Duration::from_secs(10);
+        let mut writer = self.store.lock(wait, &holder(), &mut |_| {}).expect("the lock");
+        let octets = || MediaType::known(media_type::OCTET_STREAM);
+        for bytes in image.blobs.values().chain([&index.to_bytes()]) {
+            writer.hold(octets(), bytes).expect("a blob is held");
+        }
+        writer.insert(Key::release(&name), release.index().clone()).expect("a key");
+        writer.commit().expect("a commit");
+        let named = [(image_name, image.top_bytes().to_vec())];
+        self.attach(&name, &subject, &provenance(&name, &named));
+        release
     }
 
     /// The verdict on a release as the store holds it now, and the snapshot that it is about.

@@ -87,7 +87,7 @@ impl Bench<'_> {
             let expected = "provenance that names the file's digest";
             Fault::new(Code::ProvMissing, expected, "none")
         });
-        let sboms = self.sbom_candidates(at, &digests_of(artifact));
+        let sboms = self.sbom_candidates(at, artifact);
         judge.decide(Role::Sbom, self.policy.sbom.demand, sboms, || {
             Fault::new(Code::SbomMissing, "an SBOM that names the file's digest", "none")
         });
@@ -98,7 +98,10 @@ impl Bench<'_> {
             level: None,
             faults: Vec::new(),
         });
-        judge.decide(Role::Checksum, self.policy.checksums, agreed.collect(), || {
+        // Lists name files; an image has none that one could write down a checksum of. One that is there
+        // all the same has to agree.
+        let demand = if artifact.is_image() { Demand::Off } else { self.policy.checksums };
+        judge.decide(Role::Checksum, demand, agreed.collect(), || {
             Fault::new(Code::SumMissing, "a checksum list or sidecar", "none")
         });
         judge.finish()
@@ -122,12 +125,19 @@ impl Bench<'_> {
         candidates.collect()
     }
 
-    fn sbom_candidates(&self, at: usize, digests: &[Digest]) -> Vec<Candidate> {
+    /// An SBOM of an image describes what is in its layers, and few producers write down the digest of the
+    /// manifest above them. So there the subjects of an attestation are what binds it; a document without
+    /// an attestation has to name the digest, as for files.
+    fn sbom_candidates(&self, at: usize, artifact: &Artifact) -> Vec<Candidate> {
+        let digests = &*digests_of(artifact);
         let wrapped = self.heard(at).filter_map(|(fact, covering)| {
             let Purpose::Sbom(view) = &covering.attestation.purpose else { return None };
             let mut faults = covering.attestation.faults.clone();
             faults.extend(self.subject_fault(covering, at, Code::SbomSubject));
-            faults.extend(view.iter().flat_map(|view| self.sbom_faults(view, digests)));
+            faults.extend(view.iter().flat_map(|view| match artifact.is_image() {
+                true => sbom::format_fault(&self.policy.sbom, view).into_iter().collect(),
+                false => self.sbom_faults(view, digests),
+            }));
             faults.extend(self.sbom_signer_fault(&covering.attestation));
             let signer = self.sbom_signer(&covering.attestation);
             Some(Candidate { document: fact.document.digest, signer, level: None, faults })

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonded_model::dsse::{Envelope, Signature, pae};
 use bonded_model::evidence::Subject as AttachedTo;
-use bonded_model::media_type::{IN_TOTO, OCTET_STREAM};
+use bonded_model::media_type::{IN_TOTO, OCI_INDEX, OCTET_STREAM};
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::{Statement, Subject};
 use bonded_model::{
@@ -174,6 +174,8 @@ pub(crate) struct Case {
     pub(crate) double: Option<Double>,
     pub(crate) policy: String,
     pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    /// Images by name, each with the bytes of its own manifest or index.
+    pub(crate) images: Vec<(&'static str, Vec<u8>)>,
     pub(crate) documents: Vec<Document>,
     pub(crate) now: Timestamp,
 }
@@ -201,7 +203,8 @@ impl Case {
             Key::from_seed(1).public_pem()
         );
         let now = time("2026-06-01T00:00:00Z");
-        Self { double: None, policy, files: vec![(PATH, FILE.to_vec())], documents: vec![], now }
+        let files = vec![(PATH, FILE.to_vec())];
+        Self { double: None, policy, files, images: vec![], documents: vec![], now }
     }
 
     /// The same by certificate, whose signature a double holds for good.
@@ -256,7 +259,12 @@ impl Case {
             let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
             Artifact::of_file(path.parse().unwrap(), file, None, None).0
         });
-        let (release, _) = Release::new("demo@v1".parse().unwrap(), artifacts.collect()).unwrap();
+        let images = self.images.iter().map(|(name, bytes)| {
+            let top = Descriptor::of(MediaType::known(OCI_INDEX), bytes);
+            Artifact::of_image(&name.parse().unwrap(), &top).unwrap()
+        });
+        let artifacts = artifacts.chain(images).collect();
+        let (release, _) = Release::new("demo@v1".parse().unwrap(), artifacts).unwrap();
         Evidence { release, documents: self.documents.clone() }
     }
 

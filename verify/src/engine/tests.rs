@@ -13,7 +13,7 @@ use crate::finding::Severity::{Fail, Note};
 use crate::summary::SummaryRequest;
 use crate::testing::{BUILDER, Case, FILE, Key, PATH, provenance, spdx, statement};
 use crate::trust::TrustRoot;
-use bonded_model::DocumentKind::{Bundle, Envelope, Spdx};
+use bonded_model::DocumentKind::{self, Bundle, Envelope, Spdx};
 
 const OTHER: &[u8] = b"other";
 
@@ -98,6 +98,101 @@ fn one_statement_covers_many_files_wherever_it_is_attached() {
         let mut case = two_files();
         case.add(Bundle, &lines.join(&b'\n'), None, subject);
         check(case, &[]);
+    }
+}
+
+const IMAGE: &str = "images/registry.example/a/v1";
+const INDEX: &[u8] = b"the index of an image";
+const PLATFORM: &[u8] = b"the manifest of one of its platforms";
+
+/// One image with a document attached to it.
+fn image(kind: DocumentKind, bytes: &[u8]) -> Case {
+    let mut case = Case::bare();
+    case.files.clear();
+    case.images = vec![("registry.example/a:v1", INDEX.to_vec())];
+    case.add(kind, bytes, None, to(IMAGE));
+    case
+}
+
+#[test]
+fn provenance_of_an_image_names_its_own_manifest_or_index() {
+    let of = |bytes| signed(&provenance(bytes, |_| {}));
+    let verdict = check(image(Bundle, &of(INDEX)), &[]);
+    assert!(verdict.is_pass());
+    assert_eq!(verdict.artifacts()[0].digest, Digest::sha256_of(INDEX));
+    for other in [OTHER, PLATFORM] {
+        check(image(Bundle, &of(other)), &[(Fail, Code::ProvSubject)]);
+    }
+}
+
+#[test]
+fn a_statement_about_one_platform_is_none_about_the_image() {
+    let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+    case.documents.clear();
+    case.attach_to_release(Bundle, &signed(&provenance(PLATFORM, |_| {})));
+    check(case, &[(Severity::Warn, Code::RelUnmatched), (Fail, Code::ProvMissing)]);
+}
+
+#[test]
+fn one_statement_covers_an_image_under_each_of_its_tags() {
+    let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+    case.images.push(("registry.example/a:latest", INDEX.to_vec()));
+    assert_eq!(check(case, &[]).artifacts().len(), 2);
+    let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+    case.images.push(("registry.example/a:next", OTHER.to_vec()));
+    check(case, &[(Fail, Code::ProvMissing)]);
+}
+
+#[test]
+fn policies_list_images_by_their_paths() {
+    for (listed, expected) in [
+        (IMAGE, &[][..]),
+        ("images/registry.example/a/{version}", &[]),
+        ("registry.example/a:v1", &[(Fail, Code::RelExtra), (Fail, Code::RelMissing)]),
+    ] {
+        let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+        case.edit("#sbom", &format!("[release]\nartifacts = [\"{listed}\"]"));
+        let found: std::collections::BTreeSet<_> =
+            case.verdict().findings().iter().map(|f| (f.severity, f.code)).collect();
+        assert_eq!(found, expected.iter().copied().collect(), "{listed}");
+    }
+}
+
+#[test]
+fn no_checksum_is_demanded_of_an_image_and_a_wrong_one_fails() {
+    let of_list = |digest: Digest| {
+        let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+        case.edit("#sbom", "[checksums]\nrule = \"require\"");
+        let list = format!("{}  {IMAGE}\n", digest.hex());
+        let title = Some("SHA256SUMS");
+        case.add(DocumentKind::Checksums, list.as_bytes(), title, AttachedTo::Release);
+        case
+    };
+    let mut without = of_list(Digest::sha256_of(INDEX));
+    without.documents.pop();
+    check(without, &[]);
+    check(of_list(Digest::sha256_of(INDEX)), &[]);
+    check(of_list(Digest::sha256_of(OTHER)), &[(Fail, Code::SumMismatch)]);
+}
+
+#[test]
+fn an_attested_sbom_is_bound_to_an_image_by_its_subject() {
+    const PREDICATE: &str = "https://spdx.dev/Document/v2.3";
+    let attested = |subject| Some(signed(&statement(subject, PREDICATE, &spdx(OTHER))));
+    let plain = |named| spdx(named).to_string().into_bytes();
+    for (attested, plain, expected) in [
+        (attested(INDEX), None, &[][..]),
+        (attested(PLATFORM), None, &[(Fail, Code::SbomSubject)]),
+        (None, Some(plain(INDEX)), &[]),
+        (None, Some(plain(OTHER)), &[(Fail, Code::SbomSubject)]),
+        (None, None, &[(Fail, Code::SbomMissing)]),
+    ] {
+        let mut case = image(Bundle, &signed(&provenance(INDEX, |_| {})));
+        case.edit("rule = \"off\"\n#sbom", "rule = \"require\"\n");
+        for (kind, bytes) in [(Bundle, attested), (Spdx, plain)] {
+            bytes.into_iter().for_each(|bytes| case.add(kind, &bytes, None, to(IMAGE)));
+        }
+        check(case, expected);
     }
 }
 

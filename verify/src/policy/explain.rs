@@ -47,7 +47,7 @@ impl Policy {
             lines.push(format!("  signed by {}", listed(Some(signers), "anyone")));
         }
         lines.push(format!(
-            "each artifact: a declared checksum ({}); one that disagrees always fails",
+            "each file: a declared checksum ({}); one that disagrees always fails",
             self.checksums.name()
         ));
         lines.extend(self.explain_artifacts(release));

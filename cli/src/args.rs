@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bonded_model::{ReleaseName, Timestamp};
+use bonded_model::{ImageName, ReleaseName, Repository, Timestamp};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Ingest(IngestArgs),
     /// Write releases and images as an OCI layout, for other tools and for backups
     Export(ExportArgs),
+    /// Take whole images in, from an OCI layout or an OCI or docker archive
+    Import(ImportArgs),
     /// List the releases in the store
     List(ListArgs),
     /// Show a release: its artifacts, evidence and recorded verdicts
@@ -113,6 +115,34 @@ pub(crate) struct ExportArgs {
     /// Leave out signatures, attestations, SBOMs and everything else that refers to what is exported
     #[arg(long)]
     pub(crate) no_referrers: bool,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bonded import ./layout --repository registry.k8s.io/pause
+  bonded import pause.tar --reference registry.k8s.io/pause:3.10
+  bonded import image.tar --name example.com/demo/app:v1
+  skopeo copy docker://… oci:STORE:example.com/demo/app:v1 && bonded import --adopt")]
+pub(crate) struct ImportArgs {
+    /// A directory with an OCI layout, or an OCI or docker archive
+    #[arg(value_name = "LAYOUT|ARCHIVE", required_unless_present = "adopt")]
+    pub(crate) source: Option<PathBuf>,
+    /// Only the image of this name or digest, and what is about it
+    #[arg(long = "reference", value_name = "REF")]
+    pub(crate) references: Vec<String>,
+    /// The repository of images that have a tag alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repository: Option<Repository>,
+    /// The name of the only image, whatever it is called there
+    #[arg(long, value_name = "REPOSITORY:TAG", conflicts_with = "repository")]
+    pub(crate) name: Option<ImageName>,
+    /// Take in what another program has written into the store itself
+    #[arg(long, conflicts_with_all = ["source", "references"])]
+    pub(crate) adopt: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 }
 
 /// How long a second writer waits.
@@ -392,6 +422,12 @@ mod tests {
             "bonded export",
             "bonded export a --to x",
             "bonded export a@1/b --to x",
+            "bonded import",
+            "bonded import l --adopt",
+            "bonded import --adopt --reference r",
+            "bonded import l --name a",
+            "bonded import l --repository a --name a:1",
+            "bonded import l --repository A",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

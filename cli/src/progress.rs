@@ -73,6 +73,20 @@ impl bonded_store::export::Progress for Progress {
     }
 }
 
+impl bonded_store::image::Progress for Progress {
+    fn planned(&self, blobs: usize, bytes: u64) {
+        self.plan("blobs", blobs, bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn waiting(&self, holder: &Holder) {
+        say_waiting(holder);
+    }
+}
+
 impl bonded_mirror::Progress for Progress {
     fn planned(&self, steps: usize, bytes: u64) {
         self.plan("steps", steps, bytes);

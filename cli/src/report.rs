@@ -5,6 +5,7 @@ use bonded_model::DocumentKind;
 use bonded_model::evidence::Subject;
 use bonded_serve::{Event, Events, ServeError};
 use bonded_store::disk::{DiskError, DiskFault};
+use bonded_store::image::ImportError;
 use bonded_store::ingest::{How, IngestError};
 use bonded_store::{JournalError, StoreError};
 use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
@@ -270,6 +271,60 @@ pub(crate) fn ingest_error(error: IngestError) -> CliError {
         _ => "cannot take that in",
     };
     CliError::new(kind, what).because(error).maybe_hint(hint)
+}
+
+/// An error of import: what was given is wrong, or this machine failed.
+pub(crate) fn import_error(error: ImportError) -> CliError {
+    let kind = match &error {
+        ImportError::Store(_) | ImportError::Source(_) | ImportError::IndexChanged => {
+            ErrorKind::Environment
+        }
+        _ => ErrorKind::Usage,
+    };
+    let hint = match (&error, error.disk()) {
+        (ImportError::Store(store), _) => store_hint(store),
+        (_, Some(disk)) => disk_hint(disk),
+        _ => Some(import_hint(&error)),
+    };
+    let what = match &error {
+        ImportError::Store(StoreError::InDoubt { .. } | StoreError::IndexNotWritten { .. })
+        | ImportError::IndexChanged => "took that in, but not to the very end",
+        _ => "cannot take these images in",
+    };
+    CliError::new(kind, what).because(error).maybe_hint(hint)
+}
+
+fn import_hint(error: &ImportError) -> String {
+    match error {
+        ImportError::Compressed { path, with } => {
+            let path = path.display();
+            format!("{with} -dc {path} > image.tar, then: bonded import image.tar")
+        }
+        ImportError::NoRepository { tag } => {
+            format!("--repository NAME, for example: --repository example.com/app gives example.com/app:{tag}")
+        }
+        ImportError::NoName { digest } => format!("--reference {digest} --name REPOSITORY:TAG"),
+        ImportError::Name { .. } | ImportError::NameForSeveral { .. } => {
+            "--reference REF --name REPOSITORY:TAG".to_owned()
+        }
+        ImportError::NoSubject { .. } => "one image at a time: --reference REF".to_owned(),
+        ImportError::NoReference { .. } => "--reference with one of these, or none for all".to_owned(),
+        ImportError::NameTaken { .. } => {
+            "a published name never changes what it stands for; give the image another tag: --reference REF --name REPOSITORY:TAG"
+                .to_owned()
+        }
+        ImportError::IsStore { .. } => "bonded import --adopt".to_owned(),
+        ImportError::IndexChanged => "wait for the other program to end, then: bonded import --adopt".to_owned(),
+        ImportError::Json { path, .. } | ImportError::TooLarge { path, .. } => {
+            let path = path.display();
+            format!("write the layout again from where it came; a store's own index.json may be moved away, it is made again: mv {path} {path}.foreign")
+        }
+        ImportError::UnknownRelease { .. } => {
+            "take that entry out of index.json; releases come in with bonded ingest".to_owned()
+        }
+        _ => "write the layout or archive again from where it came, then run the same command again; nothing was taken in"
+            .to_owned(),
+    }
 }
 
 /// An error of mirroring.

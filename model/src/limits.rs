@@ -92,5 +92,32 @@ pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 /// layers each names some 8,000; a hostile one nests indexes of 20,000 entries.
 pub const IMAGE_BLOB_COUNT_MAX: usize = 100_000;
 
+/// Blobs that one import takes in: what so many bytes of `index.json` can list, with a manifest and a
+/// document for each of the referrers among it.
+pub const LAYOUT_BLOB_COUNT_MAX: usize = 250_000;
+
+/// The list of a foreign layout. Some 200,000 entries; tools that keep more in one file cannot use it
+/// either.
+pub const LAYOUT_INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Entries in that list. Each of them is read when the layout is, and a commit names them all.
+pub const LAYOUT_ENTRY_COUNT_MAX: usize = 100_000;
+
+/// Indexes within indexes. A release of multi-platform images has three levels.
+pub const MANIFEST_DEPTH_MAX: usize = 8;
+
+/// A file of JSON with a field or two, such as `oci-layout`.
+pub const SMALL_JSON_BYTES_MAX: u64 = 4096;
+
+/// Headers in an archive: an entry for each of 100,000 blobs with an extension header for each. Names are
+/// kept in memory while an archive is open.
+pub const ARCHIVE_HEADER_COUNT_MAX: usize = 200_000;
+
+/// An extension header of an archive holds names and a few numbers; tar programs write below 2 KiB.
+pub const ARCHIVE_EXTENSION_BYTES_MAX: u64 = 64 * 1024;
+
+/// Links in an archive that lead from one to the next. Docker writes one.
+pub const ARCHIVE_LINK_COUNT_MAX: usize = 8;
+
 /// Depth of a directory tree on the way in; deeper means a loop or a mistake.
 pub const DIRECTORY_DEPTH_MAX: usize = 64;

@@ -97,6 +97,19 @@ impl Manifest {
         }
     }
 
+    /// A manifest of a container image.
+    pub fn image(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(MediaType::known(media_type::OCI_MANIFEST)),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: Annotations::new(),
+        }
+    }
+
     /// Reads a manifest.
     ///
     /// # Errors

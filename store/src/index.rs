@@ -1,8 +1,8 @@
 //! `index.json`: what other OCI tools see of the store. An output, never read as truth.
 //!
-//! It lists every release index under `org.opencontainers.image.ref.name` = `<project>/<version>`,
-//! a form that both the annotation's grammar (OCI image-spec, annotations.md) and skopeo's
-//! `oci:<directory>:<reference>` accept. An annotation holds the digest of the list, so that a list
+//! It lists every release index under `org.opencontainers.image.ref.name` = `<project>/<version>`, and
+//! every image under `<repository>:<tag>`, forms that both the annotation's grammar (OCI image-spec,
+//! annotations.md) and skopeo's `oci:<directory>:<reference>` accept. An annotation holds the digest of the list, so that a list
 //! which somebody else changed can be told from one that is merely behind.
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
@@ -45,6 +45,12 @@ pub(crate) fn generate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
         let (key, mut descriptor) = entry?;
         let tag = key.as_str().strip_prefix(Key::RELEASES).unwrap_or(key.as_str());
         descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), tag.to_owned());
+        listed.push(descriptor);
+    }
+    for entry in catalog.scan(Key::IMAGES) {
+        let (key, mut descriptor) = entry?;
+        let Some(name) = key.to_image() else { continue }; // no other key is ever written there
+        descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), name.to_string());
         listed.push(descriptor);
     }
     Ok(to_bytes(listed))

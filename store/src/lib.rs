@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod disk;
 pub mod export;
 pub mod facts;
+pub mod image;
 pub mod ingest;
 pub mod journal;
 pub mod lock;

@@ -31,7 +31,7 @@ use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
 use crate::lease::{Lease, list_if_there};
 
 /// Nobody may write a blob, and whom the umask lets may read it.
-const BLOB_MODE: u32 = 0o444;
+pub(crate) const BLOB_MODE: u32 = 0o444;
 
 /// From this size on, a file is streamed and synced by itself. Tests stream smaller ones, since they
 /// stop at every write.

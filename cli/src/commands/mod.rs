@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod demo;
 mod export;
+mod import;
 mod ingest;
 mod init;
 mod keygen;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, CliError> {
         Verb::Init(args) => init::run(&context, &args),
         Verb::Ingest(args) => ingest::run(&context, &args),
         Verb::Export(args) => export::run(&context, &args),
+        Verb::Import(args) => import::run(&context, &args),
         Verb::List(args) => list::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),

@@ -4,7 +4,7 @@ mod crash;
 mod export;
 mod history;
 #[path = "../../../tests/world/image.rs"]
-mod image;
+pub(crate) mod image;
 mod images;
 mod ingest;
 mod lease;

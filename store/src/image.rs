@@ -1,0 +1,356 @@
+//! Import: whole images come in, from OCI layouts and from OCI and docker archives.
+//!
+//! ```text
+//! 1  source   a directory or one open archive; nothing is unpacked
+//! 2  plan     entries → images with names, manifests that are about others; every manifest is read
+//! 3  copy     every blob that was reached goes to the stage, hashed on its way; without the lock
+//! 4  commit   image/<repository>/<tag> and referrer/<subject>/<referrer>, all of it or nothing
+//! ```
+//!
+//! Manifests stay byte for byte what they were. A name is immutable: the same image again changes nothing,
+//! another one is refused with both digests. Evidence comes in by every living convention, and is indexed
+//! under what it is about and under what its statements name:
+//!
+//! ```text
+//! subject                         as it is
+//! index under sha256-<hex>        what it lists; the index itself follows from that and is left out
+//! sha256-<hex>.sig, .att, .sbom   the manifest as it is; it has no subject, so the catalog's descriptor
+//! cosign save                     carries the annotation vnd.bonded.convention
+//! ```
+//!
+//! Layers that their licence forbids to pass on may be absent; they are held where they are present. This
+//! module knows no policy and no signatures.
+
+mod adopt;
+mod archive;
+mod docker;
+mod entry;
+mod error;
+mod plan;
+mod source;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write and damage files by hand")]
+mod tests;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bonded_model::{Descriptor, Digest, ImageName, Repository};
+use rayon::prelude::*;
+
+pub use adopt::{AdoptRequest, adopt};
+pub use archive::ArchiveError;
+pub use error::{ImportError, Trail};
+
+use crate::catalog::{Catalog, Key};
+use crate::disk::DiskError;
+use crate::facts::BlobFacts;
+use crate::hashing::{self, Digests, Sha512Wanted, Stream};
+use crate::lock::Holder;
+use crate::stage::{LARGE_BYTES, Stage, Threads};
+use crate::store::Store;
+use crate::writer::Writer;
+
+use plan::{Plan, Wanted};
+use source::{File, Form, Source};
+
+/// What to take in, and under which names.
+#[derive(Clone, Debug)]
+pub struct ImportRequest<'a> {
+    /// A directory with an OCI layout, or an OCI or docker archive.
+    pub source: &'a Path,
+    /// The entries that are wanted, by name or digest; all of them if there are none here. What is about
+    /// a wanted image is wanted as well.
+    pub references: &'a [String],
+    /// The repository of images of which the layout gives the tag alone.
+    pub repository: Option<&'a Repository>,
+    /// The name of the only image that is wanted, whatever the layout calls it.
+    pub name: Option<&'a ImageName>,
+    /// Who imports; others that have to wait see it.
+    pub holder: &'a Holder,
+    /// How long to wait for another writer.
+    pub wait: Duration,
+}
+
+/// Told what an import is doing, from several threads at once. `()` listens to nothing.
+pub trait Progress: Sync {
+    /// So many blobs with so many bytes are about to be read.
+    fn planned(&self, blobs: usize, bytes: u64);
+    /// So many more bytes have been read.
+    fn advanced(&self, bytes: u64);
+    /// Another writer has to be waited for.
+    fn waiting(&self, holder: &Holder);
+}
+
+impl Progress for () {
+    fn planned(&self, _blobs: usize, _bytes: u64) {}
+    fn advanced(&self, _bytes: u64) {}
+    fn waiting(&self, _holder: &Holder) {}
+}
+
+/// What an import did.
+#[derive(Clone, Debug)]
+pub struct ImportReport {
+    /// The images, ordered by name.
+    pub images: Vec<ImportedImage>,
+    /// What is about others, ordered by digest.
+    pub referrers: Vec<ImportedReferrer>,
+    /// Entries that were left out, since nothing would name them.
+    pub skipped: Vec<Descriptor>,
+    /// How many blobs all this has.
+    pub blobs: usize,
+    /// How many bytes these have.
+    pub bytes: u64,
+    /// The epoch that holds all this.
+    pub epoch: u64,
+}
+
+/// One image that is held now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedImage {
+    /// Its name.
+    pub name: ImageName,
+    /// Its manifest or index.
+    pub image: Descriptor,
+    /// Whether it was held before.
+    pub outcome: Outcome,
+}
+
+/// Whether a name is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is.
+    Created,
+    /// It was held already.
+    Unchanged,
+}
+
+/// One manifest that is about others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedReferrer {
+    /// The manifest, with the type of the artifact and the convention if it has no subject.
+    pub referrer: Descriptor,
+    /// Under which digests it is listed.
+    pub subjects: Vec<Digest>,
+}
+
+/// Takes images into a store.
+///
+/// # Errors
+/// [`ImportError`]; then the store is as it was before, but for [`crate::StoreError::InDoubt`] and
+/// [`crate::StoreError::IndexNotWritten`], which say what has happened.
+pub fn import(
+    store: &Store,
+    request: &ImportRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<ImportReport, ImportError> {
+    let disk = &store.pool().disk;
+    let mut source = Source::open(disk, request.source)?;
+    refuse_store(store, request.source)?;
+    let entries = match source.form()? {
+        Form::Oci => entry::entries_of(&source, &source.read_list(entry::INDEX)?)?,
+        Form::Docker => docker::entries_of(&mut source)?,
+    };
+    if entries.is_empty() {
+        return Err(ImportError::Empty { path: source.path().to_owned() });
+    }
+    let ImportRequest { references, repository, name, .. } = *request;
+    let plan = plan::plan(&source, entries, Wanted { references, repository, name })?;
+    let work = Work { store, holder: request.holder, wait: request.wait };
+    work.run(&source, &plan, progress)
+}
+
+fn refuse_store(store: &Store, source: &Path) -> Result<(), ImportError> {
+    let disk = &store.pool().disk;
+    let resolve = |path| disk.resolve(path).map_err(ImportError::Source);
+    if resolve(source)? == resolve(store.directory())? {
+        return Err(ImportError::IsStore { path: source.to_owned() });
+    }
+    Ok(())
+}
+
+/// Copying and committing what was planned.
+struct Work<'a> {
+    store: &'a Store,
+    holder: &'a Holder,
+    wait: Duration,
+}
+
+impl Work<'_> {
+    fn run(
+        &self,
+        source: &Source,
+        plan: &Plan<'_>,
+        progress: &dyn Progress,
+    ) -> Result<ImportReport, ImportError> {
+        check_names(self.store.snapshot()?.catalog(), plan)?; // before the work, and again under the lock
+        let stage = self.store.stage(self.holder)?;
+        let facts = copy(self.store, source, plan, &stage, progress)?;
+        stage.sync()?;
+        let on_wait = &mut |holder: &Holder| progress.waiting(holder);
+        let mut writer = self.store.lock_staged(stage, self.wait, self.holder, on_wait)?;
+        check_names(writer.catalog(), plan)?;
+        let images = name_images(&mut writer, plan)?;
+        let referrers = name_referrers(self.store, &mut writer, plan)?;
+        let epoch = writer.commit()?.epoch();
+        self.store.facts().put_many(&facts);
+        Ok(ImportReport {
+            images,
+            referrers,
+            skipped: plan.skipped.clone(),
+            blobs: facts.len(),
+            bytes: plan.walk.bytes(),
+            epoch,
+        })
+    }
+}
+
+/// That no name is held for other content.
+fn check_names(catalog: &Catalog, plan: &Plan<'_>) -> Result<(), ImportError> {
+    for (name, image) in &plan.images {
+        match catalog.get(&Key::image(&name.repository, &name.tag))? {
+            Some(held) if held.digest != image.digest => {
+                let (held, given) = (held.digest, image.digest);
+                return Err(ImportError::NameTaken { name: name.to_string(), held, given });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn name_images(writer: &mut Writer, plan: &Plan<'_>) -> Result<Vec<ImportedImage>, ImportError> {
+    let mut images = Vec::new();
+    for (name, image) in &plan.images {
+        let key = Key::image(&name.repository, &name.tag);
+        let outcome = match writer.catalog().get(&key)? {
+            Some(_same) => Outcome::Unchanged,
+            None => {
+                writer.insert(key, image.clone())?;
+                Outcome::Created
+            }
+        };
+        images.push(ImportedImage { name: name.clone(), image: image.clone(), outcome });
+    }
+    Ok(images)
+}
+
+/// Lists every referrer under what it says it is about, and under what its statements name of what is held.
+fn name_referrers(
+    store: &Store,
+    writer: &mut Writer,
+    plan: &Plan<'_>,
+) -> Result<Vec<ImportedReferrer>, ImportError> {
+    let mut referrers = Vec::new();
+    for referrer in &plan.referrers {
+        let mut subjects = referrer.about.clone();
+        for named in &referrer.named {
+            if plan.walk.has_blob(named) || store.pool().has(named)? {
+                subjects.insert(*named);
+            }
+        }
+        for subject in &subjects {
+            let key = Key::referrer(subject, &referrer.descriptor.digest);
+            if writer.catalog().get(&key)?.is_none() {
+                writer.insert(key, referrer.descriptor.clone())?;
+            }
+        }
+        let subjects = subjects.into_iter().collect();
+        referrers.push(ImportedReferrer { referrer: referrer.descriptor.clone(), subjects });
+    }
+    Ok(referrers)
+}
+
+/// Puts every blob on the stage, several at once, and returns what was learnt about them.
+fn copy(
+    store: &Store,
+    source: &Source,
+    plan: &Plan<'_>,
+    stage: &Stage,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Digest, BlobFacts>, ImportError> {
+    let blobs: Vec<&Descriptor> = plan.walk.blobs().collect();
+    progress.planned(blobs.len(), plan.walk.bytes());
+    let large = blobs.iter().filter(|blob| blob.size >= LARGE_BYTES).count();
+    // Blobs side by side use the cores better than threads inside one blob, if there are enough.
+    let threads = match large == 1 || large * 2 <= rayon::current_num_threads() {
+        true => Threads::PerDigest,
+        false => Threads::One,
+    };
+    let place = Place { stage, threads };
+    let copied = blobs.into_par_iter().map(|blob| {
+        let trail = || plan.walk.trail_to(&blob.digest);
+        let Some(file) = source.find_blob(&blob.digest)? else {
+            let path = source.place_of(&source::blob_name(&blob.digest));
+            return Err(ImportError::Missing { trail: trail(), path });
+        };
+        let path = file.path.clone();
+        let digests = take_in(store, file, blob, place, progress)?;
+        if digests.sha256 != blob.digest {
+            return Err(ImportError::Wrong { trail: trail(), path, found: digests.sha256 });
+        }
+        if digests.bytes != blob.size {
+            let (expected, found) = (blob.size, digests.bytes);
+            return Err(ImportError::Size { trail: trail(), path, expected, found });
+        }
+        Ok((blob.digest, facts_of(&digests)))
+    });
+    copied.collect()
+}
+
+fn take_in(
+    store: &Store,
+    file: File,
+    blob: &Descriptor,
+    place: Place<'_>,
+    progress: &dyn Progress,
+) -> Result<Digests, ImportError> {
+    let Place { stage, threads } = place;
+    let mut reading = Reading { file, progress };
+    if reading.file.bytes() < LARGE_BYTES {
+        let bytes = reading.file.read_all(LARGE_BYTES)?;
+        progress.advanced(reading.file.bytes());
+        return Ok(stage.add_bytes(&bytes, Sha512Wanted::No)?);
+    }
+    if store.pool().has(&blob.digest)? {
+        let mut comparing = Reading { file: reading.file.clone(), progress: &() };
+        let digests = hashing::in_line(&mut comparing, Sha512Wanted::No);
+        let digests = digests.map_err(ImportError::Source)?;
+        if digests.sha256 != blob.digest || stage.is_held(&digests)? {
+            progress.advanced(digests.bytes);
+            return Ok(digests);
+        }
+    }
+    Ok(stage.add_stream(|buffer| reading.read(buffer), Sha512Wanted::No, threads)?)
+}
+
+/// Where blobs go, and with how much help.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    stage: &'a Stage,
+    threads: Threads,
+}
+
+/// Tells how much was read.
+struct Reading<'a> {
+    file: File,
+    progress: &'a dyn Progress,
+}
+
+impl Stream<DiskError> for Reading<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        let count = self.file.read(buffer)?;
+        self.progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
+    }
+
+    fn write(&mut self, _bytes: &[u8]) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
+
+fn facts_of(digests: &Digests) -> BlobFacts {
+    BlobFacts { blake3: digests.blake3, sha512: digests.sha512, kind: None, platform: None }
+}

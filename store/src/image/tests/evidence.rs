@@ -1,0 +1,185 @@
+//! Evidence about images, in every convention that is alive.
+
+use bonded_model::manifest::Manifest;
+use bonded_model::{Descriptor, Digest, MediaType, media_type};
+
+use super::{Ask, Layout, World, index_of};
+use crate::image::ImportError;
+use crate::tests::image::Image;
+
+const NAME: &str = "example.com/app:v1";
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+
+/// What cosign keeps under a tag: a manifest without a subject.
+fn tagged_evidence(media_type: &str, document: &[u8]) -> Image {
+    let layer = Descriptor::of(media_type.parse().unwrap(), document);
+    let config = Descriptor::of(MediaType::known(media_type::OCI_CONFIG), b"{}");
+    let manifest = Manifest::image(config.clone(), vec![layer.clone()]).to_bytes();
+    let top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &manifest);
+    let blobs = [
+        (top.digest, manifest),
+        (layer.digest, document.to_vec()),
+        (config.digest, b"{}".to_vec()),
+    ];
+    Image { top, blobs: blobs.into() }
+}
+
+fn statement(subject: &Digest) -> Vec<u8> {
+    format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":"{}"}}}}],"predicateType":"https://example.com/p","predicate":{{}}}}"#,
+        subject.hex()
+    )
+    .into_bytes()
+}
+
+fn tag_of(digest: &Digest, suffix: &str) -> String {
+    format!("sha256-{}{suffix}", digest.hex())
+}
+
+#[test]
+fn referrers_come_in_by_their_subject() {
+    let image = Image::multi("x");
+    let child = Image::of("amd64", "x on amd64");
+    let bundle = Image::referrer(&image.top, media_type::SIGSTORE_BUNDLE, b"{}");
+    let dsse = Image::referrer(&child.top, media_type::IN_TOTO, b"[]");
+    let cosign =
+        Image::referrer(&image.top, "application/vnd.dev.cosign.artifact.sig.v1+json", b"1");
+    let about_bundle = Image::referrer(&bundle.top, "text/plain", b"about");
+    let elsewhere = Descriptor::of(image.top.media_type.clone(), b"elsewhere");
+    let stray = Image::referrer(&elsewhere, "text/plain", b"stray");
+    let all = [&bundle, &dsse, &cosign, &about_bundle, &stray];
+    let layout = all
+        .into_iter()
+        .fold(Layout::default().with(NAME, &image), |layout, one| layout.with("", one));
+    let world = World::in_memory();
+    let report = world.import_layout(&layout).unwrap();
+    assert_eq!((report.referrers.len(), report.images.len(), report.skipped.len()), (5, 1, 0));
+    let of = |image: &Image| world.referrers(&image.top.digest);
+    let mut expected = [(bundle.top.digest, None), (cosign.top.digest, None)];
+    expected.sort();
+    assert_eq!(of(&image), expected);
+    assert_eq!(of(&child), [(dsse.top.digest, None)]);
+    assert_eq!(of(&bundle), [(about_bundle.top.digest, None)]);
+    assert_eq!(world.referrers(&elsewhere.digest), [(stray.top.digest, None)]);
+    let listed = world.store.snapshot().unwrap().referrers(&child.top.digest).unwrap();
+    assert_eq!(listed[0].artifact_type.as_ref().unwrap().as_str(), media_type::IN_TOTO);
+
+    // Whoever asks for the image gets what is about it, however far away, and nothing else.
+    let world = World::in_memory();
+    let ask = Ask { references: &[NAME], ..Ask::default() };
+    let report = world.import_as(&layout.write(&world.inputs), ask).unwrap();
+    assert_eq!(report.referrers.len(), 4);
+    assert_eq!(world.referrers(&elsewhere.digest), []);
+}
+
+#[test]
+fn fallback_tags_list_referrers() {
+    let image = Image::of("amd64", "x");
+    let with_subject = Image::referrer(&image.top, "text/plain", b"1");
+    let without = tagged_evidence(media_type::IN_TOTO, b"2");
+    let mut list = index_of(vec![with_subject.top.clone(), without.top.clone()]);
+    list.blobs.extend(with_subject.blobs.clone());
+    list.blobs.extend(without.blobs.clone());
+    for prefix in ["", "example.com/app:"] {
+        let tag = format!("{prefix}{}", tag_of(&image.top.digest, ""));
+        let layout = Layout::default().with(NAME, &image).with(&tag, &list);
+        let world = World::in_memory();
+        let report = world.import_layout(&layout).unwrap();
+        assert_eq!((report.images.len(), report.referrers.len()), (1, 2));
+        let noted = Some("fallback-tag".to_owned());
+        let mut expected = [(with_subject.top.digest, None), (without.top.digest, noted)];
+        expected.sort();
+        assert_eq!(world.referrers(&image.top.digest), expected);
+    }
+}
+
+#[test]
+fn what_cosign_keeps_under_tags_is_about_the_digest_in_the_tag() {
+    let image = Image::of("amd64", "x");
+    let mut layout = Layout::default().with(NAME, &image);
+    let mut expected = Vec::new();
+    for (suffix, media_type) in
+        [(".sig", SIMPLE_SIGNING), (".att", media_type::DSSE), (".sbom", media_type::SPDX_JSON)]
+    {
+        let evidence = tagged_evidence(media_type, suffix.as_bytes());
+        layout = layout.with(&tag_of(&image.top.digest, suffix), &evidence);
+        expected.push((
+            evidence.top.digest,
+            Some(format!("cosign-tag-{}", suffix.trim_start_matches('.'))),
+        ));
+    }
+    expected.sort();
+    let world = World::in_memory();
+    let report = world.import_layout(&layout).unwrap();
+    assert_eq!((report.images.len(), report.referrers.len()), (1, 3));
+    assert_eq!(world.referrers(&image.top.digest), expected);
+    let snapshot = world.store.snapshot().unwrap();
+    for referrer in snapshot.referrers(&image.top.digest).unwrap() {
+        assert_eq!(snapshot.read(&referrer, 1 << 20).unwrap(), layout.blobs[&referrer.digest]);
+    }
+}
+
+#[test]
+fn what_cosign_save_wrote_is_about_the_image_beside_it() {
+    let image = Image::of("amd64", "x");
+    let (sigs, atts) =
+        (tagged_evidence(SIMPLE_SIGNING, b"s"), tagged_evidence(media_type::DSSE, b"a"));
+    let kind = |kind: &str| format!("dev.cosignproject.cosign/{kind}");
+    let saved = |named: &[(&str, &str)]| {
+        let image_kind = kind("image");
+        let annotations = [&[("kind", image_kind.as_str())], named].concat();
+        Layout::default()
+            .annotated(&annotations, &image)
+            .annotated(&[("kind", &kind("sigs"))], &sigs)
+            .annotated(&[("kind", &kind("atts"))], &atts)
+    };
+    let check = |layout: Layout, ask: Ask<'_>| {
+        let world = World::in_memory();
+        world.import_as(&layout.write(&world.inputs), ask).unwrap();
+        assert_eq!(world.image(NAME), Some(image.top.digest));
+        let noted = |kind: &str| Some(format!("cosign-save-{kind}"));
+        let mut expected = [(sigs.top.digest, noted("sigs")), (atts.top.digest, noted("atts"))];
+        expected.sort();
+        assert_eq!(world.referrers(&image.top.digest), expected);
+    };
+    check(saved(&[("org.opencontainers.image.ref.name", NAME)]), Ask::default());
+    check(saved(&[]), Ask { name: NAME, ..Ask::default() });
+    let other = Image::of("amd64", "y");
+    let two = saved(&[("org.opencontainers.image.ref.name", NAME)]).with("a:2", &other);
+    let world = World::in_memory();
+    let error = world.import_layout(&two).unwrap_err();
+    assert!(matches!(error, ImportError::NoSubject { count: 2, .. }), "{error:?}");
+    world.must_be_untouched();
+}
+
+#[test]
+fn what_statements_name_is_indexed_if_it_is_held() {
+    let image = Image::multi("x");
+    let child = Image::of("arm64", "x on arm64");
+    let about_child =
+        Image::referrer(&image.top, media_type::IN_TOTO, &statement(&child.top.digest));
+    let gone = Digest::sha256_of(b"not here");
+    let about_gone = Image::referrer(&image.top, media_type::IN_TOTO, &statement(&gone));
+    let layout = Layout::default().with(NAME, &image).with("", &about_child).with("", &about_gone);
+    let world = World::in_memory();
+    world.import_layout(&layout).unwrap();
+    assert_eq!(world.referrers(&image.top.digest).len(), 2);
+    assert_eq!(world.referrers(&child.top.digest), [(about_child.top.digest, None)]);
+    assert_eq!(world.referrers(&gone), []);
+}
+
+#[test]
+fn evidence_that_lacks_a_blob_is_refused() {
+    let image = Image::of("amd64", "x");
+    let referrer = Image::referrer(&image.top, "text/plain", b"1");
+    let mut layout = Layout::default().with(NAME, &image).with("", &referrer);
+    layout.blobs.remove(&Digest::sha256_of(b"1"));
+    let world = World::in_memory();
+    let error = world.import_layout(&layout).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, ImportError::Missing { .. }), "{text}");
+    let way =
+        format!("index.json → manifest {} → blob {}", referrer.top.digest, Digest::sha256_of(b"1"));
+    assert!(text.contains(&way), "{text}");
+    world.must_be_untouched();
+}

@@ -1,0 +1,344 @@
+//! Everything that some entries of a layout reach, each blob once, with the way to it.
+//!
+//! Manifests are read and checked here, since their references cannot be followed otherwise; all other
+//! blobs are looked for, and checked when they are copied. The walk is breadth first, so a blob's depth is
+//! its least, and ends whatever the manifests say: each is read once, and their depth and number are
+//! bounded. A circle would need a manifest that holds its own hash; one that is faked fails that check.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonded_model::limits::{LAYOUT_BLOB_COUNT_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX};
+use bonded_model::manifest::ManifestError;
+use bonded_model::{Algorithm, Descriptor, Digest, MediaType, json};
+use serde::Deserialize;
+
+use super::error::{ImportError, Trail};
+use super::source::{File, Source, blob_name};
+use crate::references;
+
+/// What a manifest or an index says besides its references.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Head {
+    pub(super) artifact_type: Option<MediaType>,
+    pub(super) subject: Option<Descriptor>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    blobs: Option<Vec<Descriptor>>,
+}
+
+impl Head {
+    /// The type that the referrers API tells: a manifest without one has that of its configuration (OCI
+    /// distribution-spec, "Listing Referrers").
+    pub(super) fn referrer_type(&self) -> Option<&MediaType> {
+        self.artifact_type.as_ref().or_else(|| Some(&self.config.as_ref()?.media_type))
+    }
+
+    /// The content of an artifact.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &Descriptor> {
+        self.layers.iter().chain(&self.blobs).flatten()
+    }
+}
+
+/// A descriptor that the walk came by, and from where.
+#[derive(Debug)]
+struct Node {
+    descriptor: Descriptor,
+    above: Option<usize>,
+    depth: usize,
+}
+
+/// What was reached so far.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    source: &'a Source,
+    nodes: Vec<Node>,
+    /// What is among the nodes already, so that each stands there once however often it is listed.
+    queued: BTreeSet<(Digest, u64, MediaType)>,
+    /// The names of the entries, by the number of their node.
+    entries: BTreeMap<usize, String>,
+    blobs: BTreeMap<Digest, usize>,
+    manifests: BTreeMap<Digest, Read>,
+    bytes: u64,
+}
+
+/// A manifest that was read, as what.
+#[derive(Debug)]
+struct Read {
+    media_type: MediaType,
+    head: Head,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self {
+            source,
+            nodes: Vec::new(),
+            queued: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Every blob that was reached and is there, in the order of their digests.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.blobs.values().map(|at| &self.node(*at).descriptor)
+    }
+
+    /// The descriptor by which a blob was reached first.
+    pub(super) fn blob(&self, digest: &Digest) -> Option<&Descriptor> {
+        self.blobs.get(digest).map(|at| &self.node(*at).descriptor)
+    }
+
+    /// The way to a blob that was reached.
+    pub(super) fn trail_to(&self, digest: &Digest) -> Trail {
+        self.blobs.get(digest).map_or_else(Trail::default, |at| self.trail(*at))
+    }
+
+    /// How many bytes these have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blobs.contains_key(digest)
+    }
+
+    /// The digests of all manifests and indexes that were reached.
+    pub(super) fn manifests(&self) -> impl Iterator<Item = &Digest> {
+        self.manifests.keys()
+    }
+
+    /// What a manifest that was reached says.
+    pub(super) fn head(&self, digest: &Digest) -> Option<&Head> {
+        self.manifests.get(digest).map(|read| &read.head)
+    }
+
+    /// Reads one manifest, without what it refers to.
+    pub(super) fn read_alone(
+        source: &Source,
+        entry: &str,
+        descriptor: &Descriptor,
+    ) -> Result<(Head, Vec<u8>), ImportError> {
+        let mut walk = Walk::new(source);
+        let at = walk.begin(entry, descriptor);
+        let bytes = walk.read_manifest(at)?;
+        let head = walk.parse_head(at, &bytes)?;
+        Ok((head, bytes))
+    }
+
+    /// Adds an entry with all that it reaches, and says which manifests that brought.
+    pub(super) fn add(
+        &mut self,
+        entry: &str,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<Digest>, ImportError> {
+        let mut manifests = Vec::new();
+        let mut queue = VecDeque::from([self.begin(entry, descriptor)]);
+        while let Some(at) = queue.pop_front() {
+            let children = self.visit(at, &mut manifests)?;
+            let depth = self.node(at).depth + 1;
+            if depth > MANIFEST_DEPTH_MAX && !children.is_empty() {
+                return Err(ImportError::TooDeep { trail: self.trail(at) });
+            }
+            for descriptor in children {
+                let Descriptor { digest, size, media_type, .. } = &descriptor;
+                if !self.queued.insert((*digest, *size, media_type.clone())) {
+                    continue;
+                }
+                if self.nodes.len() >= LAYOUT_BLOB_COUNT_MAX {
+                    return Err(ImportError::TooManyBlobs);
+                }
+                self.nodes.push(Node { descriptor, above: Some(at), depth });
+                queue.push_back(self.nodes.len() - 1);
+            }
+        }
+        Ok(manifests)
+    }
+
+    fn begin(&mut self, entry: &str, descriptor: &Descriptor) -> usize {
+        let at = self.nodes.len();
+        self.nodes.push(Node { descriptor: descriptor.clone(), above: None, depth: 0 });
+        self.entries.insert(at, entry.to_owned());
+        at
+    }
+
+    fn node(&self, at: usize) -> &Node {
+        self.nodes.get(at).expect("nodes are only ever added")
+    }
+
+    /// Looks at one blob for the first time, and returns what it refers to.
+    fn visit(
+        &mut self,
+        at: usize,
+        manifests: &mut Vec<Digest>,
+    ) -> Result<Vec<Descriptor>, ImportError> {
+        let Descriptor { digest, size, media_type, .. } = &self.node(at).descriptor;
+        let (digest, size, media_type) = (*digest, *size, media_type.clone());
+        let is_manifest = references::is_manifest(&media_type);
+        if is_manifest && size > MANIFEST_BYTES_MAX {
+            return Err(ImportError::ManifestTooLarge { trail: self.trail(at), bytes: size });
+        }
+        if self.reach(at)? == Reached::Absent || !is_manifest {
+            return Ok(Vec::new());
+        }
+        match self.manifests.get(&digest) {
+            Some(read) if read.media_type == media_type => return Ok(Vec::new()),
+            _ => {} // one that is listed as two things fails to be one of them
+        }
+        let bytes = self.read_manifest(at)?;
+        let manifest_error = |source| ImportError::Manifest { trail: self.trail(at), source };
+        let children = references::of(&media_type, &bytes).map_err(manifest_error)?;
+        let head = self.parse_head(at, &bytes)?;
+        self.manifests.insert(digest, Read { media_type, head });
+        manifests.push(digest);
+        Ok(children)
+    }
+
+    /// Notes that a blob was reached, and finds it unless it may be absent.
+    fn reach(&mut self, at: usize) -> Result<Reached, ImportError> {
+        let Descriptor { digest, size, media_type, .. } = &self.node(at).descriptor;
+        let (digest, size) = (*digest, *size);
+        let before = self.blobs.get(&digest).map(|first| self.node(*first).descriptor.size);
+        if before == Some(size) {
+            return Ok(Reached::Present);
+        }
+        let may_be_absent = references::may_be_absent(media_type);
+        match self.find(at)? {
+            Some(file) if file.bytes() == size => {}
+            Some(file) => {
+                let (path, found) = (file.path.clone(), file.bytes());
+                return Err(ImportError::Size {
+                    trail: self.trail(at),
+                    path,
+                    expected: size,
+                    found,
+                });
+            }
+            None if may_be_absent => return Ok(Reached::Absent),
+            None => {
+                let path = self.source.place_of(&blob_name(&digest));
+                return Err(ImportError::Missing { trail: self.trail(at), path });
+            }
+        }
+        self.blobs.insert(digest, at);
+        self.bytes = self.bytes.saturating_add(size);
+        Ok(Reached::Present)
+    }
+
+    fn find(&self, at: usize) -> Result<Option<File>, ImportError> {
+        let digest = self.node(at).descriptor.digest;
+        match digest.algorithm() {
+            Algorithm::Sha256 => self.source.find_blob(&digest),
+            Algorithm::Sha512 | Algorithm::Blake3 => {
+                Err(ImportError::Algorithm { trail: self.trail(at), digest })
+            }
+        }
+    }
+
+    /// All bytes of a manifest; its size is looked at first.
+    fn read_manifest(&self, at: usize) -> Result<Vec<u8>, ImportError> {
+        let Descriptor { digest, size, .. } = self.node(at).descriptor;
+        if size > MANIFEST_BYTES_MAX {
+            return Err(ImportError::ManifestTooLarge { trail: self.trail(at), bytes: size });
+        }
+        let Some(mut file) = self.find(at)? else {
+            let path = self.source.place_of(&blob_name(&digest));
+            return Err(ImportError::Missing { trail: self.trail(at), path });
+        };
+        if file.bytes() != size {
+            let (path, found) = (file.path.clone(), file.bytes());
+            return Err(ImportError::Size { trail: self.trail(at), path, expected: size, found });
+        }
+        let bytes = file.read_all(MANIFEST_BYTES_MAX)?;
+        match Digest::sha256_of(&bytes) {
+            found if found == digest => Ok(bytes),
+            found => Err(ImportError::Wrong { trail: self.trail(at), path: file.path, found }),
+        }
+    }
+
+    fn parse_head(&self, at: usize, bytes: &[u8]) -> Result<Head, ImportError> {
+        let manifest_error =
+            |source| ImportError::Manifest { trail: self.trail(at), source: json_error(source) };
+        let head = json::parse(bytes, MANIFEST_BYTES_MAX).map_err(manifest_error)?;
+        match has_honest_data(bytes, MANIFEST_BYTES_MAX) {
+            true => Ok(head),
+            false => Err(ImportError::Data { trail: self.trail(at) }),
+        }
+    }
+
+    fn trail(&self, at: usize) -> Trail {
+        let mut steps = Vec::new();
+        let mut next = Some(at);
+        let mut entry = String::new();
+        while let Some(at) = next {
+            let node = self.node(at);
+            steps.push(format!("{} {}", what_of(&node.descriptor), node.descriptor.digest));
+            next = node.above;
+            if next.is_none() {
+                entry = self.entries.get(&at).cloned().unwrap_or_default();
+            }
+        }
+        steps.reverse();
+        Trail { entry, steps }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Present,
+    Absent,
+}
+
+fn json_error(source: json::JsonError) -> ManifestError {
+    ManifestError::Json(source)
+}
+
+fn what_of(descriptor: &Descriptor) -> &'static str {
+    let text = descriptor.media_type.as_str();
+    if !references::is_manifest(&descriptor.media_type) {
+        return if text.contains("config") { "config" } else { "blob" };
+    }
+    if text.contains("index") || text.contains("list") { "index" } else { "manifest" }
+}
+
+/// What can carry its content inside of itself (OCI image-spec, descriptor.md, "data").
+#[derive(Deserialize)]
+struct Carrier {
+    digest: Digest,
+    size: u64,
+    data: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Carriers {
+    config: Option<Carrier>,
+    subject: Option<Carrier>,
+    layers: Option<Vec<Carrier>>,
+    manifests: Option<Vec<Carrier>>,
+    blobs: Option<Vec<Carrier>>,
+}
+
+/// Whether all content that the descriptors of a document carry is what they describe.
+pub(super) fn has_honest_data(bytes: &[u8], limit: u64) -> bool {
+    let Ok(carriers) = json::parse::<Carriers>(bytes, limit) else {
+        return false;
+    };
+    let single = carriers.config.into_iter().chain(carriers.subject);
+    let lists = [carriers.layers, carriers.manifests, carriers.blobs];
+    single.chain(lists.into_iter().flatten().flatten()).all(|carrier| {
+        let Some(data) = carrier.data else { return true };
+        STANDARD.decode(data).is_ok_and(|data| {
+            u64::try_from(data.len()) == Ok(carrier.size)
+                && match carrier.digest.algorithm() {
+                    Algorithm::Sha256 => Digest::sha256_of(&data) == carrier.digest,
+                    Algorithm::Sha512 => Digest::sha512_of(&data) == carrier.digest,
+                    Algorithm::Blake3 => false, // nobody writes it, and it is refused anyway
+                }
+        })
+    })
+}

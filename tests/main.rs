@@ -15,6 +15,7 @@ mod bad_input;
 mod concurrency;
 mod ingest;
 mod interop;
+mod kill;
 mod mirror;
 mod readme;
 mod serve;

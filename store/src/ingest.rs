@@ -39,6 +39,7 @@ use crate::facts::BlobFacts;
 use crate::hashing::Sha512Wanted;
 use crate::lock::Holder;
 use crate::snapshot::Snapshot;
+use crate::sniff::Sniffed;
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::writer::Writer;
@@ -379,7 +380,8 @@ fn first_difference(
 fn facts_of(taken: &[Taken]) -> BTreeMap<Digest, BlobFacts> {
     let facts = taken.iter().map(|file| {
         let (blake3, sha512) = (file.digests.blake3, file.digests.sha512);
-        (file.digests.sha256, BlobFacts { blake3, sha512, kind: None, platform: None })
+        let Sniffed { kind, platform } = file.sniffed.clone();
+        (file.digests.sha256, BlobFacts { blake3, sha512, kind: Some(kind), platform })
     });
     facts.collect()
 }

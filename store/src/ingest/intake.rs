@@ -10,6 +10,7 @@ use super::{IngestedFile, Progress};
 use crate::blob::HashOnly;
 use crate::disk::{Disk, DiskError, FileState, Handle};
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
+use crate::sniff::{Sniffed, Window};
 use crate::stage::{LARGE_BYTES, Stage, Threads};
 
 /// The artifacts that are to be read.
@@ -31,6 +32,7 @@ struct File {
 pub(super) struct Taken {
     pub(super) path: ArtifactPath,
     pub(super) digests: Digests,
+    pub(super) sniffed: Sniffed,
 }
 
 impl Taken {
@@ -60,14 +62,14 @@ impl Plan {
         stage: &Stage,
         progress: &dyn Progress,
     ) -> Result<Vec<Taken>, IngestError> {
-        self.each(progress, |file| self.copy(file, stage, progress))
+        self.each(progress, |file, window| self.copy(file, stage, progress, window))
     }
 
     /// Reads every artifact for its digests alone.
     pub(super) fn hash(&self, progress: &dyn Progress) -> Result<Vec<Taken>, IngestError> {
-        self.each(progress, |file| {
+        self.each(progress, |file, window| {
             let mut source = Source::open(&self.disk, &file.source)?;
-            let mut stream = Counted { stream: HashOnly(&mut source.handle), progress };
+            let mut stream = Counted { stream: HashOnly(&mut source.handle), progress, window };
             let digests = match self.threads() {
                 Threads::One => hashing::in_line(&mut stream, self.sha512),
                 Threads::PerDigest => hashing::pipelined(&mut stream, self.sha512),
@@ -81,7 +83,10 @@ impl Plan {
     /// Reads those artifacts again whose blobs are damaged or gone.
     pub(super) fn put_back(&self, stage: &Stage, taken: &[Taken]) -> Result<(), IngestError> {
         for (file, taken) in self.files.iter().zip(taken) {
-            if !stage.is_held(&taken.digests)? && self.copy(file, stage, &())? != taken.digests {
+            if stage.is_held(&taken.digests)? {
+                continue;
+            }
+            if self.copy(file, stage, &(), &mut Window::default())? != taken.digests {
                 return Err(IngestError::Changed { path: file.source.path.clone() });
             }
         }
@@ -91,12 +96,14 @@ impl Plan {
     fn each(
         &self,
         progress: &dyn Progress,
-        read: impl Fn(&File) -> Result<Digests, IngestError> + Sync,
+        read: impl Fn(&File, &mut Window) -> Result<Digests, IngestError> + Sync,
     ) -> Result<Vec<Taken>, IngestError> {
         let taken = self.files.par_iter().map(|file| {
-            let digests = read(file)?;
+            let mut window = Window::default();
+            let digests = read(file, &mut window)?;
             progress.finished_file(&file.path);
-            Ok(Taken { path: file.path.clone(), digests })
+            let sniffed = window.sniff(digests.bytes);
+            Ok(Taken { path: file.path.clone(), digests, sniffed })
         });
         taken.collect()
     }
@@ -106,6 +113,7 @@ impl Plan {
         file: &File,
         stage: &Stage,
         progress: &dyn Progress,
+        window: &mut Window,
     ) -> Result<Digests, IngestError> {
         if file.source.state.bytes < LARGE_BYTES {
             let bytes = match read_steadily(&self.disk, &file.source, LARGE_BYTES) {
@@ -115,6 +123,7 @@ impl Plan {
                 other => other?,
             };
             progress.advanced(file.source.state.bytes);
+            window.see(&bytes);
             return Ok(stage.add_bytes(&bytes, self.sha512)?);
         }
         let mut source = Source::open(&self.disk, &file.source)?;
@@ -122,6 +131,7 @@ impl Plan {
         let read = |buffer: &mut [u8]| {
             let count = handle.read(buffer)?;
             progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
+            window.see(buffer.get(..count).unwrap_or_default());
             Ok(count)
         };
         let digests = stage.add_stream(read, self.sha512, self.threads())?;
@@ -181,16 +191,18 @@ pub(super) fn read_steadily(
     Ok(bytes)
 }
 
-/// Tells how much was read.
+/// Tells how much was read, and keeps the beginning.
 struct Counted<'a, S> {
     stream: S,
     progress: &'a dyn Progress,
+    window: &'a mut Window,
 }
 
 impl<S: Stream<DiskError>> Stream<DiskError> for Counted<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let count = self.stream.read(buffer)?;
         self.progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
+        self.window.see(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 

@@ -3,6 +3,7 @@
 mod crash;
 mod export;
 mod history;
+mod facts;
 #[path = "../../../tests/world/image.rs"]
 pub(crate) mod image;
 mod images;
@@ -64,6 +65,14 @@ impl World {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
         path
+    }
+
+    /// Removes the facts database, whichever engine wrote it.
+    pub(crate) fn forget_facts(&self) {
+        let facts = self.store.pool().layout.facts();
+        let removed =
+            if facts.is_dir() { fs::remove_dir_all(facts) } else { fs::remove_file(facts) };
+        removed.unwrap();
     }
 
     pub(crate) fn ingest(&self, release: &str) -> Result<IngestReport, IngestError> {

@@ -1,6 +1,7 @@
 //! Tests of the parts together, and what they share.
 
 mod crash;
+mod evidence;
 mod export;
 mod history;
 mod facts;
@@ -8,6 +9,7 @@ mod facts;
 pub(crate) mod image;
 mod images;
 mod ingest;
+mod inputs;
 mod lease;
 mod store;
 mod writers;
@@ -16,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bonded_model::{ReleaseName, Timestamp};
+use bonded_model::{ArtifactPath, ReleaseName, Timestamp};
 use tempfile::TempDir;
 
 use crate::Store;
@@ -40,6 +42,10 @@ pub(crate) fn holder() -> Holder {
 }
 
 pub(crate) fn name(text: &str) -> ReleaseName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn path(text: &str) -> ArtifactPath {
     text.parse().unwrap()
 }
 

@@ -152,7 +152,7 @@ pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
             "wait for the other run to end; a damaged journal may be moved away, it only saves work"
                 .into()
         }
-        StoreError::TitleTaken { .. } => {
+        StoreError::TitleTaken { .. } | StoreError::Spelling { .. } => {
             "give the new document a name of its own; published names never change".into()
         }
         _ => return None,
@@ -240,6 +240,7 @@ pub(crate) fn ingest_error(error: IngestError) -> CliError {
         IngestError::Store(
             StoreError::TitleTaken { .. }
             | StoreError::FileAndDirectory { .. }
+            | StoreError::Spelling { .. }
             | StoreError::TooMuchEvidence { .. }
             | StoreError::TooManyDocuments { .. },
         ) => ErrorKind::Usage,

@@ -20,6 +20,7 @@ pub mod name;
 pub mod release;
 pub mod sbom;
 pub mod slsa;
+pub mod spelling;
 pub mod statement;
 pub mod timestamp;
 pub mod toml_text;

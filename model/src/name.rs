@@ -327,6 +327,16 @@ impl ArtifactPath {
         self.0.rsplit_once('/').map_or(self.as_str(), |(_, name)| name)
     }
 
+    /// The path for people who have to tell it from another one that looks the same: letters beyond
+    /// ASCII stand as `\u{…}`.
+    pub fn escaped(&self) -> String {
+        let escape = |letter: char| match letter.is_ascii() {
+            true => letter.to_string(),
+            false => letter.escape_unicode().to_string(),
+        };
+        self.0.chars().map(escape).collect()
+    }
+
     /// The directory part, without the slash; empty at the top.
     pub fn directory(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(directory, _)| directory)

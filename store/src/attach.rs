@@ -19,6 +19,7 @@ use bonded_model::descriptor::{ANNOTATION_PREDICATE_TYPE, ANNOTATION_TITLE};
 use bonded_model::evidence::Subject;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_TOTAL_BYTES_MAX, HINT_BYTES_MAX};
 use bonded_model::manifest::Manifest;
+use bonded_model::spelling::Spellings;
 use bonded_model::{
     ArtifactPath, Descriptor, Digest, DocumentKind, MediaType, Release, ReleaseName, media_type,
 };
@@ -211,8 +212,17 @@ fn check_titles(
             taken.entry(title.as_str()).or_insert(attached.document.digest);
         }
     }
+    let mut spellings = Spellings::default();
+    let titles = held.iter().filter_map(|attached| attached.title.as_ref());
+    for path in release.artifacts().iter().map(|artifact| &artifact.path).chain(titles) {
+        drop(spellings.add(path)); // what is held stays, also from before this was looked at
+    }
     for (_, document) in documents {
         let Some(title) = &document.title else { continue };
+        if let Err(other) = spellings.add(title) {
+            let (name, title) = (release.name().clone(), title.clone());
+            return Err(StoreError::Spelling { name, title, other });
+        }
         let given = Digest::sha256_of(document.bytes);
         let held = *taken.entry(title.as_str()).or_insert(given);
         let is_artifact = release.artifact(title).is_some();

@@ -284,6 +284,20 @@ pub enum StoreError {
         /// The path that is held.
         other: ArtifactPath,
     },
+    /// A document's name differs from a path of the release only by case or by the form of the same
+    /// letters.
+    #[error(
+        "release {name} cannot hold {} beside {}: they differ only by case or by Unicode normalisation, so macOS and Windows take them for one",
+        title.escaped(), other.escaped()
+    )]
+    Spelling {
+        /// The release.
+        name: ReleaseName,
+        /// The document's name.
+        title: ArtifactPath,
+        /// The path that is held.
+        other: ArtifactPath,
+    },
     /// More documents than a verdict would look at.
     #[error("release {name} would have {count} documents, the limit is {limit}")]
     TooManyDocuments {

@@ -100,6 +100,21 @@ pub enum IngestError {
         /// The file that came second.
         second: PathBuf,
     },
+    /// Two paths, or directories above them, differ only by case or by the form of the same letters.
+    #[error(
+        "{} and {} cannot stand in one release: {} and {} differ only by case or by Unicode normalisation, so macOS and Windows take them for one; rename one of them",
+        first.display(), second.display(), other.escaped(), path.escaped()
+    )]
+    Spelling {
+        /// The path of the second file in the release.
+        path: ArtifactPath,
+        /// The path of the first.
+        other: ArtifactPath,
+        /// The file that came first.
+        first: PathBuf,
+        /// The file that came second.
+        second: PathBuf,
+    },
     /// A file was written to while it was read.
     #[error("{} changed while it was read; ingest it again when it is finished", path.display())]
     Changed {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::ArtifactPath;
 use bonded_model::limits::{ARTIFACT_COUNT_MAX, DIRECTORY_DEPTH_MAX, DOCUMENT_COUNT_MAX};
+use bonded_model::spelling::Spellings;
 
 use super::error::IngestError;
 use crate::disk::{Disk, DiskError, FileKind, FileState};
@@ -31,7 +32,7 @@ pub(super) type Found = BTreeMap<ArtifactPath, Input>;
 
 /// Finds every file of the inputs, in the order of their paths.
 pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Found, IngestError> {
-    let mut walk = Walk { disk, found: Found::new() };
+    let mut walk = Walk { disk, found: Found::new(), spellings: Spellings::default() };
     let store = disk.resolve(store).map_err(IngestError::Source)?;
     for input in inputs {
         let resolved = disk.resolve(input).map_err(IngestError::Source)?;
@@ -55,6 +56,7 @@ pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Foun
 struct Walk<'a> {
     disk: &'a Disk,
     found: Found,
+    spellings: Spellings,
 }
 
 impl Walk<'_> {
@@ -107,6 +109,10 @@ impl Walk<'_> {
         if let Some(first) = self.found.get(&path) {
             let first = first.path.clone();
             return Err(IngestError::SamePath { path, first, second: shown });
+        }
+        if let Err(other) = self.spellings.add(&path) {
+            let first = self.found.get(&other).map(|input| input.path.clone()).unwrap_or_default();
+            return Err(IngestError::Spelling { path, other, first, second: shown });
         }
         if self.found.len() == FILE_COUNT_MAX {
             return Err(IngestError::TooManyFiles { limit: FILE_COUNT_MAX });

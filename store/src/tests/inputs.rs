@@ -10,10 +10,10 @@ use bonded_model::name::{NameError, PathFault};
 use bonded_model::{ArtifactPath, Digest};
 
 use super::{World, holder, ingest_into, name, path};
-use crate::Store;
 use crate::disk::{Action, Disk, FileKind};
-use crate::ingest::{IngestError, IngestRequest, Progress, ingest};
+use crate::ingest::{IngestError, IngestRequest, Outcome, Progress, ingest};
 use crate::lock::Holder;
+use crate::{Store, StoreError};
 
 #[test]
 fn another_file_than_the_one_found_is_refused() {
@@ -202,4 +202,45 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     assert!(matches!(error, IngestError::Changed { .. }), "{error}");
     assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
     assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+}
+
+#[test]
+fn names_that_some_file_systems_take_for_one_are_refused_with_both() {
+    for (first, second) in [
+        ("README", "readme"),
+        ("Bin/a", "bin/b"),
+        ("a", "A/b"),
+        ("cafe\u{301}", "caf\u{e9}"),
+        ("tool.intoto.jsonl", "TOOL.intoto.jsonl"),
+    ] {
+        let world = World::new();
+        let (one, two) =
+            (world.file(&format!("x/{first}"), b"1"), world.file(&format!("y/{second}"), b"1"));
+        let [x, y] = ["x", "y"].map(|side| world.inputs.join(side));
+        let error = world.ingest_paths("demo@v1", &[&x, &y]).unwrap_err();
+        let text = error.to_string();
+        let IngestError::Spelling { path: path_two, other, first: from, second: from_two } = error
+        else {
+            panic!("{text}")
+        };
+        assert_eq!((other, path_two), (path(first), path(second)));
+        assert_eq!([from, from_two], [one, two].map(|file| file.canonicalize().unwrap()));
+        assert_eq!(text.contains(r"caf\u{e9}"), first.starts_with("caf"), "{text}");
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+    }
+}
+
+#[test]
+fn evidence_that_comes_later_may_not_differ_by_case_either() {
+    let world = World::new();
+    let artifact = world.file("x/bom.json-of", b"a");
+    let held = world.file("x/SHA256SUMS", "0".repeat(64));
+    world.ingest_paths("demo@v1", &[&artifact, &held]).unwrap();
+    let later = world.file("y/sha256sums", "1".repeat(64));
+    let error = world.ingest_paths("demo@v1", &[&later]).unwrap_err();
+    let IngestError::Store(StoreError::Spelling { title, other, .. }) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((title, other), (&path("sha256sums"), &path("SHA256SUMS")));
+    assert_eq!(world.ingest_paths("demo@v1", &[&held]).unwrap().outcome, Outcome::Unchanged);
 }

@@ -3,8 +3,8 @@
 mod crash;
 mod evidence;
 mod export;
-mod history;
 mod facts;
+mod history;
 #[path = "../../../tests/world/image.rs"]
 pub(crate) mod image;
 mod images;

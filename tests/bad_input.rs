@@ -339,3 +339,32 @@ fn usage_errors_are_2_and_help_is_0() {
     assert_eq!(world.run("--version").code, 0);
     world.run("list --store").must(2);
 }
+
+/// A file that the command line names and that cannot be read ended without a next command.
+/// Each says what it was wanted for, and what to try.
+#[test]
+fn files_that_cannot_be_read_end_with_something_to_try() {
+    let world = World::with_store();
+    world.ok("keygen --out key");
+    world.write("file", "x");
+    for (line, code, what) in [
+        ("verify demo@v1 --policy gone", 3, "policy gone"),
+        ("verify file --bundle gone --key key.pub", 3, "bundle gone"),
+        ("verify gone --bundle file --key key.pub", 3, "file gone"),
+        ("verify file --bundle file --key gone", 3, "public key gone"),
+        ("verify file --bundle file --key file", 2, "file is no public key"),
+        ("verify file --bundle file --key key.pub --trusted-root gone", 3, "trusted root gone"),
+        ("policy check gone", 3, "policy gone"),
+        ("policy check store", 3, "policy store"),
+        ("policy check key", 2, "policy key is wrong"),
+        ("attest sbom demo@v1 --key gone --sbom file", 3, "gone"),
+        ("attest sbom demo@v1 --key key --sbom gone", 3, "SBOM gone"),
+        ("attest sbom demo@v1 --key key --sbom file", 2, "file is no SBOM"),
+        ("mirror apply --plan gone", 3, "plan gone"),
+        ("--config gone list", 3, "configuration gone"),
+        ("--config file list", 2, "configuration file is wrong"),
+    ] {
+        let run = world.run(line).must(code).says(&[what, "\n  try: "]);
+        assert!(!run.stderr.contains("try: bonded init"), "{line}: {}", run.stderr);
+    }
+}

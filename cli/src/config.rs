@@ -13,6 +13,7 @@ use bonded_store::disk;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
+use crate::report;
 
 /// Seconds that a second writer waits, where nothing else is said.
 pub(crate) const WAIT_SECONDS: u64 = 30;
@@ -311,12 +312,12 @@ fn read_file(
         Err(error) if named.is_none() && error.fault() == disk::DiskFault::NotFound => {
             return Ok((None, Written::default()));
         }
-        Err(error) => {
-            let message = format!("cannot read configuration {}", path.display());
-            return Err(CliError::environment(message).because(error));
-        }
+        Err(error) => return Err(report::unreadable("configuration", &path, error)),
     };
-    let refuse = || CliError::usage(format!("configuration {} is wrong", path.display()));
+    let refuse = || {
+        CliError::usage(format!("configuration {} is wrong", path.display()))
+            .hint("correct it, or name another with --config FILE")
+    };
     let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
     let written = toml_text::parse(&text).map_err(|source| refuse().because(source))?;
     Ok((Some(path), written))

@@ -13,7 +13,7 @@ use crate::args::JudgeArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::{output, report};
+use crate::{describe, output, report};
 
 /// All that verdicts depend on besides the evidence.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Judge {
             snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
         let verdict = self.verdict(snapshot, name).map_err(Stays::Undecided)?;
         verdict.admit(release).map_err(|verdict| {
-            Stays::Refused(format!("its verdict is a fail\n{}", report::fails(&verdict)))
+            Stays::Refused(format!("its verdict is a fail\n{}", describe::fails(&verdict)))
         })
     }
 }
@@ -190,13 +190,13 @@ pub(crate) fn read_policy(file: &Path) -> Result<Policy, CliError> {
 pub(crate) fn read_key(file: &Path) -> Result<PublicKey, CliError> {
     let pem = read(file, POLICY_BYTES_MAX, "public key")?;
     PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|source| {
-        CliError::usage(format!("{} is no public key", file.display())).because(source)
+        CliError::usage(format!("{} is no public key", file.display()))
+            .because(source)
+            .hint("name the .pub file that bonded keygen wrote, or another public key in PEM")
     })
 }
 
 /// Reads an ordinary file that the command line names.
 pub(crate) fn read(file: &Path, limit: u64, what: &str) -> Result<Vec<u8>, CliError> {
-    disk::read_file(file, limit).map_err(|source| {
-        CliError::environment(format!("cannot read {what} {}", file.display())).because(source)
-    })
+    disk::read_file(file, limit).map_err(|source| report::unreadable(what, file, source))
 }

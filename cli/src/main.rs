@@ -8,6 +8,7 @@ mod args;
 mod clock;
 mod commands;
 mod config;
+mod describe;
 mod error;
 mod judge;
 mod lock_file_sbom;

@@ -1,105 +1,18 @@
-//! Verdicts as text, and the errors of libraries as errors of the command line: kind and one hint each.
+//! The errors of libraries as errors of the command line: kind and one hint each.
+
+use std::path::Path;
 
 use bonded_mirror::{At, FaultKind, MirrorError};
-use bonded_model::DocumentKind;
-use bonded_model::evidence::Subject;
-use bonded_serve::{Event, Events, ServeError};
+use bonded_serve::ServeError;
 use bonded_store::disk::{DiskError, DiskFault};
 use bonded_store::image::ImportError;
-use bonded_store::ingest::{How, IngestError};
+use bonded_store::ingest::IngestError;
 use bonded_store::{JournalError, StoreError};
-use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
 
 use crate::error::{CliError, ErrorKind};
-use crate::output;
 
 /// What helps where bytes of the store are not the ones that they are named.
 const CORRUPT_HINT: &str = "put the bytes back from a good copy: ingest the release's files again";
-
-/// A verdict for people: result, artifacts with level and signer, then the findings.
-pub(crate) fn verdict(verdict: &Verdict) -> String {
-    let result = if verdict.is_pass() { "PASS" } else { "FAIL" };
-    let about = match verdict.release() {
-        Some((name, digest)) => format!("{name}  {digest}"),
-        None => verdict.subject_digest().to_string(),
-    };
-    let mut text = format!("{result}  {about}\n");
-    text += &format!(
-        "  policy {}  trust root {}",
-        verdict.policy_digest().short(),
-        verdict.trust_root_digest().short()
-    );
-    text += &format!("  evidence {}  as of {}\n", verdict.evidence_digest().short(), verdict.now());
-    for artifact in verdict.artifacts() {
-        text += &artifact_line(artifact);
-    }
-    for severity in [Severity::Fail, Severity::Warn, Severity::Note] {
-        for found in verdict.findings().iter().filter(|finding| finding.severity == severity) {
-            text += &finding(found);
-        }
-    }
-    text
-}
-
-/// Only the findings that made it a fail.
-pub(crate) fn fails(verdict: &Verdict) -> String {
-    let fails = verdict.findings().iter().filter(|finding| finding.severity == Severity::Fail);
-    fails.map(finding).collect::<String>().trim_end().to_owned()
-}
-
-fn artifact_line(artifact: &ArtifactVerdict) -> String {
-    let path = artifact.path.as_ref().map_or("(file)", |path| path.as_str());
-    let level = artifact
-        .level
-        .map_or_else(|| "no level".into(), |level| format!("SLSA build level {level}"));
-    let mut signers: Vec<&str> =
-        artifact.accepted.iter().filter_map(|a| Some(a.signer.as_ref()?.name.as_str())).collect();
-    signers.dedup();
-    let by = if signers.is_empty() {
-        String::new()
-    } else {
-        format!(", signed by {}", signers.join(", "))
-    };
-    format!("  {path}  {}  {level}{by}\n", artifact.digest.short())
-}
-
-fn finding(finding: &Finding) -> String {
-    let word = match finding.severity {
-        Severity::Fail => "fail",
-        Severity::Warn => "warn",
-        Severity::Note => "note",
-    };
-    let of = finding.path.as_ref().map_or("release", |path| path.as_str());
-    let document =
-        finding.document.as_ref().map_or_else(String::new, |d| format!(" in {}", d.short()));
-    let code = finding.code;
-    let mut text = format!("  {word} {}  {of}{document}: {}\n", code.as_str(), code.meaning());
-    text += &format!("       expected {}\n       seen     {}\n", finding.expected, finding.seen);
-    if finding.severity == Severity::Fail {
-        text += &format!("       try      {}\n", code.remedy());
-    }
-    text
-}
-
-/// A subject of evidence, for people.
-pub(crate) fn subject(subject: &Subject) -> String {
-    match subject {
-        Subject::Release => "the release".into(),
-        Subject::Artifact(path) => path.to_string(),
-    }
-}
-
-/// A kind of document, for people.
-pub(crate) fn kind(kind: DocumentKind) -> &'static str {
-    match kind {
-        DocumentKind::Bundle => "bundle",
-        DocumentKind::Envelope => "DSSE envelope",
-        DocumentKind::Statement => "unsigned statement",
-        DocumentKind::Spdx => "SPDX",
-        DocumentKind::CycloneDx => "CycloneDX",
-        DocumentKind::Checksums => "checksums",
-    }
-}
 
 /// An error of the store.
 pub(crate) fn store_error(error: StoreError) -> CliError {
@@ -176,6 +89,19 @@ pub(crate) fn disk_hint(error: &DiskError) -> Option<String> {
     }
 }
 
+/// The error for an ordinary file that the command line names and that cannot be read.
+pub(crate) fn unreadable(what: &str, file: &Path, source: DiskError) -> CliError {
+    let hint = disk_hint(&source).unwrap_or_else(|| match source {
+        DiskError::NotAFile { .. } => {
+            format!("name a regular file; a directory or pipe is no {what}")
+        }
+        _ => format!("check the path: ls -l {}", file.display()),
+    });
+    CliError::environment(format!("cannot read {what} {}", file.display()))
+        .because(source)
+        .hint(hint)
+}
+
 /// An error of the server.
 pub(crate) fn serve_error(error: ServeError) -> CliError {
     let hint = match &error {
@@ -191,47 +117,10 @@ pub(crate) fn serve_error(error: ServeError) -> CliError {
     CliError::environment("cannot serve").because(error).maybe_hint(hint)
 }
 
-/// Tells on stderr what a client's answer does not tell.
-#[derive(Debug)]
-pub(crate) struct ServeEvents;
-
-impl Events for ServeEvents {
-    fn happened(&self, event: &Event<'_>) {
-        let text = match event {
-            Event::BlobRefused { digest, error } => {
-                format!("refused to serve {digest}: {}", chain(*error))
-            }
-            Event::ReadFailed { digest, error } => {
-                format!("cut a connection while reading {digest}: {}", chain(*error))
-            }
-            Event::AcceptFailed { error } => format!("cannot take a connection: {}", chain(*error)),
-            // Clients leave; that is no news.
-            Event::ConnectionFailed { .. } => return,
-            Event::TaskFailed { error } => {
-                format!("a connection ended in a defect of bonded: {}", chain(*error))
-            }
-            Event::DrainCut { connections } => {
-                format!("cut {connections} connections that did not finish")
-            }
-            _ => return,
-        };
-        output::say(&text);
-    }
-}
-
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let texts = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     texts.collect::<Vec<_>>().join(": ")
-}
-
-/// How the subject of a document was found, for people.
-pub(crate) fn how(how: How) -> &'static str {
-    match how {
-        How::ByName => "by name",
-        How::ByContent => "by content",
-        How::Unmatched => "matches no artifact",
-    }
 }
 
 /// An error of ingest: what was given is wrong, or this machine failed.

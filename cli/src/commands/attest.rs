@@ -94,7 +94,10 @@ fn sbom(context: &Context, args: &AttestSbomArgs) -> Result<Outcome, CliError> {
 
 fn read_sbom(file: &Path) -> Result<(SbomView, Value), CliError> {
     let bytes = judge::read(file, EVIDENCE_BYTES_MAX, "SBOM")?;
-    let refuse = || CliError::usage(format!("{} is no SBOM that can be attested", file.display()));
+    let refuse = || {
+        CliError::usage(format!("{} is no SBOM that can be attested", file.display()))
+            .hint("name a document in SPDX 2 or CycloneDX, as JSON")
+    };
     let view = SbomView::parse(&bytes).map_err(|source| refuse().because(source))?;
     let document = json::parse(&bytes, EVIDENCE_BYTES_MAX).map_err(|source| {
         refuse()

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Context, Outcome, holder};
 use crate::args::IngestArgs;
+use crate::describe;
 use crate::error::CliError;
 use crate::output::{self, Format};
 use crate::progress::Progress;
@@ -44,11 +45,11 @@ fn text(report: &IngestReport) -> String {
     }
     for document in &report.evidence {
         let title = document.title.as_ref().map_or("(no name)", |title| title.as_str());
-        let subject = report::subject(&document.subject);
+        let subject = describe::subject(&document.subject);
         text += &format!(
             "  evidence  {}  {title} → {subject}, {}\n",
-            report::kind(document.kind),
-            report::how(document.how)
+            describe::kind(document.kind),
+            describe::how(document.how)
         );
     }
     text
@@ -61,7 +62,7 @@ fn json(report: &IngestReport) -> serde_json::Value {
         .map(|document| {
             json!({
                 "digest": document.digest, "kind": document.kind, "subject": document.subject,
-                "title": document.title, "how": report::how(document.how),
+                "title": document.title, "how": describe::how(document.how),
             })
         })
         .collect();

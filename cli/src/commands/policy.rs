@@ -61,11 +61,12 @@ fn init(name: &ReleaseName, out: Option<&Path>, text: &str) -> Result<Outcome, C
 
 fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
     let bytes = judge::read(file, POLICY_BYTES_MAX, "policy")?;
-    let refuse = || CliError::usage(format!("policy {} is wrong", file.display()));
+    let refuse = || {
+        CliError::usage(format!("policy {} is wrong", file.display()))
+            .hint("every key is described in docs/policy.md")
+    };
     let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
-    let parsed = Policy::parse(&text).map_err(|source| {
-        refuse().because(source).hint("every key is described in docs/policy.md")
-    })?;
+    let parsed = Policy::parse(&text).map_err(|source| refuse().because(source))?;
     let notes = parsed.check();
     match context.format {
         Format::Text => {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bonded_serve::{Handle, Server, Site};
+use bonded_serve::{Event, Events, Handle, Server, Site};
 use bonded_store::{Lease, Snapshot, Store};
 
 use super::{Context, Outcome, reading_lease};
@@ -54,9 +54,8 @@ pub(super) fn run_announced(
     let shown = Shown { epoch: snapshot.epoch(), lease };
     let site = site(context, &args.judge, snapshot)?;
     runtime::block_on(async {
-        let server = Server::bind(listen, site, Arc::new(report::ServeEvents))
-            .await
-            .map_err(report::serve_error)?;
+        let server =
+            Server::bind(listen, site, Arc::new(ServeEvents)).await.map_err(report::serve_error)?;
         let (address, handle) = (server.local_addr(), server.handle());
         let mut announced = Ok(());
         let stop = async {
@@ -137,5 +136,35 @@ async fn refresh(
                 output::say(&format!("the site stays as it was at epoch {}\n{told}", shown.epoch));
             }
         }
+    }
+}
+
+/// Tells on stderr what a client's answer does not tell.
+#[derive(Debug)]
+struct ServeEvents;
+
+impl Events for ServeEvents {
+    fn happened(&self, event: &Event<'_>) {
+        let text = match event {
+            Event::BlobRefused { digest, error } => {
+                format!("refused to serve {digest}: {}", report::chain(*error))
+            }
+            Event::ReadFailed { digest, error } => {
+                format!("cut a connection while reading {digest}: {}", report::chain(*error))
+            }
+            Event::AcceptFailed { error } => {
+                format!("cannot take a connection: {}", report::chain(*error))
+            }
+            // Clients leave; that is no news.
+            Event::ConnectionFailed { .. } => return,
+            Event::TaskFailed { error } => {
+                format!("a connection ended in a defect of bonded: {}", report::chain(*error))
+            }
+            Event::DrainCut { connections } => {
+                format!("cut {connections} connections that did not finish")
+            }
+            _ => return,
+        };
+        output::say(&text);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::args::ShowArgs;
+use crate::describe;
 use crate::error::CliError;
 use crate::output::{self, Format};
 use crate::report;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
     }
     for document in &evidence.documents {
         let title = document.title.as_ref().map_or("(no name)", |title| title.as_str());
-        let (kind, subject) = (report::kind(document.kind), report::subject(&document.subject));
+        let (kind, subject) = (describe::kind(document.kind), describe::subject(&document.subject));
         text += &format!("  evidence  {}  {kind}  {title} → {subject}\n", document.digest);
     }
     for Record { digest, summary } in &records {

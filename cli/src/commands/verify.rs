@@ -16,7 +16,7 @@ use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::judge::{self, Judge};
 use crate::output::{self, Format};
-use crate::{progress, report};
+use crate::{describe, progress, report};
 
 /// Who speaks in a summary. A summary is an unsigned record until somebody signs it.
 const VERIFIER_ID: &str = concat!("https://bonded.invalid/verifier/v", env!("CARGO_PKG_VERSION"));
@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
 
 fn print(context: &Context, verdict: &Verdict) -> Result<Outcome, CliError> {
     match context.format {
-        Format::Text => output::data(&report::verdict(verdict))?,
+        Format::Text => output::data(&describe::verdict(verdict))?,
         Format::Json => {
             output::data_bytes(&verdict.to_json())?;
             output::data("\n")?;
@@ -170,9 +170,8 @@ impl FileSubject {
             return Ok(Self { path: None, digests: vec![digest], size: None, bytes: None });
         }
         let file = Path::new(target);
-        let hashed = disk::hash_file(file, MESSAGE_BYTES_MAX).map_err(|source| {
-            CliError::environment(format!("cannot read file {target}")).because(source)
-        })?;
+        let hashed = disk::hash_file(file, MESSAGE_BYTES_MAX)
+            .map_err(|source| report::unreadable("file", file, source))?;
         let name = file.file_name().and_then(|name| name.to_str());
         Ok(Self {
             path: name.and_then(|name| name.parse().ok()), // for display only; the digest decides

@@ -42,9 +42,9 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Take whole images in, from an OCI layout or an OCI or docker archive
     Import(ImportArgs),
-    /// List the releases in the store
+    /// List the releases and images in the store
     List(ListArgs),
-    /// Show a release: its artifacts, evidence and recorded verdicts
+    /// Show a release: its artifacts, evidence and recorded verdicts; or an image and what is about it
     Show(ShowArgs),
     /// Reach a verdict on a release in the store, or on one downloaded file
     Verify(VerifyArgs),
@@ -163,9 +163,9 @@ pub(crate) struct ListArgs {
 /// `show`
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Which release
-    #[arg(value_name = "PROJECT@VERSION")]
-    pub(crate) release: ReleaseName,
+    /// Which release or image
+    #[arg(value_name = "PROJECT@VERSION|REPOSITORY:TAG")]
+    pub(crate) name: bonded_store::export::ExportName,
 }
 
 /// How to reach verdicts.

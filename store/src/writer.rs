@@ -111,7 +111,8 @@ impl Writer {
             return Err(StoreError::Raced { expected: base.epoch(), found: found.epoch });
         }
         let epoch = root.epoch;
-        let is_listed_anew = catalog.is_changed_at(Key::RELEASES);
+        let listed = [Key::RELEASES, Key::IMAGES];
+        let is_listed_anew = listed.into_iter().any(|keys| catalog.is_changed_at(keys));
         let catalog = Catalog::open(store.pages(), sealed.root)?;
         history::write(&pool.disk, &pool.layout, &root)?;
         replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(

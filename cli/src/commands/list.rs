@@ -1,5 +1,8 @@
-//! `list`: the releases in the store.
+//! `list`: the releases and images in the store.
 
+use bonded_model::{Descriptor, ImageName};
+use bonded_store::catalog::Key;
+use bonded_store::{Snapshot, StoreError};
 use serde_json::json;
 
 use super::{Context, Outcome};
@@ -16,6 +19,11 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
         names.iter().filter(|name| args.project.as_ref().is_none_or(|p| *p == name.project));
     let releases: Result<Vec<_>, _> = wanted.map(|name| snapshot.release(name)).collect();
     let releases = releases.map_err(report::store_error)?;
+    // Images belong to repositories and not to projects.
+    let images = match args.project {
+        Some(_) => Vec::new(),
+        None => images(&snapshot).map_err(report::store_error)?,
+    };
     match context.format {
         Format::Text => releases.iter().try_for_each(|release| {
             let bytes: u64 = release.artifacts().iter().map(|artifact| artifact.file.size).sum();
@@ -26,14 +34,29 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
                 release.digest()
             ))
         })?,
-        Format::Json => {
-            output::data_json(&json!({ "epoch": snapshot.epoch(), "releases": releases }))?
-        }
+        Format::Json => output::data_json(&json!({
+            "epoch": snapshot.epoch(), "releases": releases, "images": images_json(&images),
+        }))?,
     }
-    if releases.is_empty() {
+    if context.format == Format::Text {
+        images.iter().try_for_each(|(name, image)| {
+            output::data_line(&format!("{name}  image  {}", image.digest))
+        })?;
+    }
+    if releases.is_empty() && images.is_empty() {
         output::say(
             "no releases here; take one in with: bonded ingest --release PROJECT@VERSION PATH…",
         );
     }
     Ok(Outcome::Done)
+}
+
+fn images(snapshot: &Snapshot) -> Result<Vec<(ImageName, Descriptor)>, StoreError> {
+    let entries = snapshot.catalog().scan(Key::IMAGES);
+    let named = entries.map(|entry| entry.map(|(key, image)| Some((key.to_image()?, image))));
+    named.filter_map(Result::transpose).collect()
+}
+
+fn images_json(images: &[(ImageName, Descriptor)]) -> serde_json::Value {
+    images.iter().map(|(name, image)| json!({ "name": name, "image": image })).collect()
 }

@@ -1,8 +1,10 @@
-//! `show`: one release with its artifacts, evidence and recorded verdicts.
+//! `show`: one release with its artifacts, evidence and recorded verdicts, or one image with what is about it.
 
 use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
-use bonded_model::{Digest, Document};
+use bonded_model::{Digest, Document, ImageName};
+use bonded_store::catalog::Key;
+use bonded_store::export::ExportName;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,10 +16,14 @@ use crate::output::{self, Format};
 use crate::report;
 
 pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliError> {
+    let release = match &args.name {
+        ExportName::Release(release) => release,
+        ExportName::Image(image) => return show_image(context, image),
+    };
     let store = context.open_store()?;
     let snapshot = store.snapshot().map_err(report::store_error)?;
-    let evidence = snapshot.evidence(&args.release).map_err(report::store_error)?;
-    let summaries = snapshot.summaries(&args.release).map_err(report::store_error)?;
+    let evidence = snapshot.evidence(release).map_err(report::store_error)?;
+    let summaries = snapshot.summaries(release).map_err(report::store_error)?;
     let documents: Vec<_> = evidence.documents.iter().map(describe).collect();
     let records: Vec<Record> = summaries.iter().filter_map(record).collect();
     if context.format == Format::Json {
@@ -46,6 +52,33 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
             "  verdict   {}  {:?} {levels}  {time}, unsigned record\n",
             digest, summary.verification_result
         );
+    }
+    output::data(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn show_image(context: &Context, name: &ImageName) -> Result<Outcome, CliError> {
+    let store = context.open_store()?;
+    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let held = snapshot.catalog().get(&Key::image(&name.repository, &name.tag));
+    let image = held
+        .map_err(report::store_error)?
+        .ok_or_else(|| CliError::usage(format!("there is no image {name}")).hint("bonded list"))?;
+    let blobs = snapshot.image_closure(&image).map_err(report::store_error)?;
+    let referrers = snapshot.referrers(&image.digest).map_err(report::store_error)?;
+    if context.format == Format::Json {
+        output::data_json(
+            &json!({ "name": name, "image": image, "blobs": blobs, "referrers": referrers }),
+        )?;
+        return Ok(Outcome::Done);
+    }
+    let mut text = format!("{name}  {}\n", image.digest);
+    for blob in &blobs {
+        text += &format!("  {}  {:>12}  {}\n", blob.digest, blob.size, blob.media_type);
+    }
+    for referrer in &referrers {
+        let kind = referrer.artifact_type.as_ref().map_or("of no type", |kind| kind.as_str());
+        text += &format!("  referrer  {}  {kind}\n", referrer.digest);
     }
     output::data(&text)?;
     Ok(Outcome::Done)

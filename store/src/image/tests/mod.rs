@@ -132,7 +132,7 @@ impl World {
     /// That the store is as it was made: no epoch, no blob and no file more.
     pub(super) fn must_be_untouched(&self) {
         assert_eq!(self.store.snapshot().unwrap().epoch(), 0);
-        assert_eq!(fs::read_dir(self.store_path.join("blobs/sha256")).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(self.store_path.join("blobs/sha256")).unwrap().count(), 1);
         assert_eq!(fs::read_dir(self.store_path.join("bonded/staging")).unwrap().count(), 0);
     }
 }

@@ -239,7 +239,7 @@ fn check_titles(
 }
 
 /// A path that is a directory above this one, or below this one as a directory: no tree holds both.
-fn file_and_directory(
+pub(crate) fn file_and_directory(
     taken: &BTreeMap<&str, Digest>,
     title: &ArtifactPath,
 ) -> Option<ArtifactPath> {

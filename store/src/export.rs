@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::{Descriptor, Digest, ImageName};
 
+pub(crate) use contents::ANNOTATION_EVIDENCE;
 pub use name::ExportName;
 
 use crate::disk::{DiskError, DiskFault, FileKind, containing};

@@ -4,7 +4,8 @@
 //! 1  source   a directory or one open archive; nothing is unpacked
 //! 2  plan     entries → images with names, manifests that are about others; every manifest is read
 //! 3  copy     every blob that was reached goes to the stage, hashed on its way; without the lock
-//! 4  commit   image/<repository>/<tag> and referrer/<subject>/<referrer>, all of it or nothing
+//! 4  commit   image/<repository>/<tag> and referrer/<subject>/<referrer>, and of releases that export
+//!             wrote release/<project>/<version> with their evidence; all of it or nothing
 //! ```
 //!
 //! Manifests stay byte for byte what they were. A name is immutable: the same image again changes nothing,
@@ -27,6 +28,7 @@ mod docker;
 mod entry;
 mod error;
 mod plan;
+mod release;
 mod source;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests write and damage files by hand")]
@@ -37,12 +39,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bonded_model::{Descriptor, Digest, ImageName, Repository};
+use bonded_model::{Descriptor, Digest, ImageName, ReleaseName, Repository};
 use rayon::prelude::*;
 
 pub use adopt::{AdoptRequest, adopt};
 pub use archive::ArchiveError;
 pub use error::{ImportError, Trail};
+pub(crate) use plan::ANNOTATION_CONVENTION;
 
 use crate::catalog::{Catalog, Key};
 use crate::disk::DiskError;
@@ -93,6 +96,8 @@ impl Progress for () {
 /// What an import did.
 #[derive(Clone, Debug)]
 pub struct ImportReport {
+    /// The releases, ordered by name.
+    pub releases: Vec<ImportedRelease>,
     /// The images, ordered by name.
     pub images: Vec<ImportedImage>,
     /// What is about others, ordered by digest.
@@ -105,6 +110,17 @@ pub struct ImportReport {
     pub bytes: u64,
     /// The epoch that holds all this.
     pub epoch: u64,
+}
+
+/// One release that is held now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedRelease {
+    /// Its name.
+    pub name: ReleaseName,
+    /// Its index.
+    pub index: Descriptor,
+    /// Whether it was held before; then its evidence is what it was.
+    pub outcome: Outcome,
 }
 
 /// One image that is held now.
@@ -192,11 +208,13 @@ impl Work<'_> {
         let on_wait = &mut |holder: &Holder| progress.waiting(holder);
         let mut writer = self.store.lock_staged(stage, self.wait, self.holder, on_wait)?;
         check_names(writer.catalog(), plan)?;
+        let releases = release::name_all(&mut writer, &plan.releases, &plan.referrers)?;
         let images = name_images(&mut writer, plan)?;
         let referrers = name_referrers(self.store, &mut writer, plan)?;
         let epoch = writer.commit()?.epoch();
         self.store.facts().put_many(&facts);
         Ok(ImportReport {
+            releases,
             images,
             referrers,
             skipped: plan.skipped.clone(),
@@ -209,6 +227,7 @@ impl Work<'_> {
 
 /// That no name is held for other content.
 fn check_names(catalog: &Catalog, plan: &Plan<'_>) -> Result<(), ImportError> {
+    release::check_names(catalog, &plan.releases)?;
     for (name, image) in &plan.images {
         match catalog.get(&Key::image(&name.repository, &name.tag))? {
             Some(held) if held.digest != image.digest => {

@@ -71,6 +71,10 @@ fn text(report: &ImportReport) -> String {
     let size = output::human_bytes(report.bytes);
     let (blobs, epoch) = (report.blobs, report.epoch);
     let mut text = format!("{blobs} blobs, {size}  epoch {epoch}\n");
+    for release in &report.releases {
+        let outcome = outcome(release.outcome);
+        text += &format!("  {outcome:9}  {}  {}\n", release.name, release.index.digest);
+    }
     for image in &report.images {
         let outcome = outcome(image.outcome);
         text += &format!("  {outcome:9}  {}  {}\n", image.name, image.image.digest);
@@ -99,17 +103,20 @@ fn json(report: &ImportReport) -> serde_json::Value {
     let images = report.images.iter().map(|image| {
         json!({ "name": image.name, "image": image.image, "outcome": outcome(image.outcome) })
     });
+    let releases = report.releases.iter().map(|release| {
+        json!({ "name": release.name, "index": release.index, "outcome": outcome(release.outcome) })
+    });
     let referrers = report
         .referrers
         .iter()
         .map(|found| json!({ "referrer": found.referrer, "subjects": found.subjects }));
     json!({
-        "images": images.collect::<Vec<_>>(), "referrers": referrers.collect::<Vec<_>>(),
+        "releases": releases.collect::<Vec<_>>(), "images": images.collect::<Vec<_>>(), "referrers": referrers.collect::<Vec<_>>(),
         "skipped": report.skipped, "blobs": report.blobs, "bytes": report.bytes,
         "epoch": report.epoch,
     })
 }
 
 fn empty(epoch: u64) -> serde_json::Value {
-    json!({ "images": [], "referrers": [], "skipped": [], "blobs": 0, "bytes": 0, "epoch": epoch })
+    json!({ "releases": [], "images": [], "referrers": [], "skipped": [], "blobs": 0, "bytes": 0, "epoch": epoch })
 }

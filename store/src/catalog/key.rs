@@ -104,6 +104,13 @@ impl Key {
         Some((name, referrer.parse().ok()?))
     }
 
+    /// The subject and the referrer that this key lists under it, if it lists any.
+    pub fn to_referrer(&self) -> Option<(Digest, Digest)> {
+        let (subject, referrer) = self.0.strip_prefix(Self::REFERRERS)?.split_once('/')?;
+        // A key of another shape lists no referrer.
+        Some((subject.parse().ok()?, referrer.parse().ok()?))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! index.json   names            ref.name = <project>/<version> or <repository>:<tag>
-//!              referrers        no ref.name; bonded.evidence = the releases whose evidence it is
+//!              referrers        no ref.name; vnd.bonded.evidence = the releases whose evidence it is
 //!              fallback tags    ref.name = sha256-<hex of the subject>, an index of its referrers
+//!              cosign's tags    ref.name = sha256-<hex of the subject>.sig, .att or .sbom
 //! blobs        all that is reachable from these, each once
 //! ```
 //!
 //! Referrers stand in the list twice because both conventions live: untagged entries (oras, cosign) and
 //! tags that clients of registries without a referrers API make (OCI distribution-spec, "Referrers Tag
-//! Schema"). Of a file that stands in several releases, only the evidence of exported releases goes with
+//! Schema"). What came in without a subject goes out by the convention that it came in by. Of a file that stands in several releases, only the evidence of exported releases goes with
 //! it; of an image, all that refers to it. The images of a release have tags of their own where the catalog
 //! names them as well.
 
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use super::{ExportError, ExportName, ExportedName, Referrers, What};
 use crate::catalog::Key;
 use crate::error::StoreError;
+use crate::image::ANNOTATION_CONVENTION;
 use crate::references;
 use crate::snapshot::Snapshot;
 
@@ -49,8 +51,27 @@ pub(super) struct Contents {
 struct Referrer {
     /// As the referrers API would list it.
     descriptor: Descriptor,
-    subject: Option<Digest>,
+    place: Place,
     evidence_of: BTreeSet<ReleaseName>,
+}
+
+/// A referrer in the catalog.
+struct Found {
+    /// The subject that it is listed under.
+    under: Digest,
+    listed: Descriptor,
+    evidence_of: BTreeSet<ReleaseName>,
+}
+
+/// How a referrer says what it is about.
+#[derive(Debug)]
+enum Place {
+    /// By its subject.
+    Subject(Digest),
+    /// By standing under the fallback tag of these.
+    Fallback(BTreeSet<Digest>),
+    /// By a tag with a suffix.
+    CosignTag(Digest, String),
 }
 
 /// The releases whose evidence a referrer is.
@@ -153,7 +174,8 @@ impl Contents {
                 let evidence_of = evidence.get(&listed.digest).cloned().unwrap_or_default();
                 let is_anothers = of_release && evidence_of.is_empty();
                 if !is_anothers {
-                    self.add_referrer(snapshot, &listed, evidence_of, &mut open)?;
+                    let found = Found { under: subject.digest, listed, evidence_of };
+                    self.add_referrer(snapshot, found, &mut open)?;
                 }
             }
         }
@@ -168,10 +190,12 @@ impl Contents {
         evidence: &EvidenceOf,
     ) -> Result<(), StoreError> {
         for entry in snapshot.catalog().scan(Key::REFERRERS) {
-            let (_, listed) = entry?;
+            let (key, listed) = entry?;
+            let Some((under, _)) = key.to_referrer() else { continue };
             let evidence_of = evidence.get(&listed.digest).cloned().unwrap_or_default();
             // What refers to a referrer has a key of its own, so its manifests need not be kept.
-            self.add_referrer(snapshot, &listed, evidence_of, &mut Vec::new())?;
+            let found = Found { under, listed, evidence_of };
+            self.add_referrer(snapshot, found, &mut Vec::new())?;
         }
         Ok(())
     }
@@ -179,16 +203,19 @@ impl Contents {
     fn add_referrer(
         &mut self,
         snapshot: &Snapshot,
-        listed: &Descriptor,
-        evidence_of: BTreeSet<ReleaseName>,
+        found: Found,
         open: &mut Vec<Descriptor>,
     ) -> Result<(), StoreError> {
-        if self.referrers.contains_key(&listed.digest) {
+        let listed = found.listed.clone();
+        if let Some(held) = self.referrers.get_mut(&listed.digest) {
+            if let Place::Fallback(subjects) = &mut held.place {
+                subjects.insert(found.under);
+            }
             return Ok(());
         }
-        let referrer = read_referrer(snapshot, listed, evidence_of)?;
+        let referrer = read_referrer(snapshot, found)?;
         self.referrers.insert(listed.digest, referrer);
-        self.add_closure(snapshot, listed, open)
+        self.add_closure(snapshot, &listed, open)
     }
 
     /// Makes the fallback tags and the list of all.
@@ -198,11 +225,27 @@ impl Contents {
             .iter()
             .map(|name| tagged(name.descriptor.clone(), name.tag.clone()))
             .collect();
-        entries.extend(self.referrers.values().map(Referrer::to_entry));
         let mut by_subject: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
+        let mut tags = BTreeSet::new();
         for referrer in self.referrers.values() {
-            if let Some(subject) = referrer.subject {
-                by_subject.entry(subject).or_default().push(referrer.descriptor.clone());
+            let descriptor = &referrer.descriptor;
+            match &referrer.place {
+                Place::Subject(subject) => {
+                    entries.push(referrer.to_entry());
+                    by_subject.entry(*subject).or_default().push(descriptor.clone());
+                }
+                // Two that claim one tag, as from two layouts, cannot both have it.
+                Place::CosignTag(subject, suffix) => {
+                    let tag = format!("{}.{suffix}", digest_tag(subject));
+                    if tags.insert(tag.clone()) {
+                        entries.push(tagged(descriptor.clone(), tag));
+                    } else {
+                        by_subject.entry(*subject).or_default().push(descriptor.clone());
+                    }
+                }
+                Place::Fallback(subjects) => subjects.iter().for_each(|subject| {
+                    by_subject.entry(*subject).or_default().push(descriptor.clone());
+                }),
             }
         }
         for (subject, listed) in by_subject {
@@ -214,8 +257,7 @@ impl Contents {
             }
             self.blobs.insert(fallback.digest, fallback.size);
             self.made.insert(fallback.digest, bytes);
-            let tag = format!("{}-{}", subject.algorithm().name(), subject.hex());
-            entries.push(tagged(fallback, tag));
+            entries.push(tagged(fallback, digest_tag(&subject)));
         }
         self.index = Index::plain(entries).to_bytes();
     }
@@ -232,6 +274,11 @@ impl Referrer {
         }
         entry
     }
+}
+
+/// The tag that stands for a digest (OCI distribution-spec, "Referrers Tag Schema").
+fn digest_tag(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm().name(), digest.hex())
 }
 
 fn tagged(mut descriptor: Descriptor, tag: String) -> Descriptor {
@@ -319,22 +366,33 @@ fn evidence(snapshot: &Snapshot, names: &[ExportedName]) -> Result<EvidenceOf, S
 }
 
 /// Reads a referrer, to list it as the referrers API would (OCI distribution-spec, "Listing Referrers").
-fn read_referrer(
-    snapshot: &Snapshot,
-    listed: &Descriptor,
-    evidence_of: BTreeSet<ReleaseName>,
-) -> Result<Referrer, StoreError> {
-    let bytes = snapshot.read(listed, MANIFEST_BYTES_MAX)?;
+fn read_referrer(snapshot: &Snapshot, found: Found) -> Result<Referrer, StoreError> {
+    let Found { under, listed, evidence_of } = found;
+    let bytes = snapshot.read(&listed, MANIFEST_BYTES_MAX)?;
     let head: Head = json::parse(&bytes, MANIFEST_BYTES_MAX).map_err(|source| {
         StoreError::Manifest { digest: listed.digest, source: ManifestError::Json(source) }
     })?;
+    let convention = listed.annotations.get(ANNOTATION_CONVENTION).map_or("", String::as_str);
+    let place = match (head.subject, cosign_suffix(convention)) {
+        (Some(subject), _) => Place::Subject(subject.digest),
+        (None, Some(suffix)) => Place::CosignTag(under, suffix.to_owned()),
+        (None, None) => Place::Fallback(BTreeSet::from([under])),
+    };
     let config = head.config.map(|config| config.media_type);
     let descriptor = Descriptor {
         artifact_type: head.artifact_type.or(config),
         annotations: head.annotations.unwrap_or_default(),
         platform: None,
-        ..listed.clone()
+        ..listed
     };
-    let subject = head.subject.map(|subject| subject.digest);
-    Ok(Referrer { descriptor, subject, evidence_of })
+    Ok(Referrer { descriptor, place, evidence_of })
+}
+
+/// The suffix of the tag under which cosign keeps what came in by a convention of its own.
+fn cosign_suffix(convention: &str) -> Option<&str> {
+    match convention {
+        "cosign-save-sigs" => Some("sig"),
+        "cosign-save-atts" => Some("att"),
+        _ => convention.strip_prefix("cosign-tag-"),
+    }
 }

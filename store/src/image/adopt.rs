@@ -12,9 +12,9 @@
 
 use std::time::Duration;
 
-use bonded_model::{Descriptor, ImageName, ReleaseName, Repository};
+use bonded_model::{Descriptor, ImageName, Repository};
 
-use super::entry::{self, Entry, Role};
+use super::entry::{self, Entry, Role, release_of};
 use super::error::ImportError;
 use super::plan::{self, Plan, Wanted};
 use super::source::Source;
@@ -76,6 +76,7 @@ pub fn adopt(
 fn is_known(catalog: &Catalog, entry: &Entry) -> Result<bool, ImportError> {
     let key = match (&entry.role, &entry.name) {
         (Role::Image(name), _) => Key::image(&name.repository, &name.tag),
+        (Role::Release(release), _) => Key::release(release),
         (Role::Misnamed(_), Some(name)) => match release_of(name) {
             Some(release) => Key::release(&release),
             None => return Ok(false),
@@ -88,18 +89,11 @@ fn is_known(catalog: &Catalog, entry: &Entry) -> Result<bool, ImportError> {
         Some(Descriptor { digest: held, .. }) => {
             Err(ImportError::NameTaken { name, held, given: entry.descriptor.digest })
         }
-        None if matches!(entry.role, Role::Misnamed(_)) => {
+        None if matches!(entry.role, Role::Misnamed(_) | Role::Release(_)) => {
             Err(ImportError::UnknownRelease { name })
         }
         None => Ok(false),
     }
-}
-
-/// The release that `index.json` lists under this name.
-fn release_of(name: &str) -> Option<ReleaseName> {
-    let (project, version) = name.split_once('/')?;
-    // Any other name is that of no release.
-    Some(ReleaseName { project: project.parse().ok()?, version: version.parse().ok()? })
 }
 
 /// Takes the right to write to the blobs away, which other programs leave.

@@ -6,12 +6,15 @@
 //! ref.name sha256-<hex>                    an index of referrers        (OCI distribution-spec, fallback tag)
 //! ref.name sha256-<hex>.sig, .att, .sbom   what cosign keeps about <hex>
 //! kind dev.cosignproject.cosign/…          what `cosign save` wrote
+//! ref.name project/version                 a release that `export` wrote, by its artifactType
 //! nothing                                  a referrer if it has a subject, else an image without a name
 //! ```
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::limits::{LAYOUT_ENTRY_COUNT_MAX, LAYOUT_INDEX_BYTES_MAX};
-use bonded_model::{Algorithm, Descriptor, Digest, ImageName, MediaType, Tag, media_type};
+use bonded_model::{
+    Algorithm, Descriptor, Digest, ImageName, MediaType, ReleaseName, Tag, media_type,
+};
 use serde::Deserialize;
 
 use super::error::{ImportError, Trail};
@@ -60,6 +63,8 @@ pub(super) enum Role {
     Tagged(Tag),
     /// An image, if anything, under a text that is no name of one.
     Misnamed(String),
+    /// A release.
+    Release(ReleaseName),
     /// Referrers of this manifest, listed by an index.
     Referrers(Digest),
     /// Evidence about this manifest.
@@ -89,6 +94,8 @@ impl Entry {
             Role::Unknown
         } else if let Some(role) = role_of_kind(annotation(ANNOTATION_KIND)) {
             role
+        } else if let Some(role) = role_of_release(&descriptor, ref_name) {
+            role
         } else {
             role_of(&descriptor.media_type, ref_name, annotation(ANNOTATION_CONTAINERD_NAME))
         };
@@ -108,7 +115,9 @@ impl Entry {
     /// Whether somebody who asks for this means the entry: its name, its whole name, or its digest.
     pub(super) fn is_meant_by(&self, reference: &str) -> bool {
         let whole = matches!(&self.role, Role::Image(name) if name.to_string() == reference);
+        let release = matches!(&self.role, Role::Release(name) if name.to_string() == reference);
         whole
+            || release
             || self.name.as_deref() == Some(reference)
             || self.descriptor.digest.to_string() == reference
     }
@@ -157,6 +166,19 @@ fn role_of(media_type: &MediaType, ref_name: Option<&str>, containerd: Option<&s
             Err(_no_tag) => Role::Misnamed(name.chars().take(80).collect()),
         },
     }
+}
+
+fn role_of_release(descriptor: &Descriptor, ref_name: Option<&str>) -> Option<Role> {
+    let artifact_type = descriptor.artifact_type.as_ref()?;
+    let is_release = artifact_type.as_str() == media_type::BONDED_RELEASE;
+    ref_name.filter(|_| is_release).and_then(release_of).map(Role::Release)
+}
+
+/// The release that an `index.json` lists under this name.
+pub(super) fn release_of(name: &str) -> Option<ReleaseName> {
+    let (project, version) = name.split_once('/')?;
+    // Any other name is that of no release.
+    Some(ReleaseName { project: project.parse().ok()?, version: version.parse().ok()? })
 }
 
 /// The role of a tag, perhaps behind a repository, that is made from a digest.

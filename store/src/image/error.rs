@@ -8,7 +8,8 @@ use bonded_model::limits::{
     LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX,
 };
 use bonded_model::manifest::ManifestError;
-use bonded_model::{Digest, ImageName};
+use bonded_model::release::ReleaseError;
+use bonded_model::{Digest, ImageName, ReleaseName};
 
 use super::archive::ArchiveError;
 use crate::disk::DiskError;
@@ -56,6 +57,33 @@ pub enum ImportError {
         path: PathBuf,
         /// The program that did it.
         with: &'static str,
+    },
+    /// What is listed as a release is none.
+    #[error("{name} is listed as a release, but {reason}")]
+    NotARelease {
+        /// The name in the list.
+        name: ReleaseName,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Manifests do not make up a release.
+    #[error("cannot take in release {name}")]
+    Release {
+        /// Its name.
+        name: ReleaseName,
+        /// Why not.
+        #[source]
+        source: ReleaseError,
+    },
+    /// What is listed as evidence of a release could not be read as such.
+    #[error("{referrer} is listed as evidence of {name}, but {reason}")]
+    NoEvidence {
+        /// The release.
+        name: ReleaseName,
+        /// The referrer.
+        referrer: Digest,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// Neither a layout nor an archive of one.
     #[error("{} is neither an OCI layout nor an OCI or docker archive: {reason}", path.display())]

@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, LAYOUT_ENTRY_COUNT_MAX, MANIFEST_BYTES_MAX};
-use bonded_model::{Descriptor, Digest, ImageName, Repository};
+use bonded_model::{Descriptor, Digest, ImageName, Release, ReleaseName, Repository};
 use serde::Deserialize;
 
 use super::entry::{Convention, Entry, Role};
 use super::error::ImportError;
+use super::release;
 use super::source::Source;
 use super::walk::{Head, Walk};
 use crate::recognise;
 
 /// Notes how a referrer without a subject says what it is about.
-pub(super) const ANNOTATION_CONVENTION: &str = "vnd.bonded.convention";
+pub(crate) const ANNOTATION_CONVENTION: &str = "vnd.bonded.convention";
 
 /// How many of the names that a layout has an error tells.
 const SHOWN_NAME_COUNT: usize = 10;
@@ -36,12 +37,15 @@ pub(super) struct Referrer {
     pub(super) named: BTreeSet<Digest>,
     /// As the catalog lists it: with the type of the artifact, and the convention if it has no subject.
     pub(super) descriptor: Descriptor,
+    /// The releases among what is taken in whose evidence it is.
+    pub(super) evidence_of: BTreeSet<ReleaseName>,
 }
 
 /// What is to be named, and the blobs that this takes.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) images: BTreeMap<ImageName, Descriptor>,
+    pub(super) releases: BTreeMap<ReleaseName, Release>,
     pub(super) referrers: Vec<Referrer>,
     /// Entries that are left out, since nothing would name them.
     pub(super) skipped: Vec<Descriptor>,
@@ -62,6 +66,7 @@ struct Pending {
 #[derive(Debug, Default)]
 struct Sorted {
     images: Vec<Entry>,
+    releases: Vec<Entry>,
     /// Without a name and without a subject.
     unnamed: Vec<Entry>,
     pending: Vec<Pending>,
@@ -89,11 +94,15 @@ pub(super) fn plan<'a>(
         sorted.add(source, entry, is_chosen)?;
     }
     let images = names(&sorted, wanted)?;
+    let releases = release::read_all(source, &sorted.releases)?;
     sorted.settle_saved(&images)?;
     let mut walk = Walk::new(source);
     let mut reached = Vec::new();
     for (name, image) in &images {
         reached.extend(walk.add(&name.to_string(), image)?);
+    }
+    for (name, release) in &releases {
+        reached.extend(walk.add(&name.to_string(), release.index())?);
     }
     let taken = add_pending(&mut walk, sorted.pending, reached, |pending| {
         all || chosen.contains(&pending.descriptor.digest)
@@ -101,10 +110,13 @@ pub(super) fn plan<'a>(
     let is_reached = |descriptor: &Descriptor| walk.has_blob(&descriptor.digest);
     let left = sorted.unnamed.into_iter().map(|entry| entry.descriptor).filter(|d| !is_reached(d));
     let left: Vec<_> = left.chain(sorted.unknown).collect();
-    if let (true, true, Some(first)) = (images.is_empty(), taken.is_empty(), left.first()) {
+    let is_nothing = images.is_empty() && releases.is_empty() && taken.is_empty();
+    if let (true, Some(first)) = (is_nothing, left.first()) {
         return Err(ImportError::NoName { digest: first.digest });
     }
-    Ok(Plan { referrers: referrers(source, &walk, &taken)?, images, skipped: left, walk })
+    let referrers = referrers(source, &walk, &taken, &releases)?;
+    releases.values().try_for_each(|release| release::check(source, release, &referrers))?;
+    Ok(Plan { referrers, images, releases, skipped: left, walk })
 }
 
 fn check_references(entries: &[Entry], references: &[String]) -> Result<(), ImportError> {
@@ -131,7 +143,8 @@ impl Sorted {
             Role::Image(_) | Role::Tagged(_) | Role::Misnamed(_) if is_chosen => {
                 self.images.push(entry);
             }
-            Role::Image(_) | Role::Tagged(_) | Role::Misnamed(_) => {}
+            Role::Release(_) if is_chosen => self.releases.push(entry),
+            Role::Image(_) | Role::Tagged(_) | Role::Misnamed(_) | Role::Release(_) => {}
             Role::Evidence(subject, convention) => {
                 let (label, descriptor) = (entry.label(), entry.descriptor);
                 let convention = Some(convention);
@@ -241,7 +254,7 @@ fn name_of(role: &Role, repository: Option<&Repository>) -> Result<ImageName, Im
 }
 
 /// A descriptor without what belongs to the list that it was found in.
-fn bare(listed: &Descriptor) -> Descriptor {
+pub(super) fn bare(listed: &Descriptor) -> Descriptor {
     Descriptor { platform: None, annotations: Default::default(), ..listed.clone() }
 }
 
@@ -277,6 +290,7 @@ fn referrers(
     source: &Source,
     walk: &Walk<'_>,
     taken: &[Pending],
+    releases: &BTreeMap<ReleaseName, Release>,
 ) -> Result<Vec<Referrer>, ImportError> {
     let mut placed: BTreeMap<Digest, Vec<&Pending>> = BTreeMap::new();
     for one in taken {
@@ -299,7 +313,9 @@ fn referrers(
         }
         if !about.is_empty() {
             let named = named_subjects(source, head)?;
-            referrers.push(Referrer { about, named, descriptor });
+            let listed = placed.iter().map(|one| &one.descriptor);
+            let evidence_of = listed.flat_map(|one| release::evidence_of(one, releases)).collect();
+            referrers.push(Referrer { about, named, descriptor, evidence_of });
         }
     }
     Ok(referrers)

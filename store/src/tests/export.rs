@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::evidence::Subject;
-use bonded_model::manifest::Index;
+use bonded_model::manifest::{Index, Manifest};
+use bonded_model::statement::{self, Statement};
 use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
 
 use super::image::Image;
@@ -15,6 +16,7 @@ use crate::error::StoreError;
 use crate::export::{
     ExportError, ExportName, ExportReport, ExportRequest, Form, Referrers, What, export,
 };
+use crate::image::{ImportError, ImportReport, ImportRequest, import};
 use crate::{AttachRequest, NewDocument, attach};
 
 const SBOM: &str = "application/spdx+json";
@@ -227,6 +229,121 @@ fn referrers_whose_subject_is_not_held_go_out_with_the_whole_store() {
     let (index, blobs) = read_layout(&to);
     assert_eq!((report.referrers, tags(&index)), (1, vec![&*fallback_tag(&absent.top.digest)]));
     assert!(!blobs.contains_key(&absent.top.digest));
+}
+
+/// Everything that has a name, with what it points to.
+fn entries(world: &World) -> Vec<(String, Descriptor)> {
+    let snapshot = world.store.snapshot().unwrap();
+    let entries = snapshot.catalog().scan("").map(|entry| entry.unwrap());
+    entries.map(|(key, descriptor)| (key.to_string(), descriptor)).collect()
+}
+
+fn import_into(world: &World, source: &Path) -> Result<ImportReport, ImportError> {
+    let request = ImportRequest {
+        source,
+        references: &[],
+        repository: None,
+        name: None,
+        holder: &holder(),
+        wait: std::time::Duration::ZERO,
+    };
+    import(&world.store, &request, &())
+}
+
+/// What cosign wrote under a tag: a manifest without a subject.
+fn cosign_signature(world: &World, subject: &Descriptor) {
+    let document = Descriptor::of(SIGNATURE.parse().unwrap(), b"signed");
+    let manifest = Manifest::artifact(SIGNATURE.parse().unwrap(), document.clone()).to_bytes();
+    let mut top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &manifest);
+    top.artifact_type = Some(SIGNATURE.parse().unwrap());
+    top.annotations.insert("vnd.bonded.convention".into(), "cosign-tag-sig".into());
+    let empty = (Descriptor::empty().digest, b"{}".to_vec());
+    let blobs = [(top.digest, manifest), (document.digest, b"signed".to_vec()), empty].into();
+    world.hold_referrer(subject, &Image { top, blobs });
+}
+
+#[test]
+fn a_store_that_goes_out_and_comes_in_again_has_the_same_names() {
+    let (world, image) = full();
+    world.hold_release("other@v1", &[("a", b"a"), ("b", b"b")], &[]);
+    world.attach_to("other@v1", &Subject::Artifact("a".parse().unwrap()), b"{\"of\":\"other\"}");
+    let statement = Statement::new(
+        vec![statement::Subject::new("a", Digest::sha256_of(b"a"))],
+        "https://example.com/type",
+        &serde_json::json!({}),
+    );
+    world.attach_to("demo@v1", &Subject::Release, &statement.to_bytes());
+    cosign_signature(&world, &image.top);
+    for (form, file) in [(Form::Directory, "out"), (Form::Archive, "out.tar")] {
+        let to = world.to(file);
+        world.export_as(form, &[], &to).unwrap();
+        let again = World::in_memory();
+        let report = import_into(&again, &to).unwrap();
+        assert_eq!((report.releases.len(), report.skipped.len()), (2, 0));
+        assert_eq!(entries(&again), entries(&world));
+        let evidence = again.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+        let before = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+        assert_eq!(evidence.digest(), before.digest());
+        let epoch = report.epoch;
+        assert_eq!(import_into(&again, &to).unwrap().epoch, epoch, "a second time changes nothing");
+    }
+}
+
+#[test]
+fn a_release_that_is_held_with_other_content_is_not_replaced() {
+    let (world, _) = full();
+    world.export_as(Form::Directory, &["demo@v1"], &world.to("out")).unwrap();
+    let other = World::in_memory();
+    let held = other.hold_release("demo@v1", &[("a", b"other")], &[]);
+    let error = import_into(&other, &world.to("out")).unwrap_err();
+    assert!(matches!(error, ImportError::NameTaken { held: found, .. } if found == held.digest()));
+    assert_eq!(entries(&other).len(), 1);
+}
+
+/// A layout of a release whose list was edited.
+fn edited(edit: impl Fn(&mut Index, &mut BTreeMap<Digest, Vec<u8>>)) -> ImportError {
+    let (world, _) = full();
+    let to = world.to("out");
+    world.export_as(Form::Directory, &["demo@v1"], &to).unwrap();
+    let (mut index, mut blobs) = read_layout(&to);
+    edit(&mut index, &mut blobs);
+    fs::write(to.join("index.json"), index.to_bytes()).unwrap();
+    for (digest, bytes) in blobs {
+        fs::write(to.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
+    }
+    let again = World::in_memory();
+    let error = import_into(&again, &to).unwrap_err();
+    assert_eq!(entries(&again), []);
+    error
+}
+
+#[test]
+fn lists_that_tell_of_no_release_are_refused() {
+    let release_is = |name: &'static str| {
+        move |index: &mut Index, _: &mut BTreeMap<_, _>| {
+            let release = index.manifests.iter_mut().find(|one| {
+                one.annotations.get(ANNOTATION_REF_NAME).is_some_and(|tag| tag == "demo/v1")
+            });
+            release.unwrap().annotations.insert(ANNOTATION_REF_NAME.into(), name.into());
+        }
+    };
+    let error = edited(release_is("demo/v2"));
+    assert!(matches!(error, ImportError::NotARelease { .. }), "{error:?}");
+
+    let image_as_release = edited(|index, _| {
+        let image = index.manifests.iter_mut().find(|one| one.artifact_type.is_none()).unwrap();
+        image.artifact_type = Some(MediaType::known(media_type::BONDED_RELEASE));
+        image.annotations.insert(ANNOTATION_REF_NAME.into(), "demo/v3".into());
+    });
+    assert!(matches!(image_as_release, ImportError::NotARelease { .. }), "{image_as_release:?}");
+
+    let foreign_evidence = edited(|index, _| {
+        let untagged = index.manifests.iter_mut().filter(|one| one.annotations.is_empty());
+        for entry in untagged {
+            entry.annotations.insert("vnd.bonded.evidence".into(), "demo/v1".into());
+        }
+    });
+    assert!(matches!(foreign_evidence, ImportError::NoEvidence { .. }), "{foreign_evidence:?}");
 }
 
 #[test]

@@ -150,9 +150,13 @@ impl Pool {
         damaged: &FileState,
     ) -> StoreError {
         let path = self.layout.blob(digest);
-        let aside = self.layout.quarantine().join(format!("{}-as-{}", digest.hex(), found.short()));
+        let aside = self.layout.damaged().join(format!("{}-as-{}", digest.hex(), found.short()));
         let is_at = |path| self.disk.read_state(path).is_ok_and(|at| at.is_same_file(damaged));
-        let moved = is_at(&path) && self.disk.rename(&path, &aside).is_ok();
+        let move_aside = || {
+            self.disk.create_directory(&self.layout.damaged())?;
+            self.disk.rename(&path, &aside)
+        };
+        let moved = is_at(&path) && move_aside().is_ok();
         let is_the_damaged_one = moved && is_at(&aside);
         if moved && !is_the_damaged_one {
             // Should this fail, the next ingest writes the blob again.

@@ -39,8 +39,8 @@ pub(crate) use pages::Pages;
 
 use apply::{Applied, Edit};
 use key::PackedKey;
-use page::{PointsTo, Value};
-use rest::Rest;
+use page::{Page, PointsTo, Value};
+use rest::{Rest, Rests};
 use tree::{Cursor, Tree, raw};
 
 use crate::error::StoreError;
@@ -72,6 +72,26 @@ pub(crate) struct Sealed {
     pub(crate) root: Digest,
     /// Every page that the base does not have.
     pub(crate) pages: Vec<Vec<u8>>,
+}
+
+/// What one page refers to.
+#[derive(Debug)]
+pub(crate) struct PageReferences {
+    /// The pages below it.
+    pub(crate) pages: Vec<Digest>,
+    /// What its entries point to.
+    pub(crate) entries: Vec<Descriptor>,
+}
+
+impl PageReferences {
+    /// Reads them out of a page by itself; how it stands to others is not looked at.
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, CatalogError> {
+        let page = Page::decode(bytes, &Rests::default())?;
+        let below = (0..page.len()).filter_map(|at| page.child(at));
+        let pages = below.map(|child| Digest::from_sha256(child.digest)).collect();
+        let values = (0..page.len()).filter_map(|at| page.value(at));
+        Ok(Self { pages, entries: values.map(to_descriptor).collect() })
+    }
 }
 
 impl Catalog {

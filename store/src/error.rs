@@ -232,6 +232,22 @@ pub enum StoreError {
         /// Where it was.
         path: PathBuf,
     },
+    /// An epoch may have been lost, and what is left of it are blobs that nothing else refers to.
+    #[error("{} is of an epoch that could not be read; nothing is collected while it may come back", path.display())]
+    Unsettled {
+        /// ROOT, or the record of that epoch in quarantine.
+        path: PathBuf,
+    },
+    /// Another tool has made something of index.json that cannot be read, so that what it names is not
+    /// known.
+    #[error("{} was changed by another tool and cannot be read; take it in with import --adopt, or move it away", path.display())]
+    ForeignIndex {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ManifestError,
+    },
     /// The state changed under the lock: somebody writes without taking it.
     #[error("store changed under the lock: it was at epoch {expected}, now it is at epoch {found}")]
     Raced {

@@ -15,7 +15,7 @@
 //! not lost, it is somebody else's; and where other blobs show that a store once held something, it is
 //! never taken to be empty.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bonded_model::Digest;
 
@@ -127,6 +127,16 @@ pub(crate) fn list(disk: &Disk, layout: &Layout) -> Result<Vec<u64>, DiskError> 
     let mut epochs: Vec<u64> = entries.iter().filter_map(|(path, _)| epoch(path)).collect();
     epochs.sort_unstable();
     Ok(epochs)
+}
+
+/// Records of epochs that could not be read when ROOT was recovered.
+pub(crate) fn set_aside(disk: &Disk, layout: &Layout) -> Result<Vec<PathBuf>, DiskError> {
+    let is_record = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("epoch-"))
+    };
+    let entries = disk.list(&layout.quarantine())?.into_iter();
+    Ok(entries.map(|(path, _)| path).filter(is_record).collect())
 }
 
 /// The document of one epoch, with its bytes.

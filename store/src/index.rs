@@ -8,13 +8,14 @@
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::json;
 use bonded_model::manifest::Index;
-use bonded_model::{Descriptor, Digest};
+use bonded_model::{Descriptor, Digest, MediaType, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Disk, DiskError, DiskFault};
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::references;
 
 /// The digest of the list beside it, over its canonical JSON.
 const ANNOTATION_LIST: &str = "vnd.bonded.list";
@@ -93,6 +94,19 @@ pub(crate) fn read_state(
     } else {
         IndexState::Foreign
     })
+}
+
+/// What another tool has named in the file; nothing if it is this program's own.
+pub(crate) fn foreign_entries(disk: &Disk, layout: &Layout) -> Result<Vec<Descriptor>, StoreError> {
+    let path = layout.index();
+    let bytes = match disk.read(&path, INDEX_BYTES_MAX) {
+        Ok(bytes) if is_ours(&bytes) => return Ok(Vec::new()),
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let index = MediaType::known(media_type::OCI_INDEX);
+    references::of(&index, &bytes).map_err(|source| StoreError::ForeignIndex { path, source })
 }
 
 #[derive(Deserialize)]

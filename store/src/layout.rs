@@ -78,6 +78,16 @@ impl Layout {
         self.quarantine().join("unreachable")
     }
 
+    /// Where blobs are moved that are not what they are named.
+    pub(crate) fn damaged(&self) -> PathBuf {
+        self.quarantine().join("damaged")
+    }
+
+    /// Where one run of gc sets blobs aside.
+    pub(crate) fn generation(&self, seconds: i64) -> PathBuf {
+        self.unreachable().join(format!("{seconds:020}"))
+    }
+
     /// What ROOT was at each epoch that is kept.
     pub(crate) fn epochs(&self) -> PathBuf {
         self.own().join("epochs")

@@ -109,6 +109,20 @@ pub(crate) fn live(disk: &Disk, layout: &Layout) -> Result<Vec<LeaseInfo>, DiskE
     Ok(live)
 }
 
+/// What nobody holds a lease on: leftovers of the dead. Something that is about to begin may be among it.
+pub(crate) fn stray(pool: &Pool) -> Result<Vec<PathBuf>, DiskError> {
+    let Pool { disk, layout } = pool;
+    let mut stray = Vec::new();
+    for (path, kind) in disk.list(&layout.staging())? {
+        let held =
+            kind == FileKind::Directory && matches!(read_state(disk, &path)?, State::Held(_));
+        if !held {
+            stray.push(path);
+        }
+    }
+    Ok(stray)
+}
+
 /// Removes what nobody holds a lease on. For use under the writer's lock, which is also what protects
 /// the files that lie in the staging directory itself.
 pub(crate) fn clear(pool: &Pool) -> Result<(), DiskError> {

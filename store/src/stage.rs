@@ -153,9 +153,36 @@ impl Stage {
         threads: Threads,
     ) -> Result<Digests, StoreError> {
         let temporary = self.create_temporary()?;
-        let digests = thread::scope(|scope| {
+        let digests = self.copy_in(read, &temporary, wanted, threads);
+        self.settle(&temporary, digests)
+    }
+
+    /// Holds what `read` gives if it is the expected blob; tells what it is otherwise.
+    pub(crate) fn add_expected(
+        &self,
+        read: impl FnMut(&mut [u8]) -> Result<usize, DiskError>,
+        expected: &Digest,
+    ) -> Result<Result<(), Digest>, StoreError> {
+        let temporary = self.create_temporary()?;
+        match self.copy_in(read, &temporary, Sha512Wanted::No, Threads::PerDigest) {
+            Ok(digests) if digests.sha256 != *expected => {
+                self.pool.disk.remove(temporary.path())?;
+                Ok(Err(digests.sha256))
+            }
+            digests => Ok(Ok(self.settle(&temporary, digests).map(drop)?)),
+        }
+    }
+
+    /// Copies a stream into a temporary file while it is hashed.
+    fn copy_in(
+        &self,
+        read: impl FnMut(&mut [u8]) -> Result<usize, DiskError>,
+        temporary: &Handle,
+        wanted: Sha512Wanted,
+        threads: Threads,
+    ) -> Result<Digests, DiskError> {
+        thread::scope(|scope| {
             let (flush, asked) = sync_channel(0);
-            let temporary = &temporary;
             let flushing =
                 scope.spawn(move || asked.iter().try_for_each(|()| temporary.sync_data()));
             let mut copy = Copy { read, temporary, flush, unflushed_bytes: 0 };
@@ -166,8 +193,7 @@ impl Stage {
             drop(copy); // ends the flushing
             // The kernel tells an error of writing once, so it has to be heard here.
             joined(flushing.join()).and(digests)
-        });
-        self.settle(&temporary, digests)
+        })
     }
 
     /// Makes the content of everything added so far durable. What is slow about publishing is done

@@ -145,6 +145,16 @@ impl DiskError {
         }
     }
 
+    /// Whether there is nothing at the path, nor a directory on the way to it.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            Self::OverLimit { .. } | Self::NotAFile { .. } => false,
+        }
+    }
+
     /// What the failure means to the caller.
     pub fn fault(&self) -> DiskFault {
         match self {

@@ -4,6 +4,8 @@ mod crash;
 mod evidence;
 mod export;
 mod facts;
+mod fsck;
+mod gc;
 mod history;
 #[path = "../../../tests/world/image.rs"]
 pub(crate) mod image;
@@ -99,8 +101,16 @@ pub(crate) fn ingest_into(
     release: &str,
     inputs: &[&Path],
 ) -> Result<IngestReport, IngestError> {
+    ingest_waiting(store, release, inputs, Duration::from_secs(20))
+}
+
+pub(crate) fn ingest_waiting(
+    store: &Store,
+    release: &str,
+    inputs: &[&Path],
+    wait: Duration,
+) -> Result<IngestReport, IngestError> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     let (release, holder) = (name(release), holder());
-    let wait = Duration::from_secs(20);
     ingest(store, &IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait }, &())
 }

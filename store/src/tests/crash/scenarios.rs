@@ -152,3 +152,34 @@ fn removing_a_name() {
         Ok(())
     }));
 }
+
+/// A store with a blob that nothing refers to, and one that something does among those set aside.
+fn with_work_for_gc() -> Memory {
+    with_release(|disk| {
+        let layout = crate::layout::Layout::new(Path::new(STORE));
+        let orphan = disk.create(&layout.blob(&Digest::sha256_of(b"x")), 0o444).unwrap();
+        orphan.write_all(b"x").unwrap();
+        disk.create_directory(&layout.generation(7)).unwrap();
+        let needed = Digest::sha256_of(b"old");
+        let aside = layout.generation(7).join(needed.hex());
+        disk.rename(&layout.blob(&needed), &aside).unwrap();
+    })
+}
+
+#[test]
+fn collecting_garbage() {
+    let scenario = Scenario::new("gc", with_work_for_gc(), |disk| {
+        let request = crate::gc::GcRequest {
+            now: holder().since,
+            grace: Duration::ZERO,
+            keep_epochs: 1,
+            dry_run: false,
+            holder: &holder(),
+            wait: Duration::ZERO,
+        };
+        crate::gc::gc(&open(disk)?, &request, &())?;
+        Ok(())
+    });
+    // What is put back is there before the rest is done.
+    survives_everything(&scenario.that_may_hide_success());
+}

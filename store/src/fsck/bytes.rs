@@ -1,0 +1,254 @@
+//! Every blob is read to its end and hashed again, by several threads at one shared rate.
+//!
+//! The largest blobs come first, so that no thread is left with one when the others are done. SHA-256 alone
+//! is computed, unless a fact is compared as well.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use bonded_model::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::blob::Pool;
+use crate::disk::{Attributes, DiskError, FileState, Handle};
+use crate::error::StoreError;
+use crate::facts::{BlobFacts, Facts};
+use crate::hashing::joined;
+use crate::quarantine::blob_name;
+
+use super::finding::{Code, Finding, Remedy};
+use super::rate::Rate;
+use super::{FsckRequest, Judge, Progress};
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Blobs whose facts are asked for at once.
+const BATCH_COUNT: usize = 256;
+
+/// Up to this size a fact is compared even where nobody asked for it: that costs nothing to speak of.
+const SMALL_BYTES: u64 = 1024 * 1024;
+
+/// A blob as it is named and sized.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) digest: [u8; 32],
+    pub(super) bytes: u64,
+}
+
+/// A blob that is not what it should be.
+#[derive(Debug)]
+pub(super) struct Bad {
+    pub(super) digest: Digest,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// Its bytes hash to something else.
+    Corrupt { found: Digest, bytes: u64, remedy: Remedy },
+    /// They could not be read.
+    Unreadable(DiskError),
+    /// They are right, but a fact about them is not.
+    Facts,
+}
+
+/// What lies in `blobs/`: the blobs, ordered by digest, and findings about the rest.
+pub(super) fn list(pool: &Pool) -> Result<(Vec<Listed>, Vec<Finding>), DiskError> {
+    let Pool { disk, layout } = pool;
+    let (mut blobs, mut findings) = (Vec::new(), Vec::new());
+    let above = layout.directory().join("blobs");
+    for (path, kind) in disk.list(&above)? {
+        if path != layout.blobs() {
+            let seen = format!("a {kind} that is no directory of SHA-256 blobs");
+            findings.push(Finding::new(Code::ForeignFile, seen).at(path));
+        }
+    }
+    for (path, kind) in disk.list(&layout.blobs())? {
+        let Some(digest) = blob_name(&path, kind) else {
+            let seen = format!("a {kind} that is not named as a blob");
+            findings.push(Finding::new(Code::ForeignFile, seen).at(path));
+            continue;
+        };
+        let Attributes { bytes, mode, .. } = match disk.read_attributes(&path) {
+            Ok(found) => found,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        if is_wrong_mode(mode) {
+            let seen = format!("mode {mode:04o}, expected 0444 or less");
+            findings.push(Finding::new(Code::WrongMode, seen).about(digest).at(path));
+        }
+        blobs.push(Listed { digest: raw(&digest), bytes });
+    }
+    blobs.sort_unstable_by_key(|blob| blob.digest);
+    Ok((blobs, findings))
+}
+
+/// Nobody may write or execute a blob, and its owner may read it; the umask decides about the others.
+fn is_wrong_mode(mode: u32) -> bool {
+    mode & 0o7333 != 0 || mode & 0o400 == 0
+}
+
+/// The mode that a blob should have, where the umask took some of it away.
+pub(super) fn usual_mode(mode: u32) -> u32 {
+    mode & 0o444 | 0o400
+}
+
+/// A SHA-256 digest as its bytes.
+pub(super) fn raw(digest: &Digest) -> [u8; 32] {
+    digest.as_bytes().try_into().unwrap_or_default() // blobs are named by nothing else
+}
+
+/// Hashes all blobs, and tells which are bad, ordered by digest.
+pub(super) fn check_all(
+    pool: &Pool,
+    facts: &Facts,
+    blobs: &[Listed],
+    request: &FsckRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<Bad>, StoreError> {
+    let mut largest_first = blobs.to_vec();
+    largest_first.sort_unstable_by_key(|blob| std::cmp::Reverse(blob.bytes));
+    let batches = batches(&largest_first);
+    let (next, bad) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let check =
+        Check { pool, facts, request, progress, rate: &Rate::new(request.bytes_per_second) };
+    thread::scope(|scope| {
+        let work = || {
+            let mut buffer = vec![0; BUFFER_BYTES];
+            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let found = check.batch(batch, &mut buffer);
+                bad.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+            }
+        };
+        let threads: Vec<_> = (0..request.threads.max(1)).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().for_each(|thread| joined(thread.join()));
+    });
+    let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+    bad.sort_by_key(|bad| bad.digest);
+    Ok(bad)
+}
+
+/// Large blobs alone, small ones together.
+fn batches(blobs: &[Listed]) -> Vec<&[Listed]> {
+    let large = blobs.partition_point(|blob| blob.bytes > SMALL_BYTES);
+    let (large, small) = blobs.split_at(large);
+    large.chunks(1).chain(small.chunks(BATCH_COUNT)).collect()
+}
+
+/// What every thread needs.
+struct Check<'a> {
+    pool: &'a Pool,
+    facts: &'a Facts,
+    request: &'a FsckRequest<'a>,
+    progress: &'a dyn Progress,
+    rate: &'a Rate,
+}
+
+impl Check<'_> {
+    fn batch(&self, batch: &[Listed], buffer: &mut [u8]) -> Vec<Bad> {
+        let digests: Vec<_> = batch.iter().map(|blob| Digest::from_sha256(blob.digest)).collect();
+        let known = self.facts.get_many(&digests);
+        let checked = digests.iter().filter_map(|digest| {
+            let result = self.one(digest, known.get(digest), buffer);
+            let what = result
+                .unwrap_or_else(|error| (!error.is_not_found()).then_some(What::Unreadable(error)));
+            self.progress.finished_blob();
+            what.map(|what| Bad { digest: *digest, what })
+        });
+        checked.collect()
+    }
+
+    /// What is wrong with one blob. One that is gone is not told here: it is missing, or was taken away.
+    fn one(
+        &self,
+        digest: &Digest,
+        known: Option<&BlobFacts>,
+        buffer: &mut [u8],
+    ) -> Result<Option<What>, DiskError> {
+        let mut handle = self.pool.disk.open(&self.pool.layout.blob(digest))?;
+        let state = handle.read_state()?;
+        let fact = match (self.request.judge, known) {
+            (_, None) => None,
+            (Judge::Sha256, Some(_)) if state.bytes > SMALL_BYTES => None,
+            (_, Some(known)) => Some(known.blake3),
+        };
+        if self.request.judge == Judge::Facts && fact.is_some() {
+            if self.hash(&mut handle, buffer, Wanted::BLAKE3)?.blake3 == fact {
+                return Ok(None);
+            }
+            handle = self.pool.disk.open(handle.path())?;
+        }
+        // SHA-256 decides about the bytes; the fact is compared only if they are right.
+        let wanted = Wanted { sha256: true, blake3: fact.is_some() };
+        let found = self.hash(&mut handle, buffer, wanted)?;
+        match found.sha256 {
+            Some(sha256) if sha256 != *digest => {
+                let remedy = self.set_aside(digest, sha256, &state);
+                Ok(Some(What::Corrupt { found: sha256, bytes: found.bytes, remedy }))
+            }
+            _ if found.blake3 != fact => Ok(Some(What::Facts)),
+            _ => Ok(None),
+        }
+    }
+
+    fn set_aside(&self, digest: &Digest, found: Digest, state: &FileState) -> Remedy {
+        if !self.request.quarantine {
+            return Remedy::Nothing;
+        }
+        match self.pool.quarantine(digest, found, state) {
+            StoreError::Corrupt { quarantined: Some(to), .. } => Remedy::Quarantined { to },
+            _ => Remedy::Nothing,
+        }
+    }
+
+    fn hash(
+        &self,
+        handle: &mut Handle,
+        buffer: &mut [u8],
+        wanted: Wanted,
+    ) -> Result<Hashed, DiskError> {
+        let mut sha256 = wanted.sha256.then(Sha256::new);
+        let mut blake3 = wanted.blake3.then(blake3::Hasher::new);
+        let mut bytes = 0_u64;
+        loop {
+            let count = handle.read(buffer)?;
+            let chunk = buffer.get(..count).unwrap_or_default();
+            if chunk.is_empty() {
+                break;
+            }
+            if let Some(hash) = &mut sha256 {
+                hash.update(chunk);
+            }
+            if let Some(hash) = &mut blake3 {
+                hash.update(chunk);
+            }
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            bytes = bytes.saturating_add(count);
+            self.progress.advanced(count);
+            self.rate.pay(count);
+        }
+        Ok(Hashed {
+            sha256: sha256.map(|hash| Digest::from_sha256(hash.finalize().into())),
+            blake3: blake3.map(|hash| Digest::from_blake3(*hash.finalize().as_bytes())),
+            bytes,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Wanted {
+    sha256: bool,
+    blake3: bool,
+}
+
+impl Wanted {
+    const BLAKE3: Self = Self { sha256: false, blake3: true };
+}
+
+struct Hashed {
+    sha256: Option<Digest>,
+    blake3: Option<Digest>,
+    bytes: u64,
+}

@@ -1,0 +1,129 @@
+//! What lies beside the blobs: ROOT and the epochs, `oci-layout`, `index.json`, facts, staging.
+
+use std::collections::BTreeMap;
+
+use bonded_model::Digest;
+
+use crate::blob::Pool;
+use crate::error::StoreError;
+use crate::history;
+use crate::index::IndexState;
+use crate::layout::OCI_LAYOUT;
+use crate::lease;
+use crate::root::{ROOT_BYTES_MAX, Root};
+use crate::store::{self, Store};
+
+use super::finding::{Code, Finding};
+use super::walk::chain;
+
+/// The documents of every epoch that is kept, ascending, ROOT's among them, and what is wrong with them.
+/// The file of an epoch later than a good ROOT is of a commit that was cut short, and no part of this.
+pub(super) fn roots(store: &Store) -> Result<(Vec<Root>, Vec<Finding>), StoreError> {
+    let pool = store.pool();
+    let Pool { disk, layout } = pool;
+    let (mut roots, mut findings) = (BTreeMap::new(), Vec::new());
+    for (path, _) in list_epochs(pool)? {
+        let parsed = disk.read(&path, ROOT_BYTES_MAX).map_err(|error| chain(&error));
+        let parsed = parsed.and_then(|bytes| Root::parse(&bytes).map_err(|error| chain(&error)));
+        let named = |root: &Root| layout.epoch(root.epoch) == path;
+        match parsed {
+            Ok(root) if named(&root) => drop(roots.insert(root.epoch, root)),
+            Ok(root) => {
+                let seen = format!("it holds epoch {}", root.epoch);
+                findings.push(Finding::new(Code::EpochChainBroken, seen).at(path));
+            }
+            Err(seen) => findings.push(Finding::new(Code::EpochChainBroken, seen).at(path)),
+        }
+    }
+    match store::read_root(disk, layout) {
+        Ok(root) => {
+            roots.retain(|epoch, _| *epoch < root.epoch);
+            roots.insert(root.epoch, root);
+        }
+        // What it was is told by the epochs.
+        Err(_lost) => {}
+    }
+    findings.extend(root_file(store));
+    for path in history::set_aside(disk, layout)? {
+        let seen = "an epoch that could not be read when ROOT was recovered";
+        findings.push(Finding::new(Code::EpochChainBroken, seen).at(path));
+    }
+    let roots: Vec<_> = roots.into_values().collect();
+    findings.extend(roots.windows(2).filter_map(|pair| broken_link(pool, pair)));
+    Ok((roots, findings))
+}
+
+/// Whether ROOT leads to a catalog.
+fn root_file(store: &Store) -> Option<Finding> {
+    let seen = match store.snapshot() {
+        Ok(_) => store.recovery()?,
+        Err(error) => chain(&error),
+    };
+    Some(Finding::new(Code::RootDamaged, seen).at(store.pool().layout.root()))
+}
+
+fn list_epochs(
+    pool: &Pool,
+) -> Result<Vec<(std::path::PathBuf, crate::disk::FileKind)>, StoreError> {
+    match pool.disk.list(&pool.layout.epochs()) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        result => Ok(result?),
+    }
+}
+
+/// Two epochs that do not follow one from the other.
+fn broken_link(pool: &Pool, pair: &[Root]) -> Option<Finding> {
+    let [before, after] = pair else { return None };
+    let path = pool.layout.epoch(after.epoch);
+    let seen = if before.epoch.checked_add(1) != Some(after.epoch) {
+        format!("epoch {} follows epoch {}", after.epoch, before.epoch)
+    } else if after.parent != Some(Digest::sha256_of(&before.to_bytes())) {
+        format!("epoch {} does not name epoch {} as its parent", after.epoch, before.epoch)
+    } else {
+        return None;
+    };
+    Some(Finding::new(Code::EpochChainBroken, seen).at(path))
+}
+
+/// What is wrong with the other files.
+pub(super) fn findings(store: &Store) -> Result<Vec<Finding>, StoreError> {
+    let pool = store.pool();
+    let mut findings = Vec::new();
+    findings.extend(layout_file(pool)?);
+    findings.extend(index_file(store));
+    findings.extend(facts(store));
+    for path in lease::stray(pool)? {
+        findings.push(Finding::new(Code::StrayStaging, "nobody is at work there").at(path));
+    }
+    Ok(findings)
+}
+
+fn layout_file(pool: &Pool) -> Result<Option<Finding>, StoreError> {
+    let path = pool.layout.oci_layout();
+    let seen = match pool.disk.read(&path, ROOT_BYTES_MAX) {
+        Ok(bytes) if bytes == OCI_LAYOUT => return Ok(None),
+        Ok(_) => "it has another content".to_owned(),
+        Err(error) => chain(&error),
+    };
+    Ok(Some(Finding::new(Code::LayoutFile, seen).at(path)))
+}
+
+/// Where the catalog cannot be read, that has its own finding.
+fn index_file(store: &Store) -> Option<Finding> {
+    let path = store.pool().layout.index();
+    let seen = match store.index_state() {
+        Ok(IndexState::Current) => return None,
+        Ok(IndexState::Missing) => "it is missing".to_owned(),
+        Ok(IndexState::Behind) => "it is of another epoch".to_owned(),
+        Ok(IndexState::Foreign) => "another tool has changed it".to_owned(),
+        Err(StoreError::Disk(error)) => chain(&error),
+        Err(_damaged) => return None,
+    };
+    Some(Finding::new(Code::IndexOutOfStep, seen).at(path))
+}
+
+/// A fact about a blob that is not held is not wrong: content and its digests stay what they are.
+fn facts(store: &Store) -> Option<Finding> {
+    let notice = store.facts().notice();
+    notice.map(|seen| Finding::new(Code::FactsOutOfStep, seen))
+}

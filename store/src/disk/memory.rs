@@ -100,9 +100,12 @@ impl Edit {
         match self {
             Self::Truncate(bytes) => content.resize(*bytes, 0),
             Self::Write { offset, bytes } => {
-                let end = offset + bytes.len();
-                content.resize(content.len().max(end), 0);
-                content[*offset..end].copy_from_slice(bytes);
+                if *offset > content.len() {
+                    content.resize(*offset, 0);
+                }
+                let (over, behind) = bytes.split_at(bytes.len().min(content.len() - offset));
+                content[*offset..*offset + over.len()].copy_from_slice(over);
+                content.extend_from_slice(behind);
             }
         }
     }

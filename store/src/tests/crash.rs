@@ -215,14 +215,6 @@ impl Run<'_> {
 
     /// After one call that failed: the error says which state there is.
     fn check_error(&mut self, memory: &Memory, result: &Result<(), Failed>) {
-        let found = self.look(memory);
-        match result {
-            Err(error) if !error.has_happened() => {
-                let may_be_new = self.scenario.may_hide_success && found == self.after;
-                assert!(may_be_new || found == self.before, "{self}: {error:?}: {found:#?}");
-            }
-            _ => assert_eq!(found, self.after, "{self}: {result:?}"),
-        }
         if let Err(error) = result {
             let fault = match self.how {
                 Failure::NoSpaceOnce => DiskFault::NoSpace,
@@ -231,9 +223,15 @@ impl Run<'_> {
             let named = error.disk().map(DiskError::fault);
             assert_eq!(named, Some(fault), "{self}: {error:?}");
         }
-        if !self.seen.insert(format!("{result:?} {}", memory.describe())) {
+        let has_happened = result.as_ref().map_or_else(Failed::has_happened, |()| true);
+        if !self.seen.insert(format!("{} {has_happened} {}", result.is_ok(), memory.describe())) {
             return;
         }
+        let found = self.look(memory);
+        let may_be_new = has_happened || self.scenario.may_hide_success;
+        let is_expected =
+            (found == self.before && !has_happened) || (found == self.after && may_be_new);
+        assert!(is_expected, "{self}: {result:?}: {found:#?}");
         for loss in self.losses().collect::<Vec<_>>() {
             let found = self.look(&memory.after_power_loss(loss));
             assert!(found == self.before || found == self.after, "{self}, {loss:?}: {found:#?}");

@@ -327,6 +327,7 @@ pub(crate) fn read_root(disk: &Disk, layout: &Layout) -> Result<Root, StoreError
         Err(error) if error.fault() == DiskFault::NotFound => {
             return Err(match disk.read_kind(&layout.own()) {
                 Ok(FileKind::Directory) => StoreError::RootMissing { path },
+                Err(error) if error.fault() != DiskFault::NotFound => error.into(),
                 _ => StoreError::NotAStore { path: layout.directory().to_owned() },
             });
         }

@@ -17,11 +17,13 @@ use std::time::Duration;
 use bonded_model::{Descriptor, Digest};
 
 use super::{holder, ingest_into};
+use crate::catalog::Key;
 use crate::disk::faulty::Failure;
 use crate::disk::memory::{Loss, Memory};
 use crate::disk::{Disk, DiskError, DiskFault};
+use crate::image::ImportError;
 use crate::ingest::IngestError;
-use crate::{IndexState, Store, StoreError};
+use crate::{IndexState, Snapshot, Store, StoreError};
 
 mod scenarios;
 
@@ -70,6 +72,7 @@ impl Scenario {
 enum Failed {
     Store(StoreError),
     Ingest(IngestError),
+    Import(ImportError),
 }
 
 impl From<StoreError> for Failed {
@@ -84,17 +87,27 @@ impl From<IngestError> for Failed {
     }
 }
 
+impl From<ImportError> for Failed {
+    fn from(error: ImportError) -> Self {
+        Self::Import(error)
+    }
+}
+
 impl Failed {
     fn disk(&self) -> Option<&DiskError> {
         match self {
             Self::Store(error) => error.disk(),
             Self::Ingest(error) => error.disk(),
+            Self::Import(error) => error.disk(),
         }
     }
 
     /// Whether the change has happened all the same, and the error says so.
     fn has_happened(&self) -> bool {
-        let (Self::Store(error) | Self::Ingest(IngestError::Store(error))) = self else {
+        let (Self::Store(error)
+        | Self::Ingest(IngestError::Store(error))
+        | Self::Import(ImportError::Store(error))) = self
+        else {
             return false;
         };
         matches!(error, StoreError::InDoubt { .. } | StoreError::IndexNotWritten { .. })
@@ -136,16 +149,10 @@ fn look(memory: &Memory, has_foreign_blobs: bool) -> State {
     };
     let snapshot = store.snapshot().unwrap();
     let mut faults = BTreeSet::new();
-    for name in snapshot.releases().unwrap() {
-        match snapshot.evidence(&name) {
-            Err(error) => drop(faults.insert(format!("{name}: {error:?}"))),
-            Ok(evidence) => {
-                for artifact in evidence.release.artifacts() {
-                    if let Err(error) = snapshot.verify_blob(&artifact.file) {
-                        faults.insert(format!("{name}: {error:?}"));
-                    }
-                }
-            }
+    for epoch in store.epochs().unwrap() {
+        match store.snapshot_at(epoch) {
+            Ok(then) => faults.extend(faults_in(&then)),
+            Err(error) => drop(faults.insert(format!("epoch {epoch}: {error:?}"))),
         }
     }
     if !has_foreign_blobs {
@@ -156,6 +163,31 @@ fn look(memory: &Memory, has_foreign_blobs: bool) -> State {
         (key.to_string(), value.clone())
     });
     State::Store { epoch: snapshot.epoch(), names: entries.collect(), faults }
+}
+
+/// What of a state cannot be read, of all that it names.
+fn faults_in(snapshot: &Snapshot) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |file: &Descriptor| {
+        faults.extend(snapshot.verify_blob(file).err().map(|error| format!("{error:?}")));
+    };
+    let mut unreadable = Vec::new();
+    for name in snapshot.releases().unwrap() {
+        match snapshot.evidence(&name) {
+            Ok(evidence) => {
+                evidence.release.artifacts().iter().for_each(|artifact| check(&artifact.file));
+            }
+            Err(error) => unreadable.push(format!("{name}: {error:?}")),
+        }
+    }
+    for entry in snapshot.catalog().scan(Key::IMAGES) {
+        match snapshot.image_closure(&entry.unwrap().1) {
+            Ok(blobs) => blobs.iter().for_each(&mut check),
+            Err(error) => unreadable.push(format!("{error:?}")),
+        }
+    }
+    faults.extend(unreadable);
+    faults
 }
 
 fn misnamed_blobs(disk: &Disk) -> Vec<String> {

@@ -3,14 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::evidence::Subject;
+use bonded_model::manifest::Index;
 use bonded_model::{Digest, DocumentKind, MediaType, media_type};
 
+use super::super::image::Image;
 use super::super::{holder, name};
 use super::{Failed, INPUTS, STORE, Scenario, ingest, make_durable, open, survives_everything};
 use super::{with_store, write_input};
+use crate::catalog::Key;
 use crate::disk::memory::Memory;
 use crate::disk::{Cloned, Disk};
+use crate::gc::{GcRequest, gc};
+use crate::image::{ImportRequest, import};
+use crate::layout::Layout;
 use crate::{AttachRequest, NewDocument, Store, StoreError, attach};
 
 /// A store that holds one release with evidence, and inputs for the next.
@@ -147,39 +154,104 @@ fn attaching_a_document() {
 fn removing_a_name() {
     survives_everything(&Scenario::new("remove", with_release(|_| {}), |disk| {
         let mut writer = open(disk)?.lock(Duration::ZERO, &holder(), &mut |_| {})?;
-        writer.remove(&crate::catalog::Key::release(&name("demo@v1")))?;
+        writer.remove(&Key::release(&name("demo@v1")))?;
         writer.commit()?;
         Ok(())
     }));
 }
 
-/// A store with a blob that nothing refers to, and one that something does among those set aside.
-fn with_work_for_gc() -> Memory {
-    with_release(|disk| {
-        let layout = crate::layout::Layout::new(Path::new(STORE));
+/// Collects garbage, and keeps the newest epoch alone.
+fn collect(disk: &Disk) -> Result<(), Failed> {
+    let request = GcRequest {
+        now: holder().since,
+        grace: Duration::ZERO,
+        keep_epochs: 1,
+        dry_run: false,
+        holder: &holder(),
+        wait: Duration::ZERO,
+    };
+    gc(&open(disk)?, &request, &())?;
+    Ok(())
+}
+
+/// A blob that nothing refers to lies in the pool, and one that something does among those set aside.
+#[test]
+fn collecting_garbage() {
+    let memory = with_release(|disk| {
+        let layout = Layout::new(Path::new(STORE));
         let orphan = disk.create(&layout.blob(&Digest::sha256_of(b"x")), 0o444).unwrap();
         orphan.write_all(b"x").unwrap();
         disk.create_directory(&layout.generation(7)).unwrap();
         let needed = Digest::sha256_of(b"old");
         let aside = layout.generation(7).join(needed.hex());
         disk.rename(&layout.blob(&needed), &aside).unwrap();
-    })
+    });
+    // What is put back is there before the rest is done.
+    survives_everything(&Scenario::new("gc", memory, collect).that_may_hide_success());
+}
+
+/// What only forgotten epochs refer to is set aside, and what was set aside long ago is deleted.
+#[test]
+fn collecting_what_was_removed() {
+    let memory = with_release(|disk| {
+        let mut writer = open(disk).unwrap().lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+        writer.remove(&Key::release(&name("demo@v1"))).unwrap();
+        writer.commit().unwrap();
+        write_input(disk, "new", b"new");
+        ingest(disk, "demo@v2").unwrap();
+        let layout = Layout::new(Path::new(STORE));
+        disk.create_directory(&layout.generation(7)).unwrap();
+        for number in 0..3 {
+            let bytes = [number];
+            let aside = layout.generation(7).join(Digest::sha256_of(&bytes).hex());
+            disk.create(&aside, 0o444).unwrap().write_all(&bytes).unwrap();
+        }
+    });
+    survives_everything(&Scenario::new("gc of epochs", memory, collect));
 }
 
 #[test]
-fn collecting_garbage() {
-    let scenario = Scenario::new("gc", with_work_for_gc(), |disk| {
-        let request = crate::gc::GcRequest {
-            now: holder().since,
-            grace: Duration::ZERO,
-            keep_epochs: 1,
-            dry_run: false,
+fn importing_an_image() {
+    let memory = with_release(|disk| {
+        let image = Image::multi("hello");
+        let mut top = image.top.clone();
+        top.annotations = [(ANNOTATION_REF_NAME.to_owned(), "demo/image:v1".to_owned())].into();
+        write_input(disk, "layout/oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        write_input(disk, "layout/index.json", &Index::plain(vec![top]).to_bytes());
+        for (digest, bytes) in &image.blobs {
+            write_input(disk, &format!("layout/blobs/sha256/{}", digest.hex()), bytes);
+        }
+    });
+    survives_everything(&Scenario::new("import", memory, |disk| {
+        let request = ImportRequest {
+            source: &Path::new(INPUTS).join("layout"),
+            references: &[],
+            repository: None,
+            name: None,
             holder: &holder(),
             wait: Duration::ZERO,
         };
-        crate::gc::gc(&open(disk)?, &request, &())?;
+        import(&open(disk)?, &request, &())?;
         Ok(())
+    }));
+}
+
+/// A store whose ROOT has been lost in some way, and has to be recovered before anything is written.
+fn survives_without_root(lose: impl Fn(&Disk, &Path)) {
+    let memory = with_release(|disk| {
+        ingest(disk, "demo@v2").unwrap();
+        lose(disk, &Path::new(STORE).join("bonded/ROOT"));
+        write_input(disk, "new", b"new");
     });
-    // What is put back is there before the rest is done.
-    survives_everything(&scenario.that_may_hide_success());
+    survives_everything(&Scenario::new("lost ROOT", memory, |disk| ingest(disk, "demo@v3")));
+}
+
+#[test]
+fn recovering_a_root_that_is_missing() {
+    survives_without_root(|disk, root| disk.remove(root).unwrap());
+}
+
+#[test]
+fn recovering_a_root_that_is_empty() {
+    survives_without_root(|disk, root| disk.open_or_create(root).unwrap().truncate(0).unwrap());
 }

@@ -1,4 +1,5 @@
-//! Images through real tools of others: what bonded writes they read, byte for byte.
+//! Images through real tools of others: what bonded writes they read, what they write it takes in, byte for
+//! byte.
 //!
 //! A test whose tool is not installed says on standard error that it did not run; in CI it fails.
 
@@ -121,4 +122,106 @@ fn buildah_pulls_what_is_exported() {
             tool(&world, &format!("{at} inspect --type image --format {{{{.Config}}}} {id}"));
         assert_eq!(Digest::sha256_of(config.trim_ascii()).hex(), id, "{reference}");
     }
+}
+
+/// What `umoci` makes from nothing, with a layer of its own.
+fn umoci_image(world: &World) {
+    world.write("home/hello", "hello from umoci");
+    for line in [
+        "umoci init --layout made",
+        "umoci new --image made:v1",
+        "umoci insert --rootless --image made:v1 home/hello /hello",
+    ] {
+        tool(world, line);
+    }
+}
+
+#[test]
+fn what_umoci_makes_goes_through() {
+    if !have("what_umoci_makes_goes_through", &["umoci", "skopeo", "buildah"]) {
+        return;
+    }
+    let world = World::with_store();
+    umoci_image(&world);
+    let name = "registry.example/umoci:v1";
+    let imported = world.json("import made --repository registry.example/umoci", 0);
+    assert_eq!(imported["images"][0]["name"], name);
+    world.ok(&format!("export {name} --to out"));
+    let before = tool(&world, "skopeo inspect --raw oci:made:v1");
+    for layout in ["out", "store"] {
+        let after = tool(&world, &format!("skopeo inspect --raw oci:{layout}:{name}"));
+        assert!(before == after, "{layout}");
+        tool(&world, &format!("umoci unpack --rootless --image {layout}:{name} {layout}-bundle"));
+        assert_eq!(world.read(&format!("{layout}-bundle/rootfs/hello")), "hello from umoci");
+        let at = "buildah --storage-driver vfs --root root --runroot run";
+        tool(&world, &format!("{at} pull -q oci:{layout}:{name}"));
+    }
+}
+
+#[test]
+fn what_skopeo_writes_goes_through_in_every_form() {
+    if !have("what_skopeo_writes_goes_through_in_every_form", &["skopeo", "umoci"]) {
+        return;
+    }
+    let image = Image::multi("hello");
+    let source = with_image(&image);
+    source.ok(&format!("export {NAME} --to out"));
+    let copy = "skopeo copy -q --all --preserve-digests";
+    tool(&source, &format!("{copy} oci:out:{NAME} oci:theirs:{NAME}"));
+    tool(&source, &format!("{copy} oci:out:{NAME} oci-archive:theirs.tar:{NAME}"));
+    for from in ["theirs", "theirs.tar"] {
+        let world = World::with_store();
+        let from = source.path(from).display().to_string();
+        world.ok(&format!("import {from}"));
+        for to in ["again", "again.tar"] {
+            world.ok(&format!("export {NAME} --to {to}"));
+        }
+        has_blobs(&world.path("again"), &image);
+        for reference in ["oci:again", "oci-archive:again.tar", "oci:store"] {
+            let raw = tool(&world, &format!("skopeo inspect --raw {reference}:{NAME}"));
+            assert!(raw == image.top_bytes(), "{reference}");
+        }
+    }
+}
+
+#[test]
+fn a_release_with_its_evidence_goes_out_and_comes_in_again() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    hold(&world, NAME, &Image::multi("hello"));
+    world.ok("verify demo@v1.0.0 --policy policy.toml");
+    let shown = world.json("show demo@v1.0.0", 0);
+    for to in ["backup", "backup.tar"] {
+        let exported = world.json(&format!("export --to {to}"), 0);
+        assert_eq!(exported["names"][0]["tag"], "demo/v1.0.0");
+        assert_eq!(exported["referrers"], 2);
+        world.ok("init again");
+        let imported = world.json(&format!("--store again import {to}"), 0);
+        assert_eq!(imported["releases"][0]["outcome"], "created");
+        assert_eq!(world.json("--store again show demo@v1.0.0", 0), shown);
+        world.ok("--store again verify demo@v1.0.0 --policy policy.toml --no-record");
+        std::fs::remove_dir_all(world.path("again")).unwrap();
+    }
+}
+
+#[test]
+fn exports_that_are_refused_say_what_to_do() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.write("taken/file", "theirs");
+    let check = |line: &str, words: &[&str]| world.run(line).must(2).says(words);
+    check("export --to taken", &["taken is not empty", "try: "]);
+    check("export --to taken/file", &["exists already", "try: "]);
+    check("export --to store/inside", &["in the store itself", "try: "]);
+    check(
+        "export demo@v1.0.1 --to out",
+        &["no release demo@v1.0.1", "the nearest is", "bonded list"],
+    );
+    check("export a/b:v1 --to out", &["no image a/b:v1", "bonded list"]);
+    check("export nothing --to out", &["nothing"]);
+    world.run("export --to no/such/out").must(3).says(&["try: "]);
+    assert_eq!(world.read("taken/file"), "theirs");
+    assert!(!world.path("out").exists());
+    world.ok("export --to plain --oci-archive");
+    assert!(world.path("plain").is_file());
 }

@@ -43,7 +43,12 @@ pub(super) fn directory<P: Progress>(source: Source<'_, P>, to: &Path) -> Result
     let disk = &source.snapshot.pool().disk;
     let (staged, first) = claim(to, |staged| {
         disk.create_directory(staged)?;
-        disk.create(&Layout::new(staged).oci_layout(), FILE_MODE)
+        let first = disk.create(&Layout::new(staged).oci_layout(), FILE_MODE);
+        if first.is_err() {
+            // The reason is what counts; a directory that is another's is not empty and stays.
+            drop(disk.remove_directory(staged));
+        }
+        first
     })?;
     let written = source.write_directory(&first);
     finish(disk, &staged, to, written, Disk::remove_tree)

@@ -25,6 +25,7 @@ use crate::image::ImportError;
 use crate::ingest::IngestError;
 use crate::{IndexState, Snapshot, Store, StoreError};
 
+mod exports;
 mod scenarios;
 
 /// Where things lie on a disk in memory.

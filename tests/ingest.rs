@@ -94,3 +94,39 @@ fn every_byte_held_is_the_byte_named() {
         assert_eq!(bonded_model::Digest::sha256_of(&bytes).hex(), name);
     }
 }
+
+#[test]
+fn sha512_is_a_fact_where_it_is_asked_for() {
+    for (arguments, expected) in [
+        ("", false),
+        (" --sha512", true),
+        (" --config sha512.toml", true),
+        (" --config sha512.toml --sha512", true),
+        (" --config not.toml", false),
+    ] {
+        let world = World::with_store();
+        world.write("in/tool", "one");
+        world.write("sha512.toml", "[ingest]\nsha512 = true\n");
+        world.write("not.toml", "[ingest]\nsha512 = false\n");
+        world.ok(&format!("ingest --release demo@v1 in{arguments}"));
+        let store = bonded_store::Store::open(&world.path("store")).unwrap();
+        let facts = store.facts().get(&bonded_model::Digest::sha256_of(b"one")).unwrap();
+        let sha512 = bonded_model::Digest::sha512_of(b"one");
+        assert_eq!(facts.sha512, expected.then_some(sha512), "{arguments}");
+    }
+}
+
+#[test]
+fn an_immutable_source_becomes_a_blob_by_a_second_name() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let world = World::with_store();
+    let file = world.write("in/large", vec![5; 9 << 20]);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    world.ok("ingest --release demo@v1 --immutable-source in");
+    let hex = bonded_model::Digest::sha256_of(&vec![5; 9 << 20]).hex();
+    let [source, blob] = [file, world.path(&format!("store/blobs/sha256/{hex}"))]
+        .map(|path| std::fs::metadata(path).unwrap());
+    assert_eq!(blob.permissions().mode() & 0o777, 0o444);
+    // Where the file system shares blocks, that is done instead.
+    assert!(source.ino() == blob.ino() || source.permissions().mode() & 0o777 == 0o644);
+}

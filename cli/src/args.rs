@@ -89,6 +89,13 @@ pub(crate) struct IngestArgs {
     /// Files and directories; a directory's paths become paths inside the release
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Compute SHA-512 of every artifact, not only where a checksum list names it alone
+    #[arg(long)]
+    pub(crate) sha512: bool,
+    /// Nobody will ever write to these files again, under any name: large ones with mode 0644 or 0444
+    /// on the store's file system are linked instead of copied, and become read-only where they are
+    #[arg(long)]
+    pub(crate) immutable_source: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }

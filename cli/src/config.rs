@@ -58,6 +58,8 @@ struct Written {
     wait_seconds: Option<u64>,
     trusted_root: Option<PathBuf>,
     #[serde(default)]
+    ingest: WrittenIngest,
+    #[serde(default)]
     serve: WrittenServe,
     #[serde(default)]
     projects: BTreeMap<Project, WrittenProject>,
@@ -69,6 +71,12 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenServe {
     listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenIngest {
+    sha512: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +136,8 @@ pub(crate) struct Config {
     pub(crate) store: Option<Setting<PathBuf>>,
     /// Seconds that a second writer waits.
     pub(crate) wait_seconds: Setting<u64>,
+    /// Whether `ingest` computes SHA-512 of every artifact.
+    pub(crate) ingest_sha512: Setting<bool>,
     /// Where `serve` listens.
     pub(crate) listen: Setting<SocketAddr>,
     /// The trusted root, if not the embedded one.
@@ -271,6 +281,11 @@ impl Config {
                 self.wait_seconds.origin.clone(),
             ),
             ("trusted_root".into(), root, root_origin),
+            (
+                "ingest.sha512".into(),
+                self.ingest_sha512.value.to_string(),
+                self.ingest_sha512.origin.clone(),
+            ),
             ("serve.listen".into(), self.listen.value.to_string(), self.listen.origin.clone()),
         ];
         for (project, policy) in &self.policies {
@@ -346,6 +361,10 @@ fn resolve(
         wait_seconds: written
             .wait_seconds
             .map_or_else(default_wait, |value| Setting { value, origin: origin.clone() }),
+        ingest_sha512: match written.ingest.sha512 {
+            Some(value) => Setting { value, origin: origin.clone() },
+            None => Setting { value: false, origin: "default".into() },
+        },
         listen: written
             .serve
             .listen
@@ -405,6 +424,7 @@ mod tests {
         for (text, hint) in [
             ("stoer = 'x'", "store"),
             ("[serve]\nlisen = '127.0.0.1:1'", "listen"),
+            ("[ingest]\nsha521 = true", "sha512"),
             ("[projects.demo]\npolcy = 'x'", "policy"),
             ("[destinations.a]\nurl = 'x'\npathstyle = true", "path_style"),
         ] {

@@ -52,6 +52,8 @@ pub(crate) struct Attributes {
     pub(crate) bytes: u64,
     /// The permission bits alone.
     pub(crate) mode: u32,
+    /// The number of the user whom it belongs to.
+    pub(crate) owner: u32,
     pub(crate) modified_unix_seconds: i64,
     /// How many names the file has.
     pub(crate) link_count: u64,
@@ -128,6 +130,7 @@ impl Disk {
             kind: found.kind,
             bytes: found.state.bytes,
             mode: found.mode,
+            owner: found.owner,
             modified_unix_seconds: found.state.modified.0,
             link_count: found.link_count,
         })

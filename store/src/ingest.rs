@@ -58,6 +58,39 @@ pub struct IngestRequest<'a> {
     pub holder: &'a Holder,
     /// How long to wait for another writer.
     pub wait: Duration,
+    /// What is known about the files and wanted to be known.
+    pub options: IngestOptions,
+}
+
+/// What is known about the files of an ingest, and what is wanted to be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestOptions {
+    /// Whether somebody may still write to the files.
+    pub sources: Sources,
+    /// For which artifacts SHA-512 is computed.
+    pub sha512: Sha512,
+}
+
+/// Whether somebody may still write to the files that are taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sources {
+    /// Somebody may: the store gets blocks of its own, by cloning or copying.
+    #[default]
+    MayChange,
+    /// Nobody ever writes to them again, under whatever name: a large file on the store's file system
+    /// may become a blob by a second name. It becomes read-only under its first name as well. Only files
+    /// of this user that have one name and the mode 0644 or 0444 are linked, the others are copied.
+    Immutable,
+}
+
+/// For which artifacts SHA-512 is computed, which costs about twice as much as SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sha512 {
+    /// Where a checksum list or an attestation names artifacts by it alone.
+    #[default]
+    WhereNamed,
+    /// For all of them.
+    Always,
 }
 
 /// Told what an ingest is doing, from several threads at once. `()` listens to nothing.
@@ -159,7 +192,8 @@ pub fn ingest(
     let disk = &store.pool().disk;
     let found = walk::walk(disk, request.inputs, store.directory())?;
     let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
-    let plan = intake::Plan::new(disk, artifacts, wants_sha512(&sidecars));
+    let sha512 = wants_sha512(request.options.sha512, &sidecars);
+    let plan = intake::Plan::new(disk, artifacts, sha512, request.options.sources);
     progress.planned(plan.len(), plan.bytes());
     let work = Work { store, request, sidecars, plan, progress };
     match work.run() {
@@ -322,8 +356,12 @@ impl Work<'_> {
     }
 }
 
-fn wants_sha512(sidecars: &[Sidecar]) -> Sha512Wanted {
-    if sidecars.iter().any(Sidecar::needs_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
+fn wants_sha512(asked: Sha512, sidecars: &[Sidecar]) -> Sha512Wanted {
+    match asked {
+        Sha512::Always => Sha512Wanted::Yes,
+        Sha512::WhereNamed if sidecars.iter().any(Sidecar::needs_sha512) => Sha512Wanted::Yes,
+        Sha512::WhereNamed => Sha512Wanted::No,
+    }
 }
 
 /// The SHA-512 of artifacts by their SHA-256: as just computed, or else as known from before.

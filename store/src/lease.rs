@@ -82,6 +82,11 @@ impl Lease {
         &self.directory
     }
 
+    /// The file that is locked.
+    pub(crate) fn file(&self) -> &Path {
+        self.handle.path()
+    }
+
     /// What it says.
     pub fn info(&self) -> &LeaseInfo {
         &self.info

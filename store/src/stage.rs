@@ -15,7 +15,9 @@
 //! Nothing refers yet to a blob that was found in place before the lock was taken, so gc may have set it
 //! aside meanwhile. It is taken back from there: the lease keeps gc from deleting it.
 
-use std::collections::BTreeMap;
+mod ladder;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -53,6 +55,8 @@ pub(crate) struct Stage {
     staged: Mutex<BTreeMap<Digest, Staged>>,
     /// Blobs found in place. Their bytes were compared, but may be in memory only.
     found: Mutex<BTreeMap<Digest, Synced>>,
+    /// Devices from which nothing can be cloned to the one that the stage is on.
+    unclonable: Mutex<BTreeSet<u64>>,
     /// Dropping it removes what was not published.
     lease: Lease,
 }
@@ -116,6 +120,7 @@ impl Stage {
             next_temporary: AtomicU64::new(0),
             staged: Mutex::default(),
             found: Mutex::default(),
+            unclonable: Mutex::default(),
             lease,
         })
     }
@@ -284,13 +289,16 @@ impl Stage {
     }
 
     fn create_temporary(&self) -> Result<Handle, StoreError> {
+        Ok(self.pool.disk.create(&self.next_path(), BLOB_MODE)?)
+    }
+
+    fn next_path(&self) -> PathBuf {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let path = self.lease.directory().join(number.to_string());
-        Ok(self.pool.disk.create(&path, BLOB_MODE)?)
+        self.lease.directory().join(number.to_string())
     }
 
     /// Keeps a temporary file whose bytes are new, and removes any other.
-    fn settle(
+    pub(crate) fn settle(
         &self,
         temporary: &Handle,
         digests: Result<Digests, DiskError>,

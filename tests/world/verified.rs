@@ -25,7 +25,7 @@ use bonded_model::{
     Artifact, Digest, DocumentKind, MediaType, Release, ReleaseName, bundle, media_type,
 };
 use bonded_store::catalog::Key;
-use bonded_store::ingest::{IngestRequest, ingest};
+use bonded_store::ingest::{IngestOptions, IngestRequest, ingest};
 use bonded_store::{AttachRequest, Holder, NewDocument, Snapshot, Store, attach};
 use bonded_verify::{Policy, TrustRoot, Verdict, Verified, Verifier, verify_release};
 use serde_json::json;
@@ -84,6 +84,7 @@ impl World {
             inputs: &[input],
             holder: &holder,
             wait: Duration::ZERO,
+            options: IngestOptions::default(),
         };
         let report = ingest(&self.store, &request, &()).expect("ingest takes the files");
         let first = files.first().expect("at least one file");

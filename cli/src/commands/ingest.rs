@@ -1,6 +1,8 @@
 //! `ingest`: takes files and directories into a release, with the evidence beside them.
 
-use bonded_store::ingest::{IngestReport, IngestRequest, Outcome as Ingested, ingest};
+use bonded_store::ingest::{
+    IngestOptions, IngestReport, IngestRequest, Outcome as Ingested, Sha512, Sources, ingest,
+};
 use serde_json::json;
 
 use super::{Context, Outcome, holder};
@@ -18,6 +20,7 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<Outcome, CliEr
         inputs: &args.paths,
         holder: &holder(&format!("ingest {}", args.release))?,
         wait: context.wait(&args.wait),
+        options: options(context, args),
     };
     let progress = Progress::new("ingest");
     let report = ingest(&store, &request, &progress).map_err(report::ingest_error)?;
@@ -28,6 +31,16 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<Outcome, CliEr
     }
     output::say(&format!("next: bonded verify {} --policy FILE", args.release));
     Ok(Outcome::Done)
+}
+
+fn options(context: &Context, args: &IngestArgs) -> IngestOptions {
+    let sha512 = if args.sha512 || context.config.ingest_sha512.value {
+        Sha512::Always
+    } else {
+        Sha512::WhereNamed
+    };
+    let sources = if args.immutable_source { Sources::Immutable } else { Sources::MayChange };
+    IngestOptions { sources, sha512 }
 }
 
 fn text(report: &IngestReport) -> String {

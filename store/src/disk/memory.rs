@@ -313,6 +313,7 @@ impl State {
                 modified: (1_700_000_000, found.modified.into()),
             },
             mode: found.mode,
+            owner: 0,
             link_count: found.link_count,
         }
     }

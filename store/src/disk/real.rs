@@ -174,6 +174,7 @@ fn inspected(metadata: &Metadata) -> Inspected {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         },
         mode: metadata.mode() & MODE_BITS,
+        owner: metadata.uid(),
         link_count: metadata.nlink(),
     }
 }

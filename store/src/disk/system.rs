@@ -57,6 +57,11 @@ impl FileState {
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
+
+    /// The file system that the file lies on.
+    pub(crate) fn device(&self) -> u64 {
+        self.device
+    }
 }
 
 /// All that a file system tells about a file.
@@ -66,6 +71,8 @@ pub(super) struct Inspected {
     pub(super) state: FileState,
     /// The permission bits alone.
     pub(super) mode: u32,
+    /// The number of the user whom it belongs to.
+    pub(super) owner: u32,
     pub(super) link_count: u64,
 }
 

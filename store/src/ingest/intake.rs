@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::error::IngestError;
 use super::walk::{Found, Input};
-use super::{IngestedFile, Progress};
+use super::{IngestedFile, Progress, Sources};
 use crate::blob::HashOnly;
 use crate::disk::{Disk, DiskError, FileState, Handle};
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
@@ -19,6 +19,7 @@ pub(super) struct Plan {
     disk: Disk,
     files: Vec<File>,
     sha512: Sha512Wanted,
+    sources: Sources,
 }
 
 #[derive(Debug)]
@@ -43,9 +44,9 @@ impl Taken {
 }
 
 impl Plan {
-    pub(super) fn new(disk: &Disk, found: Found, sha512: Sha512Wanted) -> Self {
+    pub(super) fn new(disk: &Disk, found: Found, sha512: Sha512Wanted, sources: Sources) -> Self {
         let files = found.into_iter().map(|(path, source)| File { path, source });
-        Self { disk: disk.clone(), files: files.collect(), sha512 }
+        Self { disk: disk.clone(), files: files.collect(), sha512, sources }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -69,15 +70,24 @@ impl Plan {
     pub(super) fn hash(&self, progress: &dyn Progress) -> Result<Vec<Taken>, IngestError> {
         self.each(progress, |file, window| {
             let mut source = Source::open(&self.disk, &file.source)?;
-            let mut stream = Counted { stream: HashOnly(&mut source.handle), progress, window };
-            let digests = match self.threads() {
-                Threads::One => hashing::in_line(&mut stream, self.sha512),
-                Threads::PerDigest => hashing::pipelined(&mut stream, self.sha512),
-            };
+            let digests = self.digests_of(&mut source.handle, progress, window);
             let digests = digests.map_err(IngestError::Source)?;
             source.check_unchanged(digests.bytes)?;
             Ok(digests)
         })
+    }
+
+    fn digests_of(
+        &self,
+        handle: &mut Handle,
+        progress: &dyn Progress,
+        window: &mut Window,
+    ) -> Result<Digests, DiskError> {
+        let mut stream = Counted { stream: HashOnly(handle), progress, window };
+        match self.threads() {
+            Threads::One => hashing::in_line(&mut stream, self.sha512),
+            Threads::PerDigest => hashing::pipelined(&mut stream, self.sha512),
+        }
     }
 
     /// Reads those artifacts again whose blobs are damaged or gone.
@@ -127,6 +137,12 @@ impl Plan {
             return Ok(stage.add_bytes(&bytes, self.sha512)?);
         }
         let mut source = Source::open(&self.disk, &file.source)?;
+        if let Some(mut ours) = stage.share(&source.handle, self.sources)? {
+            let digests = self.digests_of(&mut ours, progress, window);
+            let digests = stage.settle(&ours, digests)?;
+            source.check_unchanged(digests.bytes)?;
+            return Ok(digests);
+        }
         let handle = &mut source.handle;
         let read = |buffer: &mut [u8]| {
             let count = handle.read(buffer)?;

@@ -11,7 +11,7 @@ use bonded_model::{ArtifactPath, Digest};
 
 use super::{World, holder, ingest_into, name, path};
 use crate::disk::{Action, Disk, FileKind};
-use crate::ingest::{IngestError, IngestRequest, Outcome, Progress, ingest};
+use crate::ingest::{IngestError, IngestOptions, IngestRequest, Outcome, Progress, ingest};
 use crate::lock::Holder;
 use crate::{Store, StoreError};
 
@@ -196,7 +196,13 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     let file = world.file("a", vec![1; 20_000_000]);
     let (release, inputs, holder) = (name("demo@v1"), [file.clone()], holder());
     let wait = std::time::Duration::ZERO;
-    let request = IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait };
+    let request = IngestRequest {
+        release: &release,
+        inputs: &inputs,
+        holder: &holder,
+        wait,
+        options: IngestOptions::default(),
+    };
     let meddler = Meddler { file: &file, done: AtomicBool::new(false) };
     let error = ingest(&world.store, &request, &meddler).unwrap_err();
     assert!(matches!(error, IngestError::Changed { .. }), "{error}");

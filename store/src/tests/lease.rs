@@ -9,7 +9,7 @@ use bonded_model::{ArtifactPath, Digest};
 
 use super::{World, holder, ingest_into, name};
 use crate::disk::{Action, Disk};
-use crate::ingest::{IngestError, IngestRequest, Outcome, Progress, ingest};
+use crate::ingest::{IngestError, IngestOptions, IngestRequest, Outcome, Progress, ingest};
 use crate::lock::Holder;
 use crate::{LeaseInfo, Store, StoreError};
 
@@ -154,7 +154,13 @@ fn ingest_while(
     let (release, inputs, holder) = (name(release), [input.to_owned()], holder());
     // No waiting: whoever hashes holds no lock.
     let wait = Duration::ZERO;
-    let request = IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait };
+    let request = IngestRequest {
+        release: &release,
+        inputs: &inputs,
+        holder: &holder,
+        wait,
+        options: IngestOptions::default(),
+    };
     let report = ingest(store, &request, &Meanwhile(meanwhile, AtomicBool::new(false)))?;
     Ok((report.outcome, report.epoch))
 }

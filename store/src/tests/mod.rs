@@ -12,6 +12,7 @@ pub(crate) mod image;
 mod images;
 mod ingest;
 mod inputs;
+mod ladder;
 mod lease;
 mod store;
 mod writers;
@@ -24,7 +25,7 @@ use bonded_model::{ArtifactPath, ReleaseName, Timestamp};
 use tempfile::TempDir;
 
 use crate::Store;
-use crate::ingest::{IngestError, IngestReport, IngestRequest, ingest};
+use crate::ingest::{IngestError, IngestOptions, IngestReport, IngestRequest, ingest};
 use crate::lock::Holder;
 
 /// A store in one temporary directory and files to ingest in another.
@@ -112,5 +113,24 @@ pub(crate) fn ingest_waiting(
 ) -> Result<IngestReport, IngestError> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     let (release, holder) = (name(release), holder());
-    ingest(store, &IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait }, &())
+    let options = IngestOptions::default();
+    let request =
+        IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait, options };
+    ingest(store, &request, &())
+}
+
+pub(crate) fn ingest_with(
+    store: &Store,
+    release: &str,
+    inputs: &[&Path],
+    options: IngestOptions,
+) -> Result<IngestReport, IngestError> {
+    let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
+    let (release, holder) = (name(release), holder());
+    let wait = Duration::from_secs(20);
+    ingest(
+        store,
+        &IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait, options },
+        &(),
+    )
 }

@@ -93,7 +93,7 @@ fn finding<'a>(verdict: &'a Value, code: &str) -> &'a Value {
 
 #[test]
 fn the_right_attestation_passes_at_level_3() {
-    let Some(vectors) = vectors("gha_generic") else { return };
+    let Some(vectors) = vectors("") else { return };
     let world = World::new();
     PolicyText::default().write(&world);
     let file = vectors.join(generic("push-v14.2"));
@@ -105,7 +105,7 @@ fn the_right_attestation_passes_at_level_3() {
 
 #[test]
 fn another_tags_attestation_names_ref_expected_and_seen() {
-    let Some(vectors) = vectors("gha_generic refs") else { return };
+    let Some(vectors) = vectors("") else { return };
     for (name, seen) in [("push-v14", "refs/tags/v14"), ("workflow_dispatch", "refs/heads/main")] {
         let world = World::new();
         PolicyText::default().write(&world);
@@ -119,7 +119,7 @@ fn another_tags_attestation_names_ref_expected_and_seen() {
 
 #[test]
 fn of_four_attestations_one_counts_and_three_are_reported() {
-    let Some(vectors) = vectors("gha_generic all four") else { return };
+    let Some(vectors) = vectors("") else { return };
     let world = World::new();
     PolicyText::default().write(&world);
     let all = ["push-v13.0.30", "push-v14", "push-v14.2", "workflow_dispatch"].map(attestation);
@@ -138,7 +138,7 @@ fn of_four_attestations_one_counts_and_three_are_reported() {
 
 #[test]
 fn each_fault_has_its_own_code() {
-    let Some(vectors) = vectors("gha_generic faults") else { return };
+    let Some(vectors) = vectors("") else { return };
     let file = vectors.join(generic("push-v14.2"));
     let right = attestation("push-v14.2");
     let other_builder = GENERIC.replace("v2.1.0", "v1.9.0");
@@ -169,7 +169,7 @@ fn each_fault_has_its_own_code() {
 
 #[test]
 fn a_flipped_byte_fails_on_the_subject_digest() {
-    let Some(vectors) = vectors("gha_generic flipped") else { return };
+    let Some(vectors) = vectors("") else { return };
     let world = World::new();
     PolicyText::default().write(&world);
     let mut bytes = fs::read(vectors.join(generic("push-v14.2"))).unwrap();
@@ -183,7 +183,7 @@ fn a_flipped_byte_fails_on_the_subject_digest() {
 
 #[test]
 fn an_extra_file_without_provenance_keeps_the_release_in() {
-    let Some(vectors) = vectors("gha_generic extra") else { return };
+    let Some(vectors) = vectors("") else { return };
     let world = World::new();
     PolicyText::default().write(&world);
     world.write("in/extra.txt", "nobody vouches for this");
@@ -195,7 +195,7 @@ fn an_extra_file_without_provenance_keeps_the_release_in() {
 
 #[test]
 fn bazel_modules_pass_with_their_signers_and_only_so() {
-    let Some(vectors) = vectors("bcr") else { return };
+    let Some(vectors) = vectors("") else { return };
     let publish = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";
     let ruleset = "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
     let module = "MODULE.bazel";
@@ -228,7 +228,7 @@ fn bazel_modules_pass_with_their_signers_and_only_so() {
 
 #[test]
 fn an_empty_file_with_four_provenances_passes_on_each_ref() {
-    let Some(vectors) = vectors("gha_container-based") else { return };
+    let Some(vectors) = vectors("") else { return };
     let build = |name: &str| format!("binary-linux-amd64-{name}.intoto.build.slsa");
     let names = ["push-v13.0.30", "push-v14", "push-v14.2", "workflow_dispatch"];
     let all = names.map(build);
@@ -252,7 +252,7 @@ fn an_empty_file_with_four_provenances_passes_on_each_ref() {
 
 #[test]
 fn all_public_bundles_come_out_right_by_path_and_by_digest() {
-    let Some(vectors) = vectors("sigstore-bundles") else { return };
+    let Some(vectors) = vectors("") else { return };
     let world = World::new();
     let bundles = vectors.join("sigstore-bundles");
     let mut seen = 0;

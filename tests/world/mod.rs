@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 pub(crate) mod image;
 pub(crate) mod s3;
+mod vectors;
+
+pub(crate) use vectors::vectors;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,20 +16,6 @@ use tempfile::TempDir;
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli has a parent").to_path_buf()
-}
-
-/// The public test vectors, or `None` with a line on stderr. Where `BONDED_VECTORS` is set, or where
-/// `../shared` is, they must be there.
-pub(crate) fn vectors(test: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("BONDED_VECTORS").map(PathBuf::from);
-    let required = named.is_some() || root().join("../shared").exists();
-    let path = named.unwrap_or_else(|| root().join("../shared/vectors"));
-    if path.join("README.md").exists() {
-        return Some(path);
-    }
-    assert!(!required, "{test}: no test vectors at {}", path.display());
-    eprintln!("{test} did not run: no test vectors at {}", path.display());
-    None
 }
 
 /// A temporary directory in which the program runs.

@@ -1,16 +1,15 @@
 //! Verdicts on public test vectors, made by real builders and by the Sigstore conformance suite.
 //!
-//! They lie outside of the repository, in the folder that `BONDED_VECTORS` names, else in
-//! `../../shared/vectors`. A checkout without them says so and passes, except in CI.
+//! Where they lie, and what happens without them, is said in `tests/world/vectors.rs`.
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test finds and reads its vectors by itself, says if it did not, and panics as it likes"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bonded_model::evidence::Subject;
@@ -24,27 +23,17 @@ use bonded_verify::{
     verify_file, verify_release,
 };
 
+#[path = "../../tests/world/vectors.rs"]
+mod vectors;
+
+use vectors::vectors;
+
 const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator";
 const EXAMPLE: &str = "https://github.com/slsa-framework/example-package";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
 /// Where the ref is not what a test is about.
 const ANY: &str = "ref = \"any\"";
-
-fn vectors() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let folder = std::env::var_os("BONDED_VECTORS").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        std::env::var_os("BONDED_VECTORS").is_none(),
-        "no test vectors at {}",
-        folder.display()
-    );
-    println!("the vectors are not at {}: this test did not run", folder.display());
-    None
-}
 
 fn read(path: &Path) -> Option<Vec<u8>> {
     path.is_file().then(|| std::fs::read(path).unwrap())
@@ -151,7 +140,7 @@ fn refused(name: &str) -> Option<Code> {
 
 #[test]
 fn sigstore_bundles_by_path_and_by_digest() {
-    let Some(folder) = vectors().map(|folder| folder.join("sigstore-bundles")) else { return };
+    let Some(folder) = vectors("sigstore-bundles") else { return };
     let identity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
     let cases = std::fs::read_dir(&folder).unwrap();
     let mut count = 0;
@@ -205,7 +194,7 @@ fn sigstore_bundles_by_path_and_by_digest() {
 /// A bundle's version is unsigned: calling it an older one does not excuse it from the log's proof.
 #[test]
 fn an_older_version_does_not_excuse_from_the_proof() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let Some(folder) = vectors("slsa/bcr") else { return };
     let paper = read(&folder.join("rules_lint-v1.3.1.tar.gz.intoto.jsonl")).unwrap();
     let file = read(&folder.join("rules_lint-v1.3.1.tar.gz")).unwrap();
     let san = "https://github.com/bazel-contrib/.github/.github/workflows/release_ruleset.yaml@refs/tags/v7.1.0";
@@ -249,7 +238,7 @@ const TRIGGERS: [&str; 4] = ["push-v13.0.30", "push-v14", "push-v14.2", "workflo
 /// The same file under four provenances: which of them are beside it decides.
 #[test]
 fn one_binary_under_four_provenances() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_generic/v2.1.0")) else {
+    let Some(folder) = vectors("slsa/gha_generic/v2.1.0") else {
         return;
     };
     let of = |trigger: &str, suffix: &str| {
@@ -305,8 +294,7 @@ fn one_binary_under_four_provenances() {
 /// An empty file is legal, and the certificates' own claims agree with what was signed.
 #[test]
 fn an_empty_file_under_four_provenances() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_container-based/v2.1.0"))
-    else {
+    let Some(folder) = vectors("slsa/gha_container-based/v2.1.0") else {
         return;
     };
     let documents: Vec<_> = TRIGGERS
@@ -333,7 +321,7 @@ fn an_empty_file_under_four_provenances() {
 
 #[test]
 fn a_policy_is_proposed_from_what_a_release_shows() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/gha_generic/v2.1.0")) else {
+    let Some(folder) = vectors("slsa/gha_generic/v2.1.0") else {
         return;
     };
     let binary = read(&folder.join("binary-linux-amd64-push-v14.2")).unwrap();
@@ -348,7 +336,7 @@ fn a_policy_is_proposed_from_what_a_release_shows() {
 /// A verdict for a time before the signature existed is no pass.
 #[test]
 fn signatures_from_the_future_are_refused() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let Some(folder) = vectors("slsa/bcr") else { return };
     let paper = read(&folder.join("MODULE.bazel.intoto.jsonl")).unwrap();
     let file = read(&folder.join("MODULE.bazel")).unwrap();
     let evidence = evidence("v1", &[("m", file)], &[("m", paper)]);
@@ -365,7 +353,7 @@ fn signatures_from_the_future_are_refused() {
 
 #[test]
 fn bazel_central_registry() {
-    let Some(folder) = vectors().map(|folder| folder.join("slsa/bcr")) else { return };
+    let Some(folder) = vectors("slsa/bcr") else { return };
     let file = |name: &str| read(&folder.join(name)).unwrap();
     let attestation = |name: &str| file(&format!("{name}.intoto.jsonl"));
     let publish = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publish.yaml@refs/tags/v0.0.1";

@@ -1,12 +1,12 @@
 //! Evidence beside artifacts is recognised, matched and attached, or refused.
 
 use std::fs;
-use std::path::Path;
 
 use bonded_model::evidence::Subject;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_TOTAL_BYTES_MAX};
 use bonded_model::{Algorithm, Digest, DocumentKind};
 
+use super::vectors::vectors;
 use super::{World, name, path};
 use crate::ingest::{How, IngestError, Outcome};
 use crate::{RecogniseError, StoreError};
@@ -361,20 +361,6 @@ fn evidence_is_counted_before_it_is_read() {
         ),
         "{error}"
     );
-}
-
-/// The public vectors beside the project, where they are.
-fn vectors(below: &str) -> Option<std::path::PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "a test may be told where the vectors lie")]
-    let named = std::env::var_os("BONDED_VECTORS").map(std::path::PathBuf::from);
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let found = named.clone().unwrap_or_else(beside).join(below);
-    if found.is_dir() {
-        return Some(found);
-    }
-    assert!(named.is_none(), "there are no vectors at {}", found.display());
-    eprintln!("did not run: there are no vectors at {}", found.display());
-    None
 }
 
 #[test]

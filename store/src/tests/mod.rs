@@ -15,6 +15,8 @@ mod inputs;
 mod ladder;
 mod lease;
 mod store;
+#[path = "../../../tests/world/vectors.rs"]
+mod vectors;
 mod writers;
 
 use std::fs;

@@ -357,7 +357,12 @@ fn files_that_cannot_be_read_end_with_something_to_try() {
         ("policy check gone", 3, "policy gone"),
         ("policy check store", 3, "policy store"),
         ("policy check key", 2, "policy key is wrong"),
-        ("attest sbom demo@v1 --key gone --sbom file", 3, "gone"),
+        (
+            "attest provenance demo@v1 --key gone --builder-id https://example.com/b \
+             --build-type https://example.com/t --source https://example.com/s --source-ref r",
+            3,
+            "private key gone",
+        ),
         ("attest sbom demo@v1 --key key --sbom gone", 3, "SBOM gone"),
         ("attest sbom demo@v1 --key key --sbom file", 2, "file is no SBOM"),
         ("mirror apply --plan gone", 3, "plan gone"),

@@ -13,6 +13,7 @@
 mod attest;
 mod bad_input;
 mod concurrency;
+mod facts;
 mod import;
 mod ingest;
 mod interop;

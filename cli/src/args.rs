@@ -42,6 +42,9 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Take whole images in, from an OCI layout or an OCI or docker archive
     Import(ImportArgs),
+    /// Look after what is known about blobs and can be computed again
+    #[command(subcommand)]
+    Facts(FactsVerb),
     /// List the releases and images in the store
     List(ListArgs),
     /// Show a release: its artifacts, evidence and recorded verdicts; or an image and what is about it
@@ -158,6 +161,13 @@ pub(crate) struct WaitArgs {
     /// Seconds to wait for another writer [default: 30, or `wait_seconds` in bonded.toml]
     #[arg(long = "wait", value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+}
+
+/// `facts …`
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum FactsVerb {
+    /// Hash every artifact again, look at what it is, and keep the result in place of what was known
+    Rebuild,
 }
 
 /// `list`

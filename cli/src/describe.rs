@@ -1,7 +1,8 @@
-//! Verdicts and evidence as text for people.
+//! Verdicts, evidence and facts as text for people.
 
 use bonded_model::DocumentKind;
 use bonded_model::evidence::Subject;
+use bonded_store::BlobFacts;
 use bonded_store::ingest::How;
 use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
 
@@ -97,4 +98,11 @@ pub(crate) fn how(how: How) -> &'static str {
         How::ByContent => "by content",
         How::Unmatched => "matches no artifact",
     }
+}
+
+/// What a file looks like by its first bytes, for people; empty where nobody looked.
+pub(crate) fn facts(facts: &BlobFacts) -> String {
+    let kind = facts.kind.iter().map(ToString::to_string);
+    let words: Vec<_> = kind.chain(facts.platform.iter().map(ToString::to_string)).collect();
+    words.join(", ")
 }

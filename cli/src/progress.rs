@@ -87,6 +87,16 @@ impl bonded_store::image::Progress for Progress {
     }
 }
 
+impl bonded_store::facts::RebuildProgress for Progress {
+    fn planned(&self, blobs: usize, bytes: u64) {
+        self.plan("blobs", blobs, bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+}
+
 impl bonded_mirror::Progress for Progress {
     fn planned(&self, steps: usize, bytes: u64) {
         self.plan("steps", steps, bytes);

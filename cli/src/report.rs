@@ -5,6 +5,7 @@ use std::path::Path;
 use bonded_mirror::{At, FaultKind, MirrorError};
 use bonded_serve::ServeError;
 use bonded_store::disk::{DiskError, DiskFault};
+use bonded_store::facts::FactsError;
 use bonded_store::image::ImportError;
 use bonded_store::ingest::IngestError;
 use bonded_store::{JournalError, StoreError};
@@ -56,6 +57,13 @@ pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
             "earlier states only are affected; the newest is read with: bonded list".into()
         }
         StoreError::Corrupt { .. } | StoreError::MissingBlob { .. } => CORRUPT_HINT.into(),
+        StoreError::Facts { source: FactsError::InUse, .. } => {
+            "wait for the other bonded facts rebuild to end, then run the same command again".into()
+        }
+        StoreError::Facts { path, .. } => format!(
+            "allow this user to write {}, or remove it: nothing but time is lost",
+            path.display()
+        ),
         StoreError::NoRelease { .. } => "bonded list".into(),
         StoreError::NoArtifact { name, .. } => format!("bonded show {name}"),
         StoreError::LockTimeout { .. } => {

@@ -16,6 +16,7 @@
 //!   tampered/          the same release with one bit of the program flipped
 //! ```
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -281,7 +282,7 @@ artifacts = ["LICENSE", "README.md", "bin/bonded"]
     fn serve(&self, args: &DemoArgs) -> Result<(), CliError> {
         let (config, store) = (self.directory.join("bonded.toml"), self.directory.join("store"));
         let config = Config::load(Some(&config), Some(&store))?;
-        let context = Context { config, format: Format::Text };
+        let context = Context { config, format: Format::Text, opened: OnceCell::new() };
         let judge = JudgeArgs { policy: None, trusted_root: None, at: None };
         let serve = ServeArgs { listen: Some(args.listen), judge };
         let program = config::own_program()?;

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod demo;
 mod export;
+mod facts;
 mod import;
 mod ingest;
 mod init;
@@ -16,6 +17,7 @@ mod serve;
 mod show;
 mod verify;
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use bonded_store::Holder;
@@ -45,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     /// The form of stdout.
     pub(crate) format: Format,
+    /// The store, once it was opened.
+    pub(crate) opened: OnceCell<Store>,
 }
 
 /// Runs the verb.
@@ -54,22 +58,32 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, CliError> {
     }
     runtime::survive_file_size_limit()?;
     let config = Config::load(cli.config.as_deref(), cli.store.as_deref())?;
-    let context = Context { config, format: cli.format };
-    match cli.verb {
-        Verb::Init(args) => init::run(&context, &args),
-        Verb::Ingest(args) => ingest::run(&context, &args),
-        Verb::Export(args) => export::run(&context, &args),
-        Verb::Import(args) => import::run(&context, &args),
-        Verb::List(args) => list::run(&context, &args),
-        Verb::Show(args) => show::run(&context, &args),
-        Verb::Verify(args) => verify::run(&context, &args),
-        Verb::Policy(verb) => policy::run(&context, &verb),
-        Verb::Mirror(verb) => mirror::run(&context, &verb),
-        Verb::Serve(args) => serve::run(&context, &args),
-        Verb::Keygen(args) => keygen::run(&context, &args),
-        Verb::Attest(kind) => attest::run(&context, &kind),
+    let context = Context { config, format: cli.format, opened: OnceCell::new() };
+    let ran = run_verb(&context, cli.verb);
+    // Facts are looked at on the way; what is wrong with them fails no verb.
+    if let Some(notice) = context.opened.get().and_then(|store| store.facts().notice()) {
+        output::say(&format!("warning: {notice}"));
+    }
+    ran
+}
+
+fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {
+    match verb {
+        Verb::Init(args) => init::run(context, &args),
+        Verb::Ingest(args) => ingest::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
+        Verb::Facts(verb) => facts::run(context, verb),
+        Verb::List(args) => list::run(context, &args),
+        Verb::Show(args) => show::run(context, &args),
+        Verb::Verify(args) => verify::run(context, &args),
+        Verb::Policy(verb) => policy::run(context, &verb),
+        Verb::Mirror(verb) => mirror::run(context, &verb),
+        Verb::Serve(args) => serve::run(context, &args),
+        Verb::Keygen(args) => keygen::run(context, &args),
+        Verb::Attest(kind) => attest::run(context, &kind),
         Verb::Demo(args) => demo::run(&args),
-        Verb::Config(verb) => config::run(&context, verb),
+        Verb::Config(verb) => config::run(context, verb),
         Verb::Completions { shell } => completions::run(shell),
     }
 }
@@ -82,7 +96,7 @@ impl Context {
         if let Some(notice) = store.recovery() {
             output::say(&format!("warning: {notice}"));
         }
-        Ok(store)
+        Ok(self.opened.get_or_init(|| store).clone())
     }
 
     /// How long to wait for another writer.

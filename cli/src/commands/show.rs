@@ -1,8 +1,11 @@
 //! `show`: one release with its artifacts, evidence and recorded verdicts, or one image with what is about it.
 
+use std::collections::BTreeMap;
+
 use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
 use bonded_model::{Digest, Document, ImageName};
+use bonded_store::BlobFacts;
 use bonded_store::catalog::Key;
 use bonded_store::export::ExportName;
 use serde::Serialize;
@@ -24,20 +27,26 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let evidence = snapshot.evidence(release).map_err(report::store_error)?;
     let summaries = snapshot.summaries(release).map_err(report::store_error)?;
+    let release = &evidence.release;
+    let files: Vec<_> = release.artifacts().iter().map(|artifact| artifact.file.digest).collect();
+    let facts = store.facts().get_many(&files);
     let documents: Vec<_> = evidence.documents.iter().map(describe).collect();
     let records: Vec<Record> = summaries.iter().filter_map(record).collect();
     if context.format == Format::Json {
         output::data_json(&json!({
-            "release": evidence.release, "evidence": documents, "summaries": records,
-            "evidenceDigest": evidence.digest(),
+            "release": release, "evidence": documents, "summaries": records,
+            "evidenceDigest": evidence.digest(), "facts": facts_json(&facts),
         }))?;
         return Ok(Outcome::Done);
     }
-    let release = &evidence.release;
     let mut text = format!("{}  {}\n", release.name(), release.digest());
     for artifact in release.artifacts() {
-        text +=
-            &format!("  {}  {:>12}  {}\n", artifact.file.digest, artifact.file.size, artifact.path);
+        let file = &artifact.file;
+        text += &format!("  {}  {:>12}  {}", file.digest, file.size, artifact.path);
+        if let Some(seen) = facts.get(&file.digest).map(describe::facts).filter(|s| !s.is_empty()) {
+            text += &format!("  looks like {seen}");
+        }
+        text += "\n";
     }
     for document in &evidence.documents {
         let title = document.title.as_ref().map_or("(no name)", |title| title.as_str());
@@ -82,6 +91,18 @@ fn show_image(context: &Context, name: &ImageName) -> Result<Outcome, CliError> 
     }
     output::data(&text)?;
     Ok(Outcome::Done)
+}
+
+/// What is known by the digests of files. It was found by looking at bytes, and nobody vouches for it.
+fn facts_json(facts: &BTreeMap<Digest, BlobFacts>) -> serde_json::Value {
+    let one = |(file, facts): (&Digest, &BlobFacts)| {
+        let value = json!({
+            "blake3": facts.blake3, "sha512": facts.sha512, "kind": facts.kind,
+            "platform": facts.platform,
+        });
+        (file.to_string(), value)
+    };
+    facts.iter().map(one).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn describe(document: &Document) -> serde_json::Value {

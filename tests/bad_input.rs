@@ -359,7 +359,7 @@ fn files_that_cannot_be_read_end_with_something_to_try() {
         ("policy check key", 2, "policy key is wrong"),
         (
             "attest provenance demo@v1 --key gone --builder-id https://example.com/b \
-             --build-type https://example.com/t --source https://example.com/s --source-ref r",
+             --build-type https://example.com/t --source https://example.com/s --source-ref refs/tags/r",
             3,
             "private key gone",
         ),

@@ -347,6 +347,7 @@ impl StoreError {
             | Self::InDoubt { source: error, .. }
             | Self::IndexNotWritten { source: error, .. } => Some(error),
             Self::Journal(error) => error.disk(),
+            Self::Facts { source: FactsError::OutOfReach(error), .. } => error.downcast_ref(),
             _ => None,
         }
     }

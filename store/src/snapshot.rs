@@ -52,10 +52,6 @@ impl Snapshot {
         Self { inner: Arc::new(Inner { store, root, catalog }) }
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.inner.store
-    }
-
     pub(crate) fn pool(&self) -> &Pool {
         self.inner.store.pool()
     }

@@ -78,12 +78,8 @@ pub fn rebuild(store: &Store, progress: &dyn RebuildProgress) -> Result<RebuildR
         .planned(wanted.len(), wanted.iter().fold(0, |sum, (_, w)| w.bytes.saturating_add(sum)));
     let mut report = RebuildReport { blobs: 0, bytes: 0, sha512: 0, unreadable: Vec::new() };
     for chunk in wanted.chunks(COMMIT_RECORDS) {
-        let looked_at: Vec<_> = chunk
-            .par_iter()
-            .map(|(blob, wanted)| look(store, blob, wanted.sha512, progress))
-            .collect();
         let mut new = BTreeMap::new();
-        for (looked_at, (blob, wanted)) in looked_at.into_iter().zip(chunk) {
+        for (looked_at, (blob, wanted)) in look_at(store, chunk, progress).into_iter().zip(chunk) {
             match looked_at {
                 Ok(known) => {
                     report.blobs += 1;
@@ -98,6 +94,22 @@ pub fn rebuild(store: &Store, progress: &dyn RebuildProgress) -> Result<RebuildR
     }
     rebuild.finish().map_err(failed)?;
     Ok(RebuildReport { unreadable, ..report })
+}
+
+/// In the order of the blobs.
+fn look_at(
+    store: &Store,
+    blobs: &[(Digest, Wanted)],
+    progress: &dyn RebuildProgress,
+) -> Vec<Result<BlobFacts, StoreError>> {
+    let names: Vec<Digest> = blobs.iter().map(|(blob, _)| *blob).collect();
+    let known = store.facts().get_many(&names);
+    let had_sha512 = |blob| known.get(blob).is_some_and(|known| known.sha512.is_some());
+    let looked_at = blobs.par_iter().map(|(blob, wanted)| {
+        let sha512 = if had_sha512(blob) { Sha512Wanted::Yes } else { wanted.sha512 };
+        look(store, blob, sha512, progress)
+    });
+    looked_at.collect()
 }
 
 fn look(
@@ -134,12 +146,6 @@ fn list_wanted(snapshot: &Snapshot) -> Result<ToLookAt, StoreError> {
             if new.sha512 == Sha512Wanted::Yes {
                 held.sha512 = Sha512Wanted::Yes;
             }
-        }
-    }
-    let blobs: Vec<Digest> = wanted.keys().copied().collect();
-    for (blob, known) in snapshot.store().facts().get_many(&blobs) {
-        if let (Some(_), Some(wanted)) = (known.sha512, wanted.get_mut(&blob)) {
-            wanted.sha512 = Sha512Wanted::Yes;
         }
     }
     Ok((wanted.into_iter().collect(), unreadable))

@@ -14,6 +14,7 @@ mod attest;
 mod bad_input;
 mod concurrency;
 mod facts;
+mod history;
 mod import;
 mod ingest;
 mod interop;

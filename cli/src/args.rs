@@ -45,8 +45,10 @@ pub(crate) enum Verb {
     /// Look after what is known about blobs and can be computed again
     #[command(subcommand)]
     Facts(FactsVerb),
-    /// List the releases and images in the store
+    /// List the releases and images in the store, as they are or as they were
     List(ListArgs),
+    /// Tell what changed between two epochs of the store
+    Diff(DiffArgs),
     /// Show a release: its artifacts, evidence and recorded verdicts; or an image and what is about it
     Show(ShowArgs),
     /// Reach a verdict on a release in the store, or on one downloaded file
@@ -175,6 +177,20 @@ pub(crate) enum FactsVerb {
 pub(crate) struct ListArgs {
     /// Only this project
     pub(crate) project: Option<bonded_model::Project>,
+    /// As of this epoch instead of the newest
+    #[arg(long, value_name = "EPOCH")]
+    pub(crate) at: Option<u64>,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The epoch to start from
+    #[arg(value_name = "EPOCH")]
+    pub(crate) from: u64,
+    /// The epoch to compare with it
+    #[arg(value_name = "EPOCH")]
+    pub(crate) to: u64,
 }
 
 /// `show`

@@ -18,6 +18,7 @@
 mod apply;
 mod diff;
 mod error;
+mod fingerprint;
 mod key;
 mod page;
 mod pages;
@@ -38,6 +39,7 @@ pub use key::Key;
 pub(crate) use pages::Pages;
 
 use apply::{Applied, Edit};
+use fingerprint::Fingerprint;
 use key::PackedKey;
 use page::{Page, PointsTo, Value};
 use rest::{Rest, Rests};
@@ -131,6 +133,22 @@ impl Catalog {
     pub(crate) fn is_changed_at(&self, prefix: &str) -> bool {
         let mut from = self.changes.range(Key::from_prefix(prefix)..);
         from.next().is_some_and(|(key, _)| key.as_str().starts_with(prefix))
+    }
+
+    /// A digest over all entries of the base whose keys start with one of some prefixes, which are whole
+    /// components and no digests. Two that are equal stand for equal entries; two that differ may. Reads
+    /// the pages at both ends of each range, however long it is.
+    pub(crate) fn fingerprint(&self, prefixes: &[&str]) -> Result<Digest, StoreError> {
+        let mut print = Fingerprint::new(&self.base.pages);
+        for prefix in prefixes {
+            print.add(&self.base.root, prefix)?;
+        }
+        Ok(print.finish())
+    }
+
+    /// The fingerprint of no entries.
+    pub(crate) fn fingerprint_of_nothing() -> Digest {
+        Digest::sha256_of(b"")
     }
 
     /// What a key points to.

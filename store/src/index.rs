@@ -2,8 +2,10 @@
 //!
 //! It lists every release index under `org.opencontainers.image.ref.name` = `<project>/<version>`, and
 //! every image under `<repository>:<tag>`, forms that both the annotation's grammar (OCI image-spec,
-//! annotations.md) and skopeo's `oci:<directory>:<reference>` accept. An annotation holds the digest of the list, so that a list
-//! which somebody else changed can be told from one that is merely behind.
+//! annotations.md) and skopeo's `oci:<directory>:<reference>` accept. An annotation holds the digest of
+//! the list, so that a list which somebody else changed can be told from one that is merely behind;
+//! another names what the list was made from, so that a writer sees without making it anew that it is up
+//! to date.
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::json;
@@ -19,6 +21,12 @@ use crate::references;
 
 /// The digest of the list beside it, over its canonical JSON.
 const ANNOTATION_LIST: &str = "vnd.bonded.list";
+
+/// The digest of what the list was made from, see [`Catalog::fingerprint`].
+const ANNOTATION_SOURCE: &str = "vnd.bonded.source";
+
+/// Keys with these beginnings are listed.
+const LISTED: [&str; 2] = [Key::RELEASES, Key::IMAGES];
 
 /// Above this, `index.json` is certainly not ours to compare: 64 MiB are some 200,000 releases.
 const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -54,17 +62,47 @@ pub(crate) fn generate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
         descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), name.to_string());
         listed.push(descriptor);
     }
-    Ok(to_bytes(listed))
+    Ok(to_bytes(listed, catalog.fingerprint(&LISTED)?))
 }
 
 /// The bytes of `index.json` for a catalog without entries.
 pub(crate) fn empty() -> Vec<u8> {
-    to_bytes(Vec::new())
+    to_bytes(Vec::new(), Catalog::fingerprint_of_nothing())
 }
 
-fn to_bytes(listed: Vec<Descriptor>) -> Vec<u8> {
+/// Whether a change of a catalog changes the list.
+pub(crate) fn is_listed_anew(catalog: &Catalog) -> bool {
+    LISTED.iter().any(|prefix| catalog.is_changed_at(prefix))
+}
+
+/// Whether the file begins like one that was made from this catalog, or from one that lists the same.
+/// Costs the same however long the list is, and does not notice what somebody else did to the end of it.
+pub(crate) fn is_at_first_sight_from(
+    disk: &Disk,
+    layout: &Layout,
+    catalog: &Catalog,
+) -> Result<bool, StoreError> {
+    let source = catalog.fingerprint(&LISTED)?;
+    let list = format!("{{\"annotations\":{{\"{ANNOTATION_LIST}\":\"");
+    let source = format!("\",\"{ANNOTATION_SOURCE}\":\"{source}\"}},");
+    let digest_bytes = source_digest_bytes();
+    let mut head = vec![0; list.len() + digest_bytes + source.len()];
+    let read = disk.open(&layout.index()).and_then(|file| file.read_at(0, &mut head));
+    let Ok(count) = read else { return Ok(false) }; // whoever looks closer says what is wrong
+    let head = head.get(..count).unwrap_or_default();
+    let rest = head.strip_prefix(list.as_bytes()).and_then(|rest| rest.get(digest_bytes..));
+    Ok(rest == Some(source.as_bytes()))
+}
+
+/// The length of a digest as text.
+fn source_digest_bytes() -> usize {
+    Catalog::fingerprint_of_nothing().to_string().len()
+}
+
+fn to_bytes(listed: Vec<Descriptor>, source: Digest) -> Vec<u8> {
     let digest = digest_of(&listed);
     let mut index = Index::plain(listed);
+    index.annotations.insert(ANNOTATION_SOURCE.to_owned(), source.to_string());
     index.annotations.insert(ANNOTATION_LIST.to_owned(), digest.to_string());
     index.to_bytes()
 }
@@ -89,7 +127,7 @@ pub(crate) fn read_state(
     };
     Ok(if found == expected {
         IndexState::Current
-    } else if is_ours(&found) {
+    } else if list_of(&found).is_some() {
         IndexState::Behind
     } else {
         IndexState::Foreign
@@ -100,13 +138,23 @@ pub(crate) fn read_state(
 pub(crate) fn foreign_entries(disk: &Disk, layout: &Layout) -> Result<Vec<Descriptor>, StoreError> {
     let path = layout.index();
     let bytes = match disk.read(&path, INDEX_BYTES_MAX) {
-        Ok(bytes) if is_ours(&bytes) => return Ok(Vec::new()),
+        Ok(bytes) if list_of(&bytes).is_some() => return Ok(Vec::new()),
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let index = MediaType::known(media_type::OCI_INDEX);
     references::of(&index, &bytes).map_err(|source| StoreError::ForeignIndex { path, source })
+}
+
+/// Whether the file lists what it should, although it may have been made from an earlier catalog.
+pub(crate) fn lists_the_same(
+    disk: &Disk,
+    layout: &Layout,
+    expected: &[u8],
+) -> Result<bool, DiskError> {
+    let found = disk.read(&layout.index(), INDEX_BYTES_MAX)?;
+    Ok(list_of(&found).is_some_and(|list| Some(list) == list_of(expected)))
 }
 
 #[derive(Deserialize)]
@@ -117,10 +165,11 @@ struct Listed {
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-fn is_ours(bytes: &[u8]) -> bool {
-    let listed = json::parse::<Listed>(bytes, INDEX_BYTES_MAX);
-    listed.is_ok_and(|listed| {
-        let noted = listed.annotations.get(ANNOTATION_LIST);
-        noted.is_some_and(|noted| *noted == digest_of(&listed.manifests).to_string())
-    })
+/// The digest of the list in a file that is ours.
+fn list_of(bytes: &[u8]) -> Option<Digest> {
+    // What cannot be parsed is somebody else's.
+    let listed: Listed = json::parse(bytes, INDEX_BYTES_MAX).ok()?;
+    let list = digest_of(&listed.manifests);
+    let noted = listed.annotations.get(ANNOTATION_LIST)?;
+    (*noted == list.to_string()).then_some(list)
 }

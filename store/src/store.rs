@@ -181,7 +181,12 @@ impl Store {
     pub fn index_state(&self) -> Result<IndexState, StoreError> {
         let expected = index::generate(self.snapshot()?.catalog())?;
         let Pool { disk, layout } = &self.inner.pool;
-        Ok(index::read_state(disk, layout, &expected)?)
+        match index::read_state(disk, layout, &expected)? {
+            IndexState::Behind if index::lists_the_same(disk, layout, &expected)? => {
+                Ok(IndexState::Current)
+            }
+            state => Ok(state),
+        }
     }
 
     /// Takes the writer's lock, waiting up to `wait` for another writer. `on_wait` is called once,

@@ -50,7 +50,9 @@ impl Writer {
         lease::clear(pool)?;
         history::mend(pool, &newest)?;
         let base = Snapshot::new(store.clone(), newest.root, newest.catalog);
-        write_index(&pool.disk, &pool.layout, base.catalog())?;
+        if !index::is_at_first_sight_from(&pool.disk, &pool.layout, base.catalog())? {
+            write_index(&pool.disk, &pool.layout, base.catalog())?;
+        }
         Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
     }
 
@@ -111,8 +113,7 @@ impl Writer {
             return Err(StoreError::Raced { expected: base.epoch(), found: found.epoch });
         }
         let epoch = root.epoch;
-        let listed = [Key::RELEASES, Key::IMAGES];
-        let is_listed_anew = listed.into_iter().any(|keys| catalog.is_changed_at(keys));
+        let is_listed_anew = index::is_listed_anew(&catalog);
         let catalog = Catalog::open(store.pages(), sealed.root)?;
         history::write(&pool.disk, &pool.layout, &root)?;
         replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(

@@ -1,4 +1,4 @@
-//! `list`: the releases and images in the store.
+//! `list`: the releases and images in the store, now or at an earlier epoch.
 
 use bonded_model::{Descriptor, ImageName};
 use bonded_store::catalog::Key;
@@ -13,7 +13,11 @@ use crate::report;
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
-    let snapshot = store.snapshot().map_err(report::store_error)?;
+    let snapshot = match args.at {
+        Some(epoch) => store.snapshot_at(epoch),
+        None => store.snapshot(),
+    };
+    let snapshot = snapshot.map_err(report::store_error)?;
     let names = snapshot.releases().map_err(report::store_error)?;
     let wanted =
         names.iter().filter(|name| args.project.as_ref().is_none_or(|p| *p == name.project));
@@ -43,7 +47,7 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
             output::data_line(&format!("{name}  image  {}", image.digest))
         })?;
     }
-    if releases.is_empty() && images.is_empty() {
+    if releases.is_empty() && images.is_empty() && args.at.is_none() {
         output::say(
             "no releases here; take one in with: bonded ingest --release PROJECT@VERSION PATH…",
         );

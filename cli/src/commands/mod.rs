@@ -4,6 +4,7 @@ mod attest;
 mod completions;
 mod config;
 mod demo;
+mod diff;
 mod export;
 mod facts;
 mod import;
@@ -75,6 +76,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {
         Verb::Import(args) => import::run(context, &args),
         Verb::Facts(verb) => facts::run(context, verb),
         Verb::List(args) => list::run(context, &args),
+        Verb::Diff(args) => diff::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Policy(verb) => policy::run(context, &verb),

@@ -322,6 +322,8 @@ mod tests {
         assert_eq!(image_key.as_str(), "image/registry.k8s.io/kube-apiserver/v1.31.0");
         assert_eq!(image_key.to_image(), Some(image));
         let referrer = Key::referrer(&digest, &digest);
+        assert_eq!(referrer.to_referrer(), Some((digest, digest)));
+        assert_eq!((evidence.to_referrer(), referrer.to_evidence()), (None, None));
         for key in [&evidence, &referrer, &image_key] {
             assert_eq!(key.to_release(), None);
             assert_eq!(Key::parse(key.as_str().to_owned()).unwrap(), *key);

@@ -340,6 +340,33 @@ fn a_difference_reads_the_pages_that_differ_and_no_others() {
 }
 
 #[test]
+fn a_fingerprint_tells_whether_a_range_is_the_same_from_the_pages_at_its_ends() {
+    let memory = Memory::new();
+    let many = (0..3000).map(|n| (key(&format!("image/i{n}/v1")), descriptor(1)));
+    let held = filled(&memory, many.chain((0..2000).map(|n| referrer(n, n))));
+    let print = |catalog: &Catalog| catalog.fingerprint(&["release/", "image/"]).unwrap();
+    let fresh = memory.open(held.base.root.digest).unwrap();
+    let (expected, reads) = memory.reads(|| print(&fresh));
+    assert!(reads <= 4 * shape(&held).len(), "{reads}");
+    let changes = [
+        ("image/a/v1", true),
+        ("image/i1500/v1", true),
+        ("image/z/v1", true),
+        ("release/a/v1", true),
+        ("evidence/a/v1/x", false),
+        ("referrer/sha256:zz/x", false),
+        ("releases/a", false),
+    ];
+    for (text, is_seen) in changes {
+        let mut changed = held.clone();
+        changed.insert(key(text), descriptor(2)).unwrap();
+        let changed = memory.commit(&changed);
+        assert_eq!(print(&changed) != expected, is_seen, "{text}");
+    }
+    assert_eq!(print(&memory.empty()), Catalog::fingerprint_of_nothing());
+}
+
+#[test]
 fn a_scan_reads_as_far_as_it_is_followed_and_ends_at_an_error() {
     let memory = Memory::new();
     let held = filled(&memory, (0..5000).map(|n| referrer(n, n)));

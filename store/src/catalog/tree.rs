@@ -30,14 +30,19 @@ impl Node {
         Child { digest: raw(&self.digest), count: self.page.count() }
     }
 
+    /// The last key in front of the entry at a position, as far as this page and those above tell.
+    pub(super) fn key_before(&self, at: usize) -> Option<&[u8]> {
+        match at.checked_sub(1) {
+            Some(before) => Some(self.page.key(before)),
+            None => self.after.as_ref().map(PackedKey::as_bytes),
+        }
+    }
+
     /// The page below at a position, read and checked; `None` beyond the end or in a leaf.
     pub(super) fn below(&self, pages: &Pages, at: usize) -> Result<Option<Self>, StoreError> {
         let Some(child) = self.page.child(at) else { return Ok(None) };
         let digest = Digest::from_sha256(child.digest);
-        let after = match at.checked_sub(1) {
-            Some(before) => Some(PackedKey::from_page(self.page.key(before))),
-            None => self.after.clone(),
-        };
+        let after = self.key_before(at).map(PackedKey::from_page);
         let is_last = self.is_last && at + 1 == self.page.len();
         let node = Self { digest, page: pages.read(&digest)?, after, is_last };
         match node.check(&self.page, at, child.count) {

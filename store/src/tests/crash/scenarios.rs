@@ -1,5 +1,6 @@
 //! What is done to a store, with a failure at every call. One test each, so that they run side by side.
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::{with_store, write_input};
 use crate::catalog::Key;
 use crate::disk::memory::Memory;
 use crate::disk::{Cloned, Disk};
+use crate::fsck::{BlobSource, FsckRequest, Judge, Mend, SourceError, fsck};
 use crate::gc::{GcRequest, gc};
 use crate::image::{ImportRequest, import};
 use crate::layout::Layout;
@@ -254,4 +256,47 @@ fn recovering_a_root_that_is_missing() {
 #[test]
 fn recovering_a_root_that_is_empty() {
     survives_without_root(|disk, root| disk.open_or_create(root).unwrap().truncate(0).unwrap());
+}
+
+/// Has what the store has lost.
+#[derive(Debug)]
+struct Backup;
+
+impl BlobSource for Backup {
+    fn name(&self) -> String {
+        "a backup".into()
+    }
+
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read>>, SourceError> {
+        let lost = [&b"old"[..], b"new"].into_iter();
+        let mut found = lost.filter(|bytes| key.ends_with(&Digest::sha256_of(bytes).hex()));
+        Ok(found.next().map(|bytes| Box::new(bytes) as _))
+    }
+}
+
+#[test]
+fn mending_from_a_backup() {
+    let memory = with_release(|disk| {
+        write_input(disk, "new", b"new");
+        ingest(disk, "demo@v2").unwrap();
+        let layout = Layout::new(Path::new(STORE));
+        let [missing, wrong] = [&b"old"[..], b"new"].map(|b| layout.blob(&Digest::sha256_of(b)));
+        disk.remove(&missing).unwrap();
+        disk.open_or_create(&wrong).unwrap().overwrite(b"neu").unwrap();
+        disk.set_mode(&wrong, 0o600).unwrap();
+    });
+    let scenario = Scenario::new("repair", memory, |disk| {
+        let request = FsckRequest {
+            threads: 1,
+            bytes_per_second: None,
+            judge: Judge::Sha256,
+            quarantine: true,
+            mend: Mend::From(&[&Backup]),
+            holder: &holder(),
+            wait: Duration::ZERO,
+        };
+        let report = fsck(&open(disk)?, &request, &())?;
+        if report.remains() { Err(Failed::Remains) } else { Ok(()) }
+    });
+    survives_everything(&scenario.that_mends().that_may_hide_success());
 }

@@ -18,8 +18,6 @@
 //! (`real`), and for tests one in memory that knows what was synced (`memory`), and one that fails or
 //! dies at a chosen call on the way to another (`faulty`).
 
-#![allow(dead_code, reason = "the calls that a file system has stand together, used or not")]
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

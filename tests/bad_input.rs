@@ -367,7 +367,6 @@ fn files_that_cannot_be_read_end_with_something_to_try() {
         ),
         ("attest sbom demo@v1 --key key --sbom gone", 3, "SBOM gone"),
         ("attest sbom demo@v1 --key key --sbom file", 2, "file is no SBOM"),
-        ("mirror apply --plan gone", 3, "plan gone"),
         ("--config gone list", 3, "configuration gone"),
         ("--config file list", 2, "configuration file is wrong"),
     ] {

@@ -12,6 +12,7 @@
 
 mod attest;
 mod bad_input;
+mod care;
 mod concurrency;
 mod facts;
 mod history;

@@ -8,6 +8,7 @@ use bonded_model::{ImageName, ReleaseName, Repository, Timestamp};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
+use crate::quantity::{Age, Bytes};
 
 /// Holds release artifacts until their papers clear, then lets them out.
 #[derive(Debug, Parser)]
@@ -61,6 +62,10 @@ pub(crate) enum Verb {
     Mirror(MirrorVerb),
     /// Serve verified releases over HTTP
     Serve(ServeArgs),
+    /// Set aside what nothing refers to, and delete what was set aside long enough ago
+    Gc(GcArgs),
+    /// Check every byte and every reference of the store, and mend what can be proven
+    Fsck(FsckArgs),
     /// Make a signing key
     Keygen(KeygenArgs),
     /// Sign a statement about artifacts of a release, and attach it
@@ -346,6 +351,54 @@ pub(crate) struct ServeArgs {
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// How many epochs to keep, the newest among them
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep_epochs: u64,
+    /// How long a blob that nothing refers to is left in place, and then again in quarantine
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub(crate) grace: Age,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `fsck`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 sound or all mended, 1 problems remain, 3 it could not be done.
+
+Examples:
+  bonded fsck --rate 200MiB
+  bonded fsck --repair
+  bonded fsck --repair-from /backup/store --repair-from s3://bucket/prefix")]
+pub(crate) struct FsckArgs {
+    /// How many threads hash [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Read at most so many bytes in a second, all threads together
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rate: Option<Bytes>,
+    /// Trust a blob whose BLAKE3 is the one among the facts; SHA-256 decides where it is not
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Leave damaged blobs where they are
+    #[arg(long, conflicts_with_all = ["repair", "repair_from"])]
+    pub(crate) no_quarantine: bool,
+    /// Mend what the store itself can prove: modes, index.json, facts, staging, ROOT, blobs in quarantine
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Also fetch lost blobs from here: another store, an OCI layout, a directory, a mirror's URL
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) repair_from: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 }
 
 /// `keygen`

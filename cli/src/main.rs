@@ -5,6 +5,7 @@
 //! [`error`]. A verb is a module under [`commands`]; it loads values, calls the libraries, prints.
 
 mod args;
+mod bucket;
 mod clock;
 mod commands;
 mod config;
@@ -14,6 +15,7 @@ mod judge;
 mod lock_file_sbom;
 mod output;
 mod progress;
+mod quantity;
 mod report;
 mod runtime;
 mod signing;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
     };
     match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
-        Ok(Ok(Outcome::VerdictFail)) => ExitCode::from(1),
+        Ok(Ok(Outcome::VerdictFail | Outcome::FindingsRemain)) => ExitCode::from(1),
         Ok(Err(error)) => {
             output::say(&error.to_string());
             ExitCode::from(error.kind.exit_code())

@@ -97,6 +97,37 @@ impl bonded_store::facts::RebuildProgress for Progress {
     }
 }
 
+impl bonded_store::gc::Progress for Progress {
+    fn entered(&self, phase: bonded_store::gc::Phase) {
+        use bonded_store::gc::Phase;
+        self.bar.set_message(match phase {
+            Phase::Mark => "following references",
+            Phase::Survey => "looking for what nothing refers to",
+            Phase::Sweep => "setting aside and deleting",
+        });
+    }
+
+    fn waiting(&self, holder: &Holder) {
+        say_waiting(holder);
+    }
+}
+
+impl bonded_store::fsck::Progress for Progress {
+    fn planned(&self, blobs: usize, bytes: u64) {
+        self.plan("blobs", blobs, bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn finished_blob(&self) {}
+
+    fn waiting(&self, holder: &Holder) {
+        say_waiting(holder);
+    }
+}
+
 impl bonded_mirror::Progress for Progress {
     fn planned(&self, steps: usize, bytes: u64) {
         self.plan("steps", steps, bytes);

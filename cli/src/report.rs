@@ -13,7 +13,7 @@ use bonded_store::{JournalError, StoreError};
 use crate::error::{CliError, ErrorKind};
 
 /// What helps where bytes of the store are not the ones that they are named.
-const CORRUPT_HINT: &str = "put the bytes back from a good copy: ingest the release's files again";
+const CORRUPT_HINT: &str = "put the bytes back from a good copy: bonded fsck --repair-from ANOTHER-STORE-OR-MIRROR, or ingest the release's files again";
 
 /// An error of the store.
 pub(crate) fn store_error(error: StoreError) -> CliError {
@@ -25,6 +25,32 @@ pub(crate) fn store_error(error: StoreError) -> CliError {
         _ => ErrorKind::Environment,
     };
     CliError::new(kind, "the store could not do that").because(error).maybe_hint(hint)
+}
+
+/// An error of gc: what cannot be followed has to be mended first.
+pub(crate) fn gc_error(error: StoreError) -> CliError {
+    let hint = match &error {
+        StoreError::Corrupt { .. }
+        | StoreError::MissingBlob { .. }
+        | StoreError::Manifest { .. }
+        | StoreError::Catalog { .. }
+        | StoreError::Unsettled { .. } => {
+            Some("bonded fsck, then bonded fsck --repair-from ANOTHER-STORE-OR-MIRROR".to_owned())
+        }
+        StoreError::ForeignIndex { .. } => {
+            Some("bonded import --adopt, or move index.json away".to_owned())
+        }
+        StoreError::EpochDamaged { .. } => {
+            Some("bonded gc --keep-epochs N with an N that leaves that epoch out".to_owned())
+        }
+        error => store_hint(error),
+    };
+    let what = "nothing was set aside or deleted, since what is needed is not known";
+    let what = match &error {
+        StoreError::Disk(_) | StoreError::LockTimeout { .. } => "gc could not come to its end",
+        _ => what,
+    };
+    CliError::environment(what).because(error).maybe_hint(hint)
 }
 
 /// The next command to try after an error of the store.
@@ -46,7 +72,7 @@ pub(crate) fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::AlreadyAStore { path } => format!("bonded --store {} list", path.display()),
         StoreError::NotEmpty { .. } => "name a directory that is empty or does not exist".into(),
         StoreError::RootDamaged { .. } | StoreError::RootMissing { .. } => {
-            "restore bonded/ROOT from a copy of the store; the blobs are untouched".into()
+            "bonded fsck --repair, or restore bonded/ROOT from a copy of the store; the blobs are untouched".into()
         }
         StoreError::NewerFormat { .. } => {
             "use the bonded that wrote this store, or a newer one".into()

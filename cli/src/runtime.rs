@@ -18,14 +18,17 @@ pub(crate) fn survive_file_size_limit() -> Result<(), CliError> {
         .map_err(|source| CliError::environment("cannot set up signals").because(source))
 }
 
+/// Worker threads for what waits on sockets.
+pub(crate) fn new() -> Result<tokio::runtime::Runtime, CliError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|source| CliError::environment("cannot start worker threads").because(source))
+}
+
 /// Runs one future to its end.
 pub(crate) fn block_on<T>(
     future: impl Future<Output = Result<T, CliError>>,
 ) -> Result<T, CliError> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = built
-        .map_err(|source| CliError::environment("cannot start worker threads").because(source))?;
-    runtime.block_on(future)
+    new()?.block_on(future)
 }
 
 /// Ends when the person presses Ctrl-C or the service manager asks to stop.

@@ -11,7 +11,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use url::Url;
 
-use crate::backend::Backend;
+use crate::backend::{Answer, Backend, Chunks};
 use crate::error::MirrorError;
 use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
 use crate::objects::{Objects, Place};
@@ -236,6 +236,12 @@ impl Destination {
     /// Whether it is this machine or another one.
     pub fn locality(&self) -> Locality {
         self.locality
+    }
+
+    /// The bytes of one object, as they are there and checked by nobody; none if it does not exist. For
+    /// those who check them, as `fsck` does.
+    pub fn read<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Chunks>>> {
+        self.backend.read(key)
     }
 
     /// What holds its objects. Whoever has it can write without a verdict, so it stays in here.

@@ -7,6 +7,8 @@ mod demo;
 mod diff;
 mod export;
 mod facts;
+mod fsck;
+mod gc;
 mod import;
 mod ingest;
 mod init;
@@ -39,6 +41,8 @@ pub(crate) enum Outcome {
     Done,
     /// Exit code 1: a decision was reached, and it is no.
     VerdictFail,
+    /// Exit code 1: the store was checked, and something is wrong that was not mended.
+    FindingsRemain,
 }
 
 /// What every verb may look at.
@@ -82,6 +86,8 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {
         Verb::Policy(verb) => policy::run(context, &verb),
         Verb::Mirror(verb) => mirror::run(context, &verb),
         Verb::Serve(args) => serve::run(context, &args),
+        Verb::Gc(args) => gc::run(context, &args),
+        Verb::Fsck(args) => fsck::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Attest(kind) => attest::run(context, &kind),
         Verb::Demo(args) => demo::run(&args),

@@ -18,8 +18,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 fn main() {
-    let (count, bytes): (u64, u64) =
-        if measure::smoke() { (4, 4 << 20) } else { (16, 256 << 20) };
+    let (count, bytes): (u64, u64) = if measure::smoke() { (4, 4 << 20) } else { (16, 256 << 20) };
     let rounds = if measure::smoke() { 1 } else { 3 };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (inputs, store) = (directory.path().join("in"), directory.path().join("store"));

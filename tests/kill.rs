@@ -6,9 +6,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bonded_model::{Digest, ReleaseName};
+use bonded_model::manifest::Index;
+use bonded_model::{Digest, ImageName, ReleaseName};
+use bonded_store::catalog::Key;
 use bonded_store::{IndexState, Snapshot, Store};
+use serde_json::Value;
 
+use crate::world::image::Image;
 use crate::world::{Run, World};
 
 /// How often it is killed; when it ends before that, it does not count.
@@ -36,9 +40,19 @@ impl Chance {
 enum Deed {
     Ingest,
     Attest,
+    Import,
+    Collect,
 }
 
-const DEEDS: [Deed; 2] = [Deed::Ingest, Deed::Attest];
+const DEEDS: [Deed; 4] = [Deed::Ingest, Deed::Attest, Deed::Import, Deed::Collect];
+
+/// What a line of arguments is about.
+#[derive(Clone, Debug)]
+enum About {
+    Release(ReleaseName),
+    Image(ImageName),
+    Store,
+}
 
 /// A release that may be in the store.
 #[derive(Debug, Default)]
@@ -50,6 +64,8 @@ struct Known {
 
 struct Field {
     world: World,
+    /// Names of images, and whether they were acknowledged.
+    images: BTreeMap<ImageName, bool>,
     releases: BTreeMap<ReleaseName, Known>,
     /// The one that was acknowledged last.
     newest: Option<ReleaseName>,
@@ -67,20 +83,20 @@ impl Field {
         let world = World::with_store();
         world.ok("keygen --out key");
         let windows = DEEDS.map(|deed| (deed, Duration::ZERO)).into();
-        let (releases, counts) = Default::default();
-        let mut field = Self { world, releases, newest: None, windows, counts };
+        let (images, releases, counts) = Default::default();
+        let mut field = Self { world, images, releases, newest: None, windows, counts };
         for deed in DEEDS {
-            let (line, release) = field.prepare(deed, u64::MAX);
+            let (line, about) = field.prepare(deed, u64::MAX);
             let began = Instant::now();
             field.world.ok(&line);
             field.windows.insert(deed, began.elapsed());
-            field.acknowledge(deed, &release);
+            field.acknowledge(deed, about);
         }
         field
     }
 
-    /// The command line of a deed, and which release it is about.
-    fn prepare(&mut self, deed: Deed, round: u64) -> (String, ReleaseName) {
+    /// The command line of a deed, and what it is about.
+    fn prepare(&mut self, deed: Deed, round: u64) -> (String, About) {
         match (deed, self.newest.clone()) {
             (Deed::Attest, Some(newest)) => {
                 let line = format!(
@@ -88,39 +104,63 @@ impl Field {
                      --build-type https://example.com/build --source https://example.com/demo \
                      --source-ref refs/tags/v1"
                 );
-                (line, newest)
+                (line, About::Release(newest))
             }
-            _ => {
-                let release = name(round);
-                let inputs = format!("in/{round}");
-                let mut known = Known::default();
-                for (file, bytes) in [
-                    ("bin/tool", format!("tool {round}\n").repeat(2_000)),
-                    ("note", format!("note {round}\n")),
-                    ("licence", "the same in all of them\n".to_owned()),
-                ] {
-                    self.world.write(&format!("{inputs}/{file}"), &bytes);
-                    known.files.insert(file.to_owned(), Digest::sha256_of(bytes.as_bytes()));
-                }
-                self.releases.insert(release.clone(), known);
-                (format!("ingest --release {release} {inputs}"), release)
-            }
+            (Deed::Import, _) => self.prepare_image(round),
+            (Deed::Collect, _) => ("gc --keep-epochs 3 --grace 0s".to_owned(), About::Store),
+            (Deed::Ingest | Deed::Attest, _) => self.prepare_release(round),
         }
     }
 
-    fn acknowledge(&mut self, deed: Deed, release: &ReleaseName) {
-        let known = self.releases.get_mut(release).unwrap();
-        match deed {
-            Deed::Ingest => known.is_acknowledged = true,
-            Deed::Attest => known.acknowledged_documents += 1,
+    fn prepare_release(&mut self, round: u64) -> (String, About) {
+        let release = name(round);
+        let inputs = format!("in/{round}");
+        let mut known = Known::default();
+        for (file, bytes) in [
+            ("bin/tool", format!("tool {round}\n").repeat(2_000)),
+            ("note", format!("note {round}\n")),
+            ("licence", "the same in all of them\n".to_owned()),
+        ] {
+            self.world.write(&format!("{inputs}/{file}"), &bytes);
+            known.files.insert(file.to_owned(), Digest::sha256_of(bytes.as_bytes()));
         }
-        self.newest = Some(release.clone());
+        self.releases.insert(release.clone(), known);
+        (format!("ingest --release {release} {inputs}"), About::Release(release))
+    }
+
+    fn prepare_image(&mut self, round: u64) -> (String, About) {
+        let image = Image::multi(&format!("image {round}"));
+        let layout = format!("layout/{round}");
+        self.world.write(&format!("{layout}/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+        for (digest, bytes) in &image.blobs {
+            self.world.write(&format!("{layout}/blobs/sha256/{}", digest.hex()), bytes);
+        }
+        let index = Index::plain(vec![image.top]);
+        self.world.write(&format!("{layout}/index.json"), index.to_bytes());
+        let name: ImageName = format!("demo/image:v{round}").parse().unwrap();
+        self.images.insert(name.clone(), false);
+        (format!("import {layout} --name {name}"), About::Image(name))
+    }
+
+    fn acknowledge(&mut self, deed: Deed, about: About) {
+        match about {
+            About::Release(release) => {
+                let known = self.releases.get_mut(&release).unwrap();
+                match deed {
+                    Deed::Attest => known.acknowledged_documents += 1,
+                    _ => known.is_acknowledged = true,
+                }
+                self.newest = Some(release);
+            }
+            About::Image(name) => drop(self.images.insert(name, true)),
+            About::Store => {}
+        }
     }
 
     /// Starts the program and kills it at a moment within its time, if it still runs.
     fn round(&mut self, round: u64, chance: &mut Chance) {
         let deed = DEEDS[usize::try_from(round).unwrap() % DEEDS.len()];
-        let (line, release) = self.prepare(deed, round);
+        let (line, about) = self.prepare(deed, round);
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let mut command = self.world.command(&words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -134,7 +174,7 @@ impl Field {
         *window = window.mul_f64(if ended.is_some() { 0.8 } else { 1.06 });
         *self.counts.entry((deed, ended.is_some())).or_default() += 1;
         if ended.is_some() {
-            self.acknowledge(deed, &release);
+            self.acknowledge(deed, about);
         }
     }
 
@@ -152,6 +192,21 @@ impl Field {
         let held: BTreeSet<_> = snapshot.releases().unwrap().into_iter().collect();
         for (release, known) in &self.releases {
             assert!(held.contains(release) || !known.is_acknowledged, "{round}: {release} is lost");
+        }
+        let images: BTreeMap<_, _> = snapshot
+            .catalog()
+            .scan(Key::IMAGES)
+            .map(|entry| entry.unwrap())
+            .map(|(key, image)| (key.to_image().unwrap(), image))
+            .collect();
+        for (name, is_acknowledged) in &self.images {
+            match images.get(name) {
+                Some(image) => {
+                    let blobs = snapshot.image_closure(image).unwrap();
+                    blobs.iter().for_each(|blob| drop(snapshot.verify_blob(blob).unwrap()));
+                }
+                None => assert!(!is_acknowledged, "{round}: {name} is lost"),
+            }
         }
         let is_new = |release: &&ReleaseName| {
             self.newest.as_ref() == Some(*release) || **release == name(round)
@@ -188,12 +243,17 @@ fn a_store_survives_two_hundred_kills() {
         round += 1;
     }
     assert!(field.count(true) > KILLS / 10, "{:?}", field.counts);
-    let (line, release) = field.prepare(Deed::Ingest, round);
+    let (line, about) = field.prepare(Deed::Ingest, round);
     field.world.ok(&line);
-    field.acknowledge(Deed::Ingest, &release);
+    field.acknowledge(Deed::Ingest, about);
     field.check(0);
     let staged = std::fs::read_dir(field.world.path("store/bonded/staging")).unwrap();
     assert_eq!(staged.count(), 0);
     let store = Store::open(&field.world.path("store")).unwrap();
     assert_eq!(store.index_state().unwrap(), IndexState::Current);
+    let checked = field.world.json("fsck", 0);
+    for finding in checked["findings"].as_array().unwrap() {
+        let may_be_left = ["unreferenced-blob", "stray-staging"].map(Value::from);
+        assert!(may_be_left.contains(&finding["code"]), "{finding:#}");
+    }
 }

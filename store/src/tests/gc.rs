@@ -22,12 +22,12 @@ use crate::{Store, StoreError};
 /// Later than the clock of any machine that runs this.
 const LATER: i64 = 4_000_000_000;
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds).unwrap()
 }
 
 /// Collects everything that it may, at once.
-fn request(holder: &Holder) -> GcRequest<'_> {
+pub(super) fn request(holder: &Holder) -> GcRequest<'_> {
     GcRequest {
         now: at(LATER),
         grace: Duration::ZERO,
@@ -38,7 +38,7 @@ fn request(holder: &Holder) -> GcRequest<'_> {
     }
 }
 
-fn collect(store: &Store) -> Result<GcReport, StoreError> {
+pub(super) fn collect(store: &Store) -> Result<GcReport, StoreError> {
     gc(store, &request(&holder()), &())
 }
 
@@ -293,7 +293,7 @@ fn a_second_writer_is_waited_for() {
     gc(&world.store, &GcRequest { dry_run: true, ..request(&holder) }, &()).unwrap();
 }
 
-const STORE: &str = "/disks/store";
+pub(super) const STORE: &str = "/disks/store";
 const INPUTS: &str = "/disks/in";
 
 /// A disk in memory with a store that holds one release, and inputs for a second one, every blob of which

@@ -136,3 +136,20 @@ fn bad_layouts_are_refused_with_what_to_do() {
     world.run("import nowhere").must(3).says(&["nowhere"]);
     assert_eq!(world.json("list", 0)["epoch"], 1);
 }
+
+#[test]
+fn images_become_artifacts_of_a_release() {
+    let world = World::with_store();
+    let image = Image::multi("hello");
+    layout(&world, "l", "v1.0", &image);
+    world.write("in/tool", "tool");
+    world.run("ingest --release demo@v1 in --image l").must(2).says(&["--image l=REPOSITORY:TAG"]);
+    let line = "ingest --release demo@v1 in --image l=registry.example/tools/hello";
+    let report = world.json(line, 0);
+    assert_eq!(report["outcome"], "created");
+    let artifacts = report["release"]["artifacts"].as_array().unwrap();
+    assert_eq!(artifacts[0]["path"], "images/registry.example/tools/hello/v1.0");
+    assert_eq!(artifacts[0]["file"]["digest"], image.top.digest.to_string());
+    assert_eq!(world.json(line, 0)["outcome"], "unchanged");
+    assert!(world.ok("show demo@v1").contains("images/registry.example/tools/hello/v1.0"));
+}

@@ -96,8 +96,9 @@ pub(crate) struct IngestArgs {
     /// The release that takes them
     #[arg(long, value_name = "PROJECT@VERSION")]
     pub(crate) release: ReleaseName,
-    /// Files and directories; a directory's paths become paths inside the release
-    #[arg(required = true, value_name = "PATH")]
+    /// Files and directories; a directory's paths become paths inside the release,
+    /// and a directory that is an OCI layout gives its images
+    #[arg(required_unless_present = "images", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Compute SHA-512 of every artifact, not only where a checksum list names it alone
     #[arg(long)]
@@ -106,6 +107,9 @@ pub(crate) struct IngestArgs {
     /// on the store's file system are linked instead of copied, and become read-only where they are
     #[arg(long)]
     pub(crate) immutable_source: bool,
+    /// Images, from an OCI layout or an archive, with REPOSITORY:TAG or REPOSITORY if it does not name them
+    #[arg(long = "image", value_name = "LAYOUT|ARCHIVE[=NAME]")]
+    pub(crate) images: Vec<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }

@@ -96,6 +96,7 @@ pub(crate) fn how(how: How) -> &'static str {
     match how {
         How::ByName => "by name",
         How::ByContent => "by content",
+        How::BesideImage => "in the image's layout",
         How::Unmatched => "matches no artifact",
     }
 }

@@ -178,6 +178,17 @@ pub(crate) fn ingest_error(error: IngestError) -> CliError {
         (IngestError::OtherRelease { release, .. }, _) => Some(format!(
             "a published name never changes its bytes; take the inputs in as a new version: bonded show {release}"
         )),
+        (
+            IngestError::Image {
+                path,
+                source:
+                    ImportError::NoRepository { .. }
+                    | ImportError::NoName { .. }
+                    | ImportError::Name { .. },
+            },
+            _,
+        ) => Some(format!("--image {}=REPOSITORY:TAG", path.display())),
+        (IngestError::Image { source, .. }, _) => Some(import_hint(source)),
         (IngestError::NoArtifacts { .. }, _) => {
             Some("name the release's files or their directory as well".into())
         }
@@ -237,6 +248,7 @@ fn import_hint(error: &ImportError) -> String {
             "a published name never changes what it stands for; give the image another tag: --reference REF --name REPOSITORY:TAG"
                 .to_owned()
         }
+        ImportError::HoldsRelease { .. } => "take it in as what it is: bonded import LAYOUT".to_owned(),
         ImportError::IsStore { .. } => "bonded import --adopt".to_owned(),
         ImportError::IndexChanged => "wait for the other program to end, then: bonded import --adopt".to_owned(),
         ImportError::Json { path, .. } | ImportError::TooLarge { path, .. } => {

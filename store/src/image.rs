@@ -24,6 +24,7 @@
 
 mod adopt;
 mod archive;
+mod artifact;
 mod docker;
 mod entry;
 mod error;
@@ -44,11 +45,14 @@ use rayon::prelude::*;
 
 pub use adopt::{AdoptRequest, adopt};
 pub use archive::ArchiveError;
+pub use artifact::{GivenName, ImageInput};
+pub(crate) use artifact::{ImageDocument, Incoming, Planned};
 pub use error::{ImportError, Trail};
 pub(crate) use plan::ANNOTATION_CONVENTION;
 
 use crate::catalog::{Catalog, Key};
-use crate::disk::DiskError;
+use crate::disk::{Disk, DiskError};
+use crate::error::StoreError;
 use crate::facts::BlobFacts;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 use crate::lock::Holder;
@@ -56,7 +60,9 @@ use crate::stage::{LARGE_BYTES, Stage, Threads};
 use crate::store::Store;
 use crate::writer::Writer;
 
+use entry::Entry;
 use plan::{Plan, Wanted};
+pub(crate) use source::is_layout;
 use source::{File, Form, Source};
 
 /// What to take in, and under which names.
@@ -163,19 +169,25 @@ pub fn import(
     progress: &dyn Progress,
 ) -> Result<ImportReport, ImportError> {
     let disk = &store.pool().disk;
-    let mut source = Source::open(disk, request.source)?;
     refuse_store(store, request.source)?;
-    let entries = match source.form()? {
-        Form::Oci => entry::entries_of(&source, &source.read_list(entry::INDEX)?)?,
-        Form::Docker => docker::entries_of(&mut source)?,
-    };
-    if entries.is_empty() {
-        return Err(ImportError::Empty { path: source.path().to_owned() });
-    }
+    let (source, entries) = open(disk, request.source)?;
     let ImportRequest { references, repository, name, .. } = *request;
     let plan = plan::plan(&source, entries, Wanted { references, repository, name })?;
     let work = Work { store, holder: request.holder, wait: request.wait };
     work.run(&source, &plan, progress)
+}
+
+/// Opens a layout or an archive, and lists what it has.
+fn open(disk: &Disk, path: &Path) -> Result<(Source, Vec<Entry>), ImportError> {
+    let mut source = Source::open(disk, path)?;
+    let entries = match source.form()? {
+        Form::Oci => entry::entries_of(&source, &source.read_list(entry::INDEX)?)?,
+        Form::Docker => docker::entries_of(&mut source)?,
+    };
+    match entries.is_empty() {
+        true => Err(ImportError::Empty { path: path.to_owned() }),
+        false => Ok((source, entries)),
+    }
 }
 
 fn refuse_store(store: &Store, source: &Path) -> Result<(), ImportError> {
@@ -195,7 +207,22 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// A blob that was found in place may have gone before the commit. Then it is read anew.
     fn run(
+        &self,
+        source: &Source,
+        plan: &Plan<'_>,
+        progress: &dyn Progress,
+    ) -> Result<ImportReport, ImportError> {
+        match self.run_once(source, plan, progress) {
+            Err(ImportError::Store(StoreError::Vanished { .. })) => {
+                self.run_once(source, plan, progress)
+            }
+            result => result,
+        }
+    }
+
+    fn run_once(
         &self,
         source: &Source,
         plan: &Plan<'_>,

@@ -20,7 +20,7 @@ mod sidecar;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bonded_model::evidence::Subject;
@@ -37,6 +37,7 @@ use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::facts::BlobFacts;
 use crate::hashing::Sha512Wanted;
+use crate::image::{self, ImageDocument, ImageInput, ImportError, Incoming, Planned};
 use crate::lock::Holder;
 use crate::snapshot::Snapshot;
 use crate::sniff::Sniffed;
@@ -52,8 +53,10 @@ use sidecar::Sidecar;
 pub struct IngestRequest<'a> {
     /// The release that the files become, or that the evidence is added to.
     pub release: &'a ReleaseName,
-    /// Files and directories.
+    /// Files and directories; a directory that is an OCI layout gives its images.
     pub inputs: &'a [PathBuf],
+    /// Layouts and archives that give images.
+    pub images: &'a [ImageInput],
     /// Who ingests; others that have to wait see it.
     pub holder: &'a Holder,
     /// How long to wait for another writer.
@@ -175,6 +178,8 @@ pub enum How {
     ByName,
     /// Its content names the digests of one artifact, or of several and so of the release.
     ByContent,
+    /// It came in the layout of an image and is about it.
+    BesideImage,
     /// Neither; it was attached to the release, and a verdict will see what it is worth.
     Unmatched,
 }
@@ -190,12 +195,22 @@ pub fn ingest(
     progress: &dyn Progress,
 ) -> Result<IngestReport, IngestError> {
     let disk = &store.pool().disk;
-    let found = walk::walk(disk, request.inputs, store.directory())?;
+    let (found, layouts) = walk::walk(disk, request.inputs, store.directory())?;
+    let layouts = layouts.into_iter().map(|source| ImageInput { source, name: None });
+    let mut incoming = Vec::new();
+    for input in request.images.iter().cloned().chain(layouts) {
+        let path = input.source.clone();
+        incoming.push(Incoming::open(disk, input).map_err(|source| image_error(&path, source))?);
+    }
+    let images = incoming
+        .iter()
+        .map(|incoming| incoming.plan().map_err(|source| image_error(incoming.path(), source)));
+    let images: Vec<Planned<'_>> = images.collect::<Result<_, _>>()?;
     let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
     let sha512 = wants_sha512(request.options.sha512, &sidecars);
     let plan = intake::Plan::new(disk, artifacts, sha512, request.options.sources);
-    progress.planned(plan.len(), plan.bytes());
-    let work = Work { store, request, sidecars, plan, progress };
+    let work = Work { store, request, sidecars, plan, images, progress };
+    progress.planned(work.count(), work.bytes());
     match work.run() {
         // A blob that was found in place has gone before the commit. Now it is read anew.
         Err(IngestError::Store(StoreError::Vanished { .. })) => work.run(),
@@ -209,7 +224,23 @@ struct Work<'a> {
     request: &'a IngestRequest<'a>,
     sidecars: Vec<Sidecar>,
     plan: intake::Plan,
+    images: Vec<Planned<'a>>,
     progress: &'a dyn Progress,
+}
+
+/// Tells of blobs what is told of files.
+struct BlobProgress<'a>(&'a dyn Progress);
+
+impl image::Progress for BlobProgress<'_> {
+    fn planned(&self, _blobs: usize, _bytes: u64) {}
+
+    fn advanced(&self, bytes: u64) {
+        self.0.advanced(bytes);
+    }
+
+    fn waiting(&self, holder: &Holder) {
+        self.0.waiting(holder);
+    }
 }
 
 /// What has been staged, or recognised as held.
@@ -225,7 +256,11 @@ impl Work<'_> {
         let sha512 = known_sha512(self.store, &release, &taken);
         let placed = sidecar::place(&release, &sha512, &self.sidecars);
         let documents: Vec<_> = self.sidecars.iter().map(Sidecar::to_document).collect();
-        for document in &documents {
+        let of_images = self.images.iter().flat_map(|images| &images.documents);
+        let of_images: Vec<_> = of_images
+            .filter_map(|document| Some((document.subject.clone(), document.to_document()?)))
+            .collect();
+        for document in documents.iter().chain(of_images.iter().map(|(_, document)| document)) {
             stage.add(document.media_type.clone(), document.bytes)?;
         }
         stage.sync()?;
@@ -233,8 +268,13 @@ impl Work<'_> {
         let mut writer = self.lock(stage)?;
         let (release, is_new) = self.name_release(&mut writer, release)?;
         let subjects = placed.iter().map(|(subject, _)| subject.clone());
-        let attached: Vec<_> = subjects.zip(&documents).collect();
+        let from_images = of_images.iter().map(|(subject, document)| (subject.clone(), document));
+        let attached: Vec<_> = subjects.zip(&documents).chain(from_images).collect();
         attach::add_documents(&mut writer, &release, &attached)?;
+        for images in &self.images {
+            let named = images.name(self.store, &mut writer, release.name());
+            named.map_err(|source| image_error(images.path(), source))?;
+        }
         let epoch_before = writer.base().epoch();
         let epoch = writer.commit()?.epoch();
         let outcome = match (is_new, epoch == epoch_before) {
@@ -246,7 +286,7 @@ impl Work<'_> {
         Ok(IngestReport {
             outcome,
             evidence: self.ingested_documents(placed),
-            bytes: self.plan.bytes(),
+            bytes: self.bytes(),
             epoch,
             files: taken.into_iter().map(Taken::into_ingested).collect(),
             release,
@@ -258,10 +298,10 @@ impl Work<'_> {
         let snapshot = self.store.snapshot()?;
         match snapshot.release(self.request.release) {
             Err(StoreError::NoRelease { .. }) => self.create(stage),
-            Ok(release) if self.plan.len() == 0 => Ok(Prepared { release, taken: Vec::new() }),
+            Ok(release) if self.count() == 0 => Ok(Prepared { release, taken: Vec::new() }),
             Ok(release) => self.recognise_again(stage, release),
             Err(damage @ (StoreError::Corrupt { .. } | StoreError::MissingBlob { .. }))
-                if self.plan.len() > 0 =>
+                if self.count() > 0 =>
             {
                 self.mend(stage, &snapshot, damage)
             }
@@ -296,7 +336,7 @@ impl Work<'_> {
     /// Takes the artifacts of a new release in.
     fn create(&self, stage: &Stage) -> Result<Prepared, IngestError> {
         let name = self.request.release;
-        if self.plan.len() == 0 {
+        if self.count() == 0 {
             return Err(IngestError::NoArtifacts { release: name.clone() });
         }
         let taken = self.plan.take_in(stage, self.progress)?;
@@ -311,7 +351,9 @@ impl Work<'_> {
             })
             .collect();
         let release_error = |source| StoreError::Release { name: name.clone(), source };
-        let (release, index) = Release::new(name.clone(), artifacts?).map_err(release_error)?;
+        let mut artifacts = artifacts?;
+        artifacts.extend(self.stage_images(stage)?);
+        let (release, index) = Release::new(name.clone(), artifacts).map_err(release_error)?;
         stage.add(release.index().media_type.clone(), &index.to_bytes())?;
         Ok(Prepared { release, taken })
     }
@@ -334,13 +376,37 @@ impl Work<'_> {
     /// where what is held turns out damaged or gone.
     fn recognise_again(&self, stage: &Stage, held: Release) -> Result<Prepared, IngestError> {
         let taken = self.plan.hash(self.progress)?;
-        let artifacts: Vec<Artifact> = taken.iter().map(|file| to_artifact(file).0).collect();
+        let mut artifacts: Vec<Artifact> = taken.iter().map(|file| to_artifact(file).0).collect();
+        artifacts.extend(self.stage_images(stage)?);
         let name = held.name();
         let release_error = |source| StoreError::Release { name: name.clone(), source };
         let (given, _) = Release::new(name.clone(), artifacts).map_err(release_error)?;
         let release = same_files(held, &given)?;
         self.plan.put_back(stage, &taken)?;
         Ok(Prepared { release, taken })
+    }
+
+    /// How many things there are to read.
+    fn count(&self) -> usize {
+        self.images.iter().map(Planned::blobs).fold(self.plan.len(), usize::saturating_add)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.images.iter().map(Planned::bytes).fold(self.plan.bytes(), u64::saturating_add)
+    }
+
+    /// Stages the images, comparing what is held already, and returns the artifacts that they are.
+    fn stage_images(&self, stage: &Stage) -> Result<Vec<Artifact>, IngestError> {
+        let mut artifacts = Vec::new();
+        for images in &self.images {
+            let staged = images.stage(self.store, stage, &BlobProgress(self.progress));
+            staged.map_err(|source| image_error(images.path(), source))?;
+            let name = self.request.release;
+            let made = images.artifacts();
+            let release_error = |source| StoreError::Release { name: name.clone(), source };
+            artifacts.extend(made.map_err(release_error)?);
+        }
+        Ok(artifacts)
     }
 
     fn ingested_documents(&self, placed: Vec<(Subject, How)>) -> Vec<IngestedDocument> {
@@ -352,7 +418,25 @@ impl Work<'_> {
             digest: Digest::sha256_of(&sidecar.bytes),
             how,
         });
-        documents.collect()
+        let of_images = self.images.iter().flat_map(|images| &images.documents);
+        documents.chain(of_images.map(of_image)).collect()
+    }
+}
+
+fn of_image(document: &ImageDocument) -> IngestedDocument {
+    IngestedDocument {
+        title: None,
+        kind: document.recognised.kind,
+        subject: document.subject.clone(),
+        digest: Digest::sha256_of(&document.bytes),
+        how: How::BesideImage,
+    }
+}
+
+fn image_error(path: &Path, source: ImportError) -> IngestError {
+    match source {
+        ImportError::Store(error) => IngestError::Store(error),
+        source => IngestError::Image { path: path.to_owned(), source },
     }
 }
 

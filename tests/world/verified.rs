@@ -82,6 +82,7 @@ impl World {
         let request = IngestRequest {
             release: &name,
             inputs: &[input],
+            images: &[],
             holder: &holder,
             wait: Duration::ZERO,
             options: IngestOptions::default(),

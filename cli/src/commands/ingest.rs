@@ -1,5 +1,6 @@
 //! `ingest`: takes files and directories into a release, with the evidence beside them.
 
+use bonded_store::image::{GivenName, ImageInput};
 use bonded_store::ingest::{
     IngestOptions, IngestReport, IngestRequest, Outcome as Ingested, Sha512, Sources, ingest,
 };
@@ -15,9 +16,11 @@ use crate::report;
 
 pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
+    let images: Vec<ImageInput> = args.images.iter().map(|text| image_input(text)).collect();
     let request = IngestRequest {
         release: &args.release,
         inputs: &args.paths,
+        images: &images,
         holder: &holder(&format!("ingest {}", args.release))?,
         wait: context.wait(&args.wait),
         options: options(context, args),
@@ -41,6 +44,16 @@ fn options(context: &Context, args: &IngestArgs) -> IngestOptions {
     };
     let sources = if args.immutable_source { Sources::Immutable } else { Sources::MayChange };
     IngestOptions { sources, sha512 }
+}
+
+/// `LAYOUT_OR_ARCHIVE`, or with `=` and a name; what follows the last `=` and is none belongs to the path.
+fn image_input(text: &str) -> ImageInput {
+    let named = text.rsplit_once('=').and_then(|(source, name)| {
+        let image = name.parse().map(GivenName::Image);
+        let name = image.or_else(|_no_image| name.parse().map(GivenName::Repository));
+        Some(ImageInput { source: source.into(), name: Some(name.ok()?) }) // else part of the path
+    });
+    named.unwrap_or_else(|| ImageInput { source: text.into(), name: None })
 }
 
 fn text(report: &IngestReport) -> String {

@@ -294,6 +294,12 @@ pub enum ImportError {
         /// The name listed.
         name: String,
     },
+    /// A layout that was given for its images holds a release.
+    #[error("the layout holds release {name}, and a release is no part of another")]
+    HoldsRelease {
+        /// The release.
+        name: ReleaseName,
+    },
     /// The store itself was given as the layout.
     #[error("{} is the store itself", path.display())]
     IsStore {

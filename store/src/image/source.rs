@@ -249,3 +249,12 @@ fn check_uncompressed(file: &Handle, path: &Path) -> Result<(), ImportError> {
         None => Ok(()),
     }
 }
+
+/// Whether a directory is an OCI layout: it has a file `oci-layout`.
+pub(crate) fn is_layout(disk: &Disk, directory: &Path) -> Result<bool, DiskError> {
+    match disk.read_kind_behind_links(&directory.join("oci-layout")) {
+        Ok(kind) => Ok(kind == FileKind::File),
+        Err(error) if error.fault() == DiskFault::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

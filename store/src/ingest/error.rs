@@ -7,6 +7,7 @@ use bonded_model::{ArtifactPath, Digest, ReleaseName};
 
 use crate::disk::{DiskError, FileKind};
 use crate::error::StoreError;
+use crate::image::ImportError;
 use crate::recognise::RecogniseError;
 
 /// Why nothing was taken in.
@@ -24,6 +25,15 @@ pub enum IngestError {
     NoArtifacts {
         /// The release asked for.
         release: ReleaseName,
+    },
+    /// Images among the inputs cannot be taken in.
+    #[error("cannot take in the images of {}", path.display())]
+    Image {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ImportError,
     },
     /// A path cannot stand in a release.
     #[error("{} cannot stand in a release", path.display())]
@@ -177,6 +187,7 @@ impl IngestError {
     pub fn disk(&self) -> Option<&DiskError> {
         match self {
             Self::Store(error) => error.disk(),
+            Self::Image { source, .. } => source.disk(),
             Self::Source(error) | Self::DeadLink { source: error, .. } => Some(error),
             _ => None,
         }

@@ -1,4 +1,7 @@
-//! From inputs to files with a path inside the release.
+//! From inputs to files with a path inside the release, and to layouts with images.
+//!
+//! A directory that is an OCI layout, given or below another one, is not walked: its images are what
+//! counts, not its files.
 //!
 //! Symbolic links: an input may be one. Inside an input directory, a link to a regular file inside
 //! the same directory is read as that file; every other link is refused, so that no tree can pull in
@@ -14,6 +17,7 @@ use bonded_model::spelling::Spellings;
 
 use super::error::IngestError;
 use crate::disk::{Disk, DiskError, FileKind, FileState};
+use crate::image;
 
 /// Every file of a full release with all its evidence.
 const FILE_COUNT_MAX: usize = ARTIFACT_COUNT_MAX + DOCUMENT_COUNT_MAX;
@@ -30,9 +34,14 @@ pub(super) struct Input {
 /// Files by their path inside the release.
 pub(super) type Found = BTreeMap<ArtifactPath, Input>;
 
-/// Finds every file of the inputs, in the order of their paths.
-pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Found, IngestError> {
-    let mut walk = Walk { disk, found: Found::new(), spellings: Spellings::default() };
+/// Finds every file of the inputs, in the order of their paths, and the layouts among them.
+pub(super) fn walk(
+    disk: &Disk,
+    inputs: &[PathBuf],
+    store: &Path,
+) -> Result<(Found, Vec<PathBuf>), IngestError> {
+    let mut walk =
+        Walk { disk, found: Found::new(), layouts: Vec::new(), spellings: Spellings::default() };
     let store = disk.resolve(store).map_err(IngestError::Source)?;
     for input in inputs {
         let resolved = disk.resolve(input).map_err(IngestError::Source)?;
@@ -50,12 +59,13 @@ pub(super) fn walk(disk: &Disk, inputs: &[PathBuf], store: &Path) -> Result<Foun
             found => return Err(IngestError::SpecialFile { path: input.clone(), found }),
         }
     }
-    Ok(walk.found)
+    Ok((walk.found, walk.layouts))
 }
 
 struct Walk<'a> {
     disk: &'a Disk,
     found: Found,
+    layouts: Vec<PathBuf>,
     spellings: Spellings,
 }
 
@@ -63,6 +73,10 @@ impl Walk<'_> {
     fn directory(&mut self, root: &Path, at: &Path, depth: usize) -> Result<(), IngestError> {
         if depth > DIRECTORY_DEPTH_MAX {
             return Err(IngestError::TooDeep { path: at.to_owned(), limit: DIRECTORY_DEPTH_MAX });
+        }
+        if image::is_layout(self.disk, at).map_err(IngestError::Source)? {
+            self.layouts.push(at.to_owned());
+            return Ok(());
         }
         for (path, kind) in self.disk.list(at).map_err(IngestError::Source)? {
             match kind {

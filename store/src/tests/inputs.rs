@@ -199,6 +199,7 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     let request = IngestRequest {
         release: &release,
         inputs: &inputs,
+        images: &[],
         holder: &holder,
         wait,
         options: IngestOptions::default(),

@@ -157,6 +157,7 @@ fn ingest_while(
     let request = IngestRequest {
         release: &release,
         inputs: &inputs,
+        images: &[],
         holder: &holder,
         wait,
         options: IngestOptions::default(),

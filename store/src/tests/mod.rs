@@ -117,8 +117,14 @@ pub(crate) fn ingest_waiting(
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     let (release, holder) = (name(release), holder());
     let options = IngestOptions::default();
-    let request =
-        IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait, options };
+    let request = IngestRequest {
+        release: &release,
+        inputs: &inputs,
+        images: &[],
+        holder: &holder,
+        wait,
+        options,
+    };
     ingest(store, &request, &())
 }
 
@@ -133,7 +139,14 @@ pub(crate) fn ingest_with(
     let wait = Duration::from_secs(20);
     ingest(
         store,
-        &IngestRequest { release: &release, inputs: &inputs, holder: &holder, wait, options },
+        &IngestRequest {
+            release: &release,
+            inputs: &inputs,
+            images: &[],
+            holder: &holder,
+            wait,
+            options,
+        },
         &(),
     )
 }

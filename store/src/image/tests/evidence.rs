@@ -11,7 +11,7 @@ const NAME: &str = "example.com/app:v1";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /// What cosign keeps under a tag: a manifest without a subject.
-fn tagged_evidence(media_type: &str, document: &[u8]) -> Image {
+pub(super) fn tagged_evidence(media_type: &str, document: &[u8]) -> Image {
     let layer = Descriptor::of(media_type.parse().unwrap(), document);
     let config = Descriptor::of(MediaType::known(media_type::OCI_CONFIG), b"{}");
     let manifest = Manifest::image(config.clone(), vec![layer.clone()]).to_bytes();
@@ -24,7 +24,7 @@ fn tagged_evidence(media_type: &str, document: &[u8]) -> Image {
     Image { top, blobs: blobs.into() }
 }
 
-fn statement(subject: &Digest) -> Vec<u8> {
+pub(super) fn statement(subject: &Digest) -> Vec<u8> {
     format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":"{}"}}}}],"predicateType":"https://example.com/p","predicate":{{}}}}"#,
         subject.hex()
@@ -32,7 +32,7 @@ fn statement(subject: &Digest) -> Vec<u8> {
     .into_bytes()
 }
 
-fn tag_of(digest: &Digest, suffix: &str) -> String {
+pub(super) fn tag_of(digest: &Digest, suffix: &str) -> String {
     format!("sha256-{}{suffix}", digest.hex())
 }
 

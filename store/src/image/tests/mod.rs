@@ -1,6 +1,7 @@
 //! Layouts and archives of every living kind, and of some that should not live.
 
 mod adopting;
+mod artifacts;
 mod evidence;
 mod layouts;
 mod saved;

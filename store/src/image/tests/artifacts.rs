@@ -1,0 +1,125 @@
+//! Images as artifacts of releases, with the evidence that came with them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bonded_model::evidence::Subject;
+use bonded_model::{Digest, DocumentKind, media_type};
+
+use super::evidence::{statement, tag_of, tagged_evidence};
+use super::{Layout, World};
+use crate::image::{GivenName, ImageInput};
+use crate::ingest::{
+    How, IngestError, IngestOptions, IngestReport, IngestRequest, Outcome, ingest,
+};
+use crate::tests::image::Image;
+use crate::tests::{holder, name};
+
+const NAME: &str = "example.com/app:v1";
+const PATH: &str = "images/example.com/app/v1";
+
+impl World {
+    fn ingest_images(
+        &self,
+        inputs: &[&Path],
+        images: &[ImageInput],
+    ) -> Result<IngestReport, IngestError> {
+        let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
+        let (release, holder, wait) = (name("demo@v1"), holder(), Duration::from_secs(20));
+        let request = IngestRequest {
+            release: &release,
+            inputs: &inputs,
+            images,
+            holder: &holder,
+            wait,
+            options: IngestOptions::default(),
+        };
+        ingest(&self.store, &request, &())
+    }
+}
+
+fn given(source: PathBuf, name: Option<&str>) -> ImageInput {
+    let name = name.map(|name| GivenName::Image(name.parse().unwrap()));
+    ImageInput { source, name }
+}
+
+#[test]
+fn layouts_among_the_inputs_become_artifacts_with_their_evidence() {
+    let world = World::new();
+    let image = Image::multi("x");
+    let attested = statement(&image.top.digest);
+    let referrer = Image::referrer(&image.top, media_type::IN_TOTO, &attested);
+    let other = [attested.as_slice(), b"\n"].concat();
+    let tagged = tagged_evidence(media_type::IN_TOTO, &other);
+    let layout = Layout::default().with(NAME, &image).with("", &referrer);
+    let layout = layout.with(&tag_of(&image.top.digest, ".att"), &tagged);
+    layout.write(&world.inputs.join("below/layout"));
+    let tool = world.file("tool", "tool");
+    world.file("tool.tar", layout.archive());
+    let report = world.ingest_images(&[&world.inputs], &[]).unwrap();
+    assert_eq!(report.outcome, Outcome::Created);
+    let paths: Vec<_> = report.release.artifacts().iter().map(|a| a.path.as_str()).collect();
+    assert_eq!(paths, [PATH, "tool", "tool.tar"]);
+    let artifact = &report.release.artifacts()[0];
+    assert_eq!((artifact.is_image(), artifact.file.digest), (true, image.top.digest));
+
+    let evidence = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    let mut found: Vec<_> = evidence.documents.iter().map(|d| (d.digest, d.kind)).collect();
+    found.sort();
+    let mut expected =
+        [&attested, &other].map(|document| (Digest::sha256_of(document), DocumentKind::Statement));
+    expected.sort();
+    assert_eq!(found, expected);
+    let about = Subject::Artifact(PATH.parse().unwrap());
+    assert!(evidence.documents.iter().all(|document| document.subject == about));
+    assert!(report.evidence.iter().all(|document| document.how == How::BesideImage));
+    // The referrer is evidence as it is; of the other, the document is.
+    let listed = world.referrers(&image.top.digest);
+    assert!(listed.contains(&(referrer.top.digest, None)), "{listed:?}");
+    assert_eq!(listed.len(), 3);
+
+    let again = world.ingest_images(&[&world.inputs], &[]).unwrap();
+    assert_eq!((again.outcome, again.epoch), (Outcome::Unchanged, 1));
+    let only_file = world.ingest_images(&[&tool], &[]).unwrap_err();
+    assert!(matches!(only_file, IngestError::OtherRelease { .. }), "{only_file:?}");
+}
+
+#[test]
+fn archives_are_images_where_they_are_given_as_such() {
+    let world = World::new();
+    let image = Image::of("amd64", "x");
+    let archive = world.file("a.tar", Layout::default().with("v1", &image).archive());
+    let nameless = world.ingest_images(&[], &[given(archive.clone(), None)]).unwrap_err();
+    assert!(matches!(nameless, IngestError::Image { .. }), "{nameless:?}");
+    let report = world.ingest_images(&[], &[given(archive.clone(), Some(NAME))]).unwrap();
+    assert_eq!((report.release.artifacts().len(), report.evidence.len()), (1, 0));
+
+    // Evidence that comes later is added, and another image is refused.
+    let referrer = Image::referrer(&image.top, media_type::IN_TOTO, &statement(&image.top.digest));
+    let more = Layout::default().with(NAME, &image).with("", &referrer);
+    let more = given(more.write(&world.inputs.join("more")), None);
+    let report = world.ingest_images(&[], &[more]).unwrap();
+    assert_eq!((report.outcome, report.epoch), (Outcome::EvidenceAdded, 2));
+    let other = Layout::default().with(NAME, &Image::of("amd64", "y"));
+    let other = given(other.write(&world.inputs.join("other")), None);
+    let error = world.ingest_images(&[], &[other]).unwrap_err();
+    let IngestError::OtherRelease { path, held, .. } = error else { panic!("{error:?}") };
+    assert_eq!((path.as_str(), held), (PATH, Some(image.top.digest)));
+}
+
+#[test]
+fn evidence_of_no_known_kind_stays_a_referrer() {
+    let world = World::new();
+    let image = Image::of("amd64", "x");
+    let simple = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let signature = tagged_evidence(simple, b"{}");
+    let text = Image::referrer(&image.top, "text/plain", b"hello");
+    let layout = Layout::default().with(NAME, &image).with("", &text);
+    let layout = layout.with(&tag_of(&image.top.digest, ".sig"), &signature);
+    layout.write(&world.inputs);
+    let report = world.ingest_images(&[&world.inputs], &[]).unwrap();
+    assert_eq!(report.evidence, []);
+    assert_eq!(world.referrers(&image.top.digest).len(), 2);
+    let snapshot = world.store.snapshot().unwrap();
+    assert_eq!(snapshot.evidence(&name("demo@v1")).unwrap().documents, []);
+}

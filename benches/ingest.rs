@@ -1,5 +1,6 @@
-//! Ingest of one large file by the built program, as a whole process and durable, against `sha256sum`
-//! and `cp` on the same file in the same run. The ratio is `sha256sum`'s time over the contender's.
+//! Ingest by the built program, as a whole process and durable when it ends, against what stands beside
+//! it on the same files in the same run: one large file, several large ones, many small ones, and a
+//! directory that `restic` backs up as well.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,59 +10,188 @@
 
 mod measure;
 
-use std::io::Write;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+/// One comparison: contenders with the names that stand in the result.
+type Contenders<'a> = [(&'a str, &'a mut dyn FnMut())];
 
 fn main() {
-    let bytes: u64 = if measure::smoke() { 16 << 20 } else { 1 << 30 };
     let rounds = if measure::smoke() { 1 } else { 5 };
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("large.bin");
-    fill(&file, bytes);
-    // Two reads, so that every contender finds the file in the page cache.
-    measure::must(Command::new("sha256sum").arg(&file));
+    large(directory.path(), rounds);
+    several(directory.path(), rounds);
+    small(directory.path(), rounds);
+    println!(
+        "\nrestic init and backup with its defaults, the cache included, of the directory with one file"
+    );
+    restic(directory.path(), rounds);
+}
 
-    let (store, copy) = (directory.path().join("store"), directory.path().join("copy"));
-    let mut ingest = || {
-        let bonded = || Command::new(env!("CARGO_BIN_EXE_bonded"));
-        measure::must(bonded().arg("init").arg(&store));
-        measure::must(
-            bonded()
-                .arg("--store")
-                .arg(&store)
-                .args(["ingest", "--release", "bench@1.0.0"])
-                .arg(&file),
-        );
-        std::fs::remove_dir_all(&store).expect("the store was there");
-    };
+fn large(at: &Path, rounds: usize) {
+    let bytes: u64 = if measure::smoke() { 16 << 20 } else { 1 << 30 };
+    let input = at.join("large");
+    fs::create_dir(&input).expect("a directory");
+    let file = input.join("large.bin");
+    fill(&file, bytes, 1);
+    let copy = at.join("copy");
     let mut cp = || {
         measure::must(Command::new("cp").arg(&file).arg(&copy));
-        std::fs::remove_file(&copy).expect("the copy was there");
+        fs::remove_file(&copy).expect("the copy was there");
     };
     let mut cp_sync = || {
         let script = "cp \"$1\" \"$2\" && sync \"$2\"";
         measure::must(Command::new("sh").args(["-c", script, "sh"]).arg(&file).arg(&copy));
-        std::fs::remove_file(&copy).expect("the copy was there");
+        fs::remove_file(&copy).expect("the copy was there");
     };
     let mut sum = || measure::must(Command::new("sha256sum").arg(&file));
-    let mut contenders: [(&str, &mut dyn FnMut()); 4] = [
-        ("sha256sum", &mut sum),
-        ("cp", &mut cp),
-        ("cp, then sync", &mut cp_sync),
+    let mut in_process = || hash(&file);
+    let mut ingest = || ingest(at, &file);
+    println!("one file of {} MiB, median of {rounds}, ratio to sha256sum", bytes >> 20);
+    print(
+        rounds,
+        &mut [
+            ("sha256sum", &mut sum),
+            ("cp", &mut cp),
+            ("cp, then sync", &mut cp_sync),
+            ("SHA-256 in process, one thread", &mut in_process),
+            ("bonded init + ingest, durable", &mut ingest),
+        ],
+    );
+}
+
+fn several(at: &Path, rounds: usize) {
+    let bytes: u64 = if measure::smoke() { 9 << 20 } else { 256 << 20 };
+    let input = at.join("several");
+    fs::create_dir(&input).expect("a directory");
+    let files: Vec<PathBuf> = (0..8).map(|number| input.join(format!("{number}.bin"))).collect();
+    (1..).zip(&files).for_each(|(seed, file)| fill(file, bytes, seed));
+    let mut two_threads = || {
+        std::thread::scope(|scope| {
+            for half in files.chunks(4) {
+                scope.spawn(|| half.iter().for_each(|file| hash(file)));
+            }
+        });
+    };
+    let mut ingest = || ingest(at, &input);
+    println!(
+        "\neight files of {} MiB, median of {rounds}, ratio to two hashing threads",
+        bytes >> 20
+    );
+    print(
+        rounds,
+        &mut [
+            ("SHA-256 in process, two threads", &mut two_threads),
+            ("bonded init + ingest, durable", &mut ingest),
+        ],
+    );
+    fs::remove_dir_all(&input).expect("the files were there");
+}
+
+fn small(at: &Path, rounds: usize) {
+    let count = if measure::smoke() { 40 } else { 4_000 };
+    let input = at.join("small");
+    fs::create_dir(&input).expect("a directory");
+    for number in 0..count {
+        fill(&input.join(format!("{number:05}")), 4096, number + 1);
+    }
+    let mut loop_of_four = || write_one_by_one(&input, &at.join("loop"));
+    let mut ingest = || ingest(at, &input);
+    let mut contenders: [(&str, &mut dyn FnMut()); 2] = [
+        ("write, fsync, rename, fsync", &mut loop_of_four),
         ("bonded init + ingest, durable", &mut ingest),
     ];
     let medians = measure::medians(rounds, &mut contenders);
-    println!("one file of {} MiB, median of {rounds}, ratio to sha256sum", bytes >> 20);
+    println!("\n{count} files of 4 KiB, median of {rounds}; a file and its manifest are two blobs");
+    let rate = |blobs: u64, time: Duration| blobs as f64 / time.as_secs_f64();
+    let (reference, ours) = (rate(count, medians[0]), rate(2 * count, medians[1]));
+    println!("{:32} {reference:9.0} blobs/s", contenders[0].0);
+    println!("{:32} {ours:9.0} blobs/s {:6.2} x", contenders[1].0, ours / reference);
+    fs::remove_dir_all(&input).expect("the files were there");
+}
+
+/// What a careful program does for each file by itself.
+fn write_one_by_one(input: &Path, at: &Path) {
+    fs::create_dir(at).expect("a directory");
+    let directory = File::open(at).expect("it was made");
+    for entry in fs::read_dir(input).expect("the files") {
+        let source = entry.expect("an entry").path();
+        let bytes = fs::read(&source).expect("a small file");
+        let (temporary, name) =
+            (at.join("temporary"), at.join(source.file_name().expect("a name")));
+        let mut file = File::create(&temporary).expect("a new file");
+        file.write_all(&bytes).expect("space for the file");
+        file.sync_all().expect("synced");
+        fs::rename(&temporary, &name).expect("renamed");
+        directory.sync_all().expect("synced");
+    }
+    fs::remove_dir_all(at).expect("it was made");
+}
+
+fn restic(at: &Path, rounds: usize) {
+    if Command::new("restic").arg("version").output().is_err() {
+        println!("restic did not run: there is none here");
+        return;
+    }
+    let (input, repository, cache) = (at.join("large"), at.join("restic"), at.join("cache"));
+    let mut backup = || {
+        for arguments in [vec!["init"], vec!["backup", input.to_str().expect("a plain path")]] {
+            let mut command = Command::new("restic");
+            command.env("RESTIC_PASSWORD", "bench").env("XDG_CACHE_HOME", &cache);
+            measure::must(command.arg("--quiet").arg("--repo").arg(&repository).args(arguments));
+        }
+        for made in [&repository, &cache] {
+            fs::remove_dir_all(made).expect("restic made it");
+        }
+    };
+    let mut ingest = || ingest(at, &input);
+    print(
+        rounds,
+        &mut [
+            ("restic init + backup", &mut backup),
+            ("bonded init + ingest, durable", &mut ingest),
+        ],
+    );
+}
+
+fn print(rounds: usize, contenders: &mut Contenders<'_>) {
+    let medians = measure::medians(rounds, contenders);
     for ((name, _), time) in contenders.iter().zip(&medians) {
         measure::line(name, *time, medians[0]);
     }
 }
 
+/// Makes a store, takes the input in, and removes the store.
+fn ingest(at: &Path, input: &Path) {
+    let store = at.join("store");
+    let bonded = || Command::new(env!("CARGO_BIN_EXE_bonded"));
+    measure::must(bonded().arg("init").arg(&store));
+    let ingest = ["ingest", "--release", "bench@1.0.0"];
+    measure::must(bonded().arg("--store").arg(&store).args(ingest).arg(input));
+    fs::remove_dir_all(&store).expect("the store was there");
+}
+
+fn hash(file: &Path) {
+    let mut file = File::open(file).expect("the file is there");
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
+    loop {
+        match file.read(&mut buffer).expect("readable") {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    std::hint::black_box(hash.finalize());
+}
+
 /// Pseudo-random bytes from a fixed seed: nothing that a file system could compress.
-fn fill(path: &Path, bytes: u64) {
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a new file"));
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+fn fill(path: &Path, bytes: u64, seed: u64) {
+    let mut file = BufWriter::new(File::create(path).expect("a new file"));
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
     for _ in 0..bytes / 8 {
         state ^= state << 13;
         state ^= state >> 7;

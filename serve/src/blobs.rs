@@ -5,8 +5,9 @@
 //! and checked again when it is wanted again. Clients that ask for the same blob at the same time
 //! wait for one check, and few checks run side by side.
 //!
-//! What this does not see: a disk that changes the bytes of an open file after its check, in place.
-//! Nothing of this program writes to a blob; `fsck` is the tool that looks again.
+//! A file that somebody has written to after its check is closed and checked again, and a client that is in
+//! the middle of it is cut off. What this does not see is a disk that gives other bytes without anybody
+//! having written; `fsck` is the tool that looks again.
 //!
 //! Locks: one mutex over the table of open blobs, never held across an await, guards nothing else.
 
@@ -91,8 +92,23 @@ impl Blobs {
             return Ok(Checked::Small(bytes.into()));
         }
         let slot = self.slot(&digest);
+        let open = slot.get_or_try_init(|| self.check_large(site.clone(), blob.clone())).await?;
+        // One call that does not wait for the disk; an open file can be asked.
+        if open.is_unchanged().is_ok_and(|unchanged| unchanged) {
+            return Ok(Checked::Large(Arc::clone(open)));
+        }
+        self.forget(&digest, &slot);
+        let slot = self.slot(&digest);
         let open = slot.get_or_try_init(|| self.check_large(site, blob)).await?;
         Ok(Checked::Large(Arc::clone(open)))
+    }
+
+    /// Closes a blob for those who ask next, unless somebody else has done so already.
+    fn forget(&self, digest: &Digest, stale: &Slot) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.slots.get(digest).is_some_and(|(_, slot)| Arc::ptr_eq(slot, stale)) {
+            open.slots.remove(digest);
+        }
     }
 
     /// The permit goes with the work, so that clients which leave cannot pile checks up.

@@ -488,6 +488,25 @@ fn many_clients_of_one_large_file_all_get_it() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test damages a file by hand")]
+fn a_file_that_is_changed_in_place_after_its_check_is_not_sent() {
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+    let world = World::new();
+    let server = Running::with_release(&world);
+    assert!(server.get(LARGE).body == large());
+    let hex = bonded_model::Digest::sha256_of(&large()).hex();
+    let path = world.store.directory().join("blobs/sha256").join(hex);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let [first, ..] = large()[..] else { panic!("it has bytes") };
+    file.write_all_at(&[!first], 0).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap(); // whatever the clock's resolution
+    let answer = server.get(LARGE);
+    assert!(answer.status >= 500 && answer.body != large(), "{}", answer.status);
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_port_in_use_is_named_with_what_to_do() {
     let world = World::empty();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use bonded_model::{Descriptor, Digest};
 use sha2::{Digest as _, Sha256};
 
-use crate::disk::{Disk, DiskError, DiskFault, FileState, Handle};
+use crate::disk::{Action, Disk, DiskError, DiskFault, FileState, Handle};
 use crate::error::StoreError;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 use crate::layout::Layout;
@@ -97,9 +97,13 @@ impl Pool {
 
     /// Hashes a blob from start to end and hands it out open.
     pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<VerifiedBlob, StoreError> {
-        let (handle, digests) = self.hash(&descriptor.digest, Sha512Wanted::No)?;
+        let digest = descriptor.digest;
+        let mut handle = self.open(&digest)?;
+        let state = handle.read_state()?;
+        let digests = hashing::in_line(&mut HashOnly(&mut handle), Sha512Wanted::No)?;
+        let digests = self.judge(&digest, digests, &state)?;
         check_size(descriptor, digests.bytes)?;
-        Ok(VerifiedBlob { handle, digest: descriptor.digest, bytes: digests.bytes })
+        Ok(VerifiedBlob { handle, state, digest })
     }
 
     /// Every digest of a blob, of which SHA-256 has been compared.
@@ -121,10 +125,21 @@ impl Pool {
         let mut handle = self.open(digest)?;
         let state = handle.read_state()?;
         let digests = hashing::in_line(&mut Seen { handle: &mut handle, see }, wanted)?;
-        if digests.sha256 != *digest {
-            return Err(self.quarantine(digest, digests.sha256, &state));
-        }
+        let digests = self.judge(digest, digests, &state)?;
         Ok((handle, digests))
+    }
+
+    /// Quarantines a blob that is not what it is named.
+    fn judge(
+        &self,
+        digest: &Digest,
+        digests: Digests,
+        state: &FileState,
+    ) -> Result<Digests, StoreError> {
+        match digests.sha256 {
+            found if found == *digest => Ok(digests),
+            found => Err(self.quarantine(digest, found, state)),
+        }
     }
 
     /// Opens a blob to be read and checked at the same time.
@@ -243,11 +258,15 @@ impl fmt::Debug for BlobReader {
 }
 
 /// A blob that was hashed from start to end and is held open, to be read from anywhere.
+///
+/// Every read looks afterwards whether the file is as it was before it was hashed, by its size and time of
+/// change. What that does not show is a disk that gives other bytes without anybody having written.
 #[derive(Debug)]
 pub struct VerifiedBlob {
     handle: Handle,
+    /// As it was before it was hashed.
+    state: FileState,
     digest: Digest,
-    bytes: u64,
 }
 
 impl VerifiedBlob {
@@ -258,15 +277,28 @@ impl VerifiedBlob {
 
     /// How many bytes the blob has.
     pub fn size(&self) -> u64 {
-        self.bytes
+        self.state.bytes
+    }
+
+    /// Whether nobody has written to the file since it was hashed.
+    ///
+    /// # Errors
+    /// [`DiskError`] if that cannot be told.
+    pub fn is_unchanged(&self) -> Result<bool, DiskError> {
+        Ok(self.handle.read_state()? == self.state)
     }
 
     /// Reads from a position; fewer bytes than the buffer holds come at the end only, or where the
     /// operating system cuts a read short.
     ///
     /// # Errors
-    /// [`DiskError`] if the read fails.
+    /// [`DiskError`] if the read fails, or somebody has written to the file since it was hashed.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
-        self.handle.read_at(offset, buffer)
+        let count = self.handle.read_at(offset, buffer)?;
+        if self.is_unchanged()? {
+            return Ok(count);
+        }
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it was changed after its check");
+        Err(DiskError::Io { action: Action::Read, path: self.handle.path().to_owned(), source })
     }
 }

@@ -62,6 +62,39 @@ fn as_nobody(world: &World, arguments: &[&str]) -> Option<Command> {
     Some(command)
 }
 
+/// The fourth file may not be read, or the store lets nobody write where the blobs go: what was read
+/// before is gone again, and the store is as it was.
+#[test]
+fn permissions_that_end_half_way_leave_nothing_half_there() {
+    for (forbidden, mode, words) in [
+        ("in/d", 0o000, ["in/d", "allow this user"]),
+        ("in/e", 0o000, ["in/e", "allow this user"]),
+        ("store/blobs/sha256", 0o555, ["store/blobs/sha256", "allow this user"]),
+    ] {
+        let world = World::with_store();
+        world.write("old/a", "old");
+        world.ok("ingest --release old@v1 old");
+        for (name, bytes) in [("a", 10), ("b", 9 << 20), ("c", 10), ("d", 10), ("e/f", 10)] {
+            world.write(&format!("in/{name}"), vec![1; bytes]);
+        }
+        let before = visible(&world);
+        let path = world.path(forbidden);
+        let Some(mut command) = as_nobody(&world, &["ingest", "--release", "demo@v1", "in"]) else {
+            eprintln!("permissions_that_end_… did not run: no user who cannot read everything");
+            return;
+        };
+        let allowed = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let run = Run::of(&command.output().unwrap());
+        fs::set_permissions(&path, allowed).unwrap();
+        run.must(3).says(&words);
+        assert_eq!(visible(&world), before, "{forbidden}");
+        let staged = tree(&world.path("store/bonded/staging"));
+        assert!(staged.is_empty(), "{forbidden}: {:?}", staged.keys());
+        world.ok("ingest --release demo@v1 in");
+    }
+}
+
 #[test]
 fn a_directory_loop_ends() {
     let world = World::with_store();

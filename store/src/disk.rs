@@ -41,6 +41,7 @@ pub use plain::{
 pub use system::FileKind;
 pub(crate) use system::{Cloned, FileState, LockAttempt};
 
+use rustix::io::Errno;
 use system::{FileSystem, Inspected, Links, OpenFile, Opening};
 
 /// What the file system tells about a path.
@@ -156,6 +157,29 @@ impl Disk {
         check(self.inspect(path, Links::Followed)?)?;
         let handle = self.open_for(Action::Open, path, Opening::Existing)?;
         check(handle.inspect()?)?;
+        Ok(handle)
+    }
+
+    /// Opens a regular file for reading like [`Disk::open`], unless a symbolic link stands on its path:
+    /// that one is told as what was found.
+    pub(crate) fn open_without_links(&self, path: &Path) -> Result<Handle, DiskError> {
+        let check = |found: FileKind| match found {
+            FileKind::File => Ok(()),
+            found => Err(DiskError::NotAFile { path: path.to_owned(), found }),
+        };
+        check(self.inspect(path, Links::NotFollowed)?.kind)?;
+        let handle = match self.open_for(Action::Open, path, Opening::ExistingWithoutLinks) {
+            Err(DiskError::Io { source, .. })
+                if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) =>
+            {
+                return Err(DiskError::NotAFile {
+                    path: path.to_owned(),
+                    found: FileKind::Symlink,
+                });
+            }
+            result => result?,
+        };
+        check(handle.inspect()?.kind)?;
         Ok(handle)
     }
 

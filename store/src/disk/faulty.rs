@@ -127,7 +127,7 @@ impl FileSystem for Faulty {
 
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>> {
         let action = match opening {
-            Opening::Existing | Opening::Directory => Action::Open,
+            Opening::Existing | Opening::ExistingWithoutLinks | Opening::Directory => Action::Open,
             Opening::New { .. } | Opening::ExistingOrNew => Action::Create,
         };
         self.reach(action, path)?;

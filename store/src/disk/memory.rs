@@ -379,7 +379,7 @@ impl FileSystem for Memory {
         let found = state.find_or_none(path)?;
         let tick = state.tick();
         let (inode, writable) = match (opening, found) {
-            (Opening::Existing, Some(inode)) => (inode, false),
+            (Opening::Existing | Opening::ExistingWithoutLinks, Some(inode)) => (inode, false),
             (Opening::Directory, Some(inode)) => {
                 state.inodes[inode].names()?;
                 (inode, false)
@@ -395,7 +395,9 @@ impl FileSystem for Memory {
             (Opening::ExistingOrNew, None) => {
                 (state.create(path, Inode::new_file(0o666, tick))?, true)
             }
-            (Opening::Existing | Opening::Directory, None) => return Err(Errno::NOENT.into()),
+            (Opening::Existing | Opening::ExistingWithoutLinks | Opening::Directory, None) => {
+                return Err(Errno::NOENT.into());
+            }
         };
         Ok(self.hold(inode, writable))
     }

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::system::{
@@ -49,6 +49,7 @@ impl FileSystem for Real {
         let mut options = OpenOptions::new();
         options.read(true);
         match opening {
+            Opening::ExistingWithoutLinks => return open_without_links(path),
             Opening::Existing => options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()),
             Opening::New { mode } => options.write(true).create_new(true).mode(mode),
             Opening::ExistingOrNew => options.write(true).create(true).truncate(false),
@@ -162,6 +163,18 @@ fn again_if_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Resu
             result => return result,
         }
     }
+}
+
+/// The kernel looks at every component while it walks, so nothing can be put in between. Where there is
+/// no such call, or a sandbox forbids it, the last component alone is looked at.
+fn open_without_links(path: &Path) -> io::Result<Box<dyn OpenFile>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let (mode, resolve) = (Mode::empty(), ResolveFlags::NO_SYMLINKS);
+    let opened = match rustix::fs::openat2(rustix::fs::CWD, path, flags, mode, resolve) {
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::open(path, flags | OFlags::NOFOLLOW, mode),
+        result => result,
+    };
+    Ok(Box::new(File::from(opened?)))
 }
 
 fn inspected(metadata: &Metadata) -> Inspected {

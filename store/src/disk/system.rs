@@ -88,6 +88,8 @@ pub(super) enum Links {
 pub(super) enum Opening {
     /// Reading, without waiting for the other end of a FIFO.
     Existing,
+    /// The same, if no symbolic link stands anywhere on the path; one that does is `ELOOP`.
+    ExistingWithoutLinks,
     /// Reading and writing; the file must not exist and gets these permissions, less the umask.
     New { mode: u32 },
     /// Reading and writing; content stays.

@@ -173,9 +173,13 @@ struct Source {
 }
 
 impl Source {
-    /// Refuses another file than the one that was found: a link may have taken its place.
+    /// Refuses another file than the one that was found: a link may have taken its place, or the place
+    /// of a directory above it.
     fn open(disk: &Disk, input: &Input) -> Result<Self, IngestError> {
-        let handle = disk.open(&input.path).map_err(IngestError::Source)?;
+        let handle = match disk.open_without_links(&input.path) {
+            Err(DiskError::NotAFile { path, .. }) => return Err(IngestError::Changed { path }),
+            result => result.map_err(IngestError::Source)?,
+        };
         let before = handle.read_state().map_err(IngestError::Source)?;
         if before.is_same_file(&input.state) {
             Ok(Self { handle, before })

@@ -5,8 +5,9 @@
 //!
 //! Symbolic links: an input may be one. Inside an input directory, a link to a regular file inside
 //! the same directory is read as that file; every other link is refused, so that no tree can pull in
-//! what lies outside of it, and none can be endless. Each file is remembered by device and inode, and
-//! refused if another one stands there when it is opened.
+//! what lies outside of it, and none can be endless. The paths that come out of this have no link in them;
+//! should one have come in when a file is opened, or another file stand there by device and inode, it is
+//! refused.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -44,6 +44,29 @@ fn another_file_than_the_one_found_is_refused() {
 }
 
 #[test]
+fn a_directory_that_becomes_a_link_leads_nowhere_else() {
+    for bytes in [9, 400_000] {
+        let world = World::new();
+        world.file("d/a", vec![b'a'; bytes]);
+        let inputs = world.inputs.canonicalize().unwrap();
+        let (directory, outside) = (inputs.join("d"), inputs.with_file_name("outside"));
+        let listed = directory.clone();
+        // A list of the directory and a look at its file; then it is another one, with the same file.
+        let disk = Disk::watched(move |action, at| {
+            if (action, at) == (Action::Inspect, listed.join("a").as_path()) && !outside.exists() {
+                fs::rename(&listed, &outside).unwrap();
+                symlink(&outside, &listed).unwrap();
+            }
+        });
+        let store = Store::open_on(&world.store_path, disk).unwrap();
+        let error = ingest_into(&store, "demo@v1", &[&world.inputs]).unwrap_err();
+        let IngestError::Changed { path } = &error else { panic!("{error}") };
+        assert_eq!(*path, directory.join("a"));
+        assert_eq!(store.snapshot().unwrap().epoch(), 0);
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "most of it is a table")]
 fn inputs_that_are_no_files_of_a_release_are_refused() {
     type Check = fn(&IngestError) -> bool;

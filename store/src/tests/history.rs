@@ -97,7 +97,7 @@ fn a_record_that_is_not_the_one_written_then_is_refused() {
     let huge = "x".repeat(5000);
     let table: [(&str, String, Is); 6] = [
         ("empty", String::new(), |e| matches!(e, RootError::Json(_))),
-        ("cut", good[..40].to_owned(), |e| matches!(e, RootError::Json(_))),
+        ("cut", good.split_at(40).0.to_owned(), |e| matches!(e, RootError::Json(_))),
         ("too long", huge, |e| matches!(e, RootError::Json(_))),
         ("another epoch", fs::read_to_string(epoch_file(&world, 2)).unwrap(), |e| {
             matches!(e, RootError::Epoch { found: 2 })
@@ -143,7 +143,7 @@ fn a_lost_root_is_recovered_from_the_newest_epoch() {
     let good = fs::read_to_string(root(&world())).unwrap();
     let orphan = good.replace(r#""epoch":2"#, r#""epoch":0"#);
     let huge = "x".repeat(5000);
-    for content in ["", &good[..40], "hello", "{}", "\0\0\0\0", &huge, &orphan] {
+    for content in ["", good.split_at(40).0, "hello", "{}", "\0\0\0\0", &huge, &orphan] {
         let world = world();
         overwrite(&root(&world), content);
         check_recovers(&world, content, 2);
@@ -164,9 +164,11 @@ fn a_root_that_points_nowhere_is_recovered() {
     check_recovers(&world, "points nowhere", 2);
 }
 
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn an_epoch_whose_catalog_is_lost_is_passed_over_and_its_record_kept() {
-    let damages: [(&str, fn(&Path)); 3] = [
+    let damages: [Damage; 3] = [
         ("missing", |page| fs::remove_file(page).unwrap()),
         ("corrupt", |page| overwrite(page, b"evil")),
         ("cut", |page| {
@@ -199,10 +201,12 @@ fn a_page_that_is_not_canonical_is_passed_over_too() {
     check_recovers(&world, "trailing byte", 2);
 }
 
+/// What happens to a store, and the error that it then shows.
+type Loss = (&'static str, fn(&World), fn(&StoreError) -> bool);
+
 #[test]
 fn a_store_is_never_taken_to_be_empty() {
-    type Is = fn(&StoreError) -> bool;
-    let damages: [(&str, fn(&World), Is); 3] = [
+    let damages: [Loss; 3] = [
         (
             "missing",
             |world| fs::remove_file(root(world)).unwrap(),

@@ -1,4 +1,4 @@
-//! ROOT: the one mutable file, which names the newest catalog.
+//! ROOT: the file that is replaced with every commit, and names the newest catalog.
 //!
 //! ```text
 //! {"catalog":"sha256:…","epoch":41,"parent":"sha256:…","version":2}
@@ -51,6 +51,9 @@ pub enum RootError {
         /// As read.
         found: u64,
     },
+    /// The same could be written shorter, or in another order: its digest would not be that of the state.
+    #[error("it is not in the one form that a ROOT document has")]
+    NotCanonical,
     /// The file of an epoch holds another one.
     #[error("it holds epoch {found}")]
     Epoch {
@@ -105,6 +108,9 @@ impl Root {
         if root.parent.is_some() != (root.epoch > 0) {
             return Err(RootError::Parent { epoch: root.epoch });
         }
+        if root.to_bytes() != bytes {
+            return Err(RootError::NotCanonical);
+        }
         Ok(root)
     }
 
@@ -128,6 +134,12 @@ mod tests {
         }
     }
 
+    /// With the version in front.
+    fn reordered(good: &str) -> String {
+        let version = r#""version":2"#;
+        good.replace(&format!(",{version}"), "").replacen('{', &format!("{{{version},"), 1)
+    }
+
     #[test]
     fn must_reject() {
         let good = String::from_utf8(Root::first(Digest::sha256_of(b"a")).to_bytes()).unwrap();
@@ -149,6 +161,9 @@ mod tests {
         assert!(matches!(check(&newer), RootError::Newer { found: 3 }));
         let older = good.replace(r#""version":2"#, r#""version":1"#);
         assert!(matches!(check(&older), RootError::Older { found: 1 }));
+        for other in [good.replace(',', ", "), format!("{good}\n"), reordered(&good)] {
+            assert!(matches!(check(&other), RootError::NotCanonical), "{other}");
+        }
         let orphan = good.replace(r#""epoch":0"#, r#""epoch":7"#);
         assert!(matches!(check(&orphan), RootError::Parent { epoch: 7 }));
     }

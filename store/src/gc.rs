@@ -4,7 +4,7 @@
 //! ```text
 //!    without the lock   1  mark       every kept epoch, and index.json if another tool has changed it
 //!                       2  survey     blobs that are not marked and older than the grace period
-//!    under the lock     3  mark       what has changed since
+//!    under the lock     3  mark       what has changed since, after ROOT was mended as by every writer
 //!                       4  forget     bonded/epochs/<N> beyond retention                       fsync
 //!                       5  restore    what lies in quarantine and is marked → blobs/sha256     fsync
 //!                       6  set aside  what is still not marked and old
@@ -34,10 +34,11 @@ use bonded_model::Timestamp;
 
 use crate::blob::Pool;
 use crate::error::StoreError;
-use crate::lease::{self, LeaseInfo};
+use crate::lease::LeaseInfo;
 use crate::lock::{self, Holder};
 use crate::reach::Reached;
 use crate::store::Store;
+use crate::writer;
 
 /// What to keep.
 #[derive(Clone, Debug)]
@@ -155,10 +156,9 @@ pub fn gc(
     let on_wait = &mut |holder: &Holder| progress.waiting(holder);
     let _lock = lock::take(disk, layout, request.wait, request.holder, on_wait)?;
     progress.entered(Phase::Sweep);
-    // The newest state may have been left in memory only by a writer that died; what is older is given
-    // up because of it.
-    disk.sync_directory(&layout.own())?;
-    lease::clear(store.pool())?;
+    // What is older is given up because of the newest state, so that one must be durable; and what a commit
+    // that was cut short has named is taken in, before anything of it is set aside.
+    writer::settle(store)?;
     retain::mark(store, request, &mut reached, &mut report)?;
     retain::forget(store.pool(), &report.epochs_forgotten)?;
     sweep::restore(store.pool(), request, &reached, &mut report)?;

@@ -4,16 +4,22 @@
 //! bonded/epochs/<epoch, 20 digits>     the ROOT document of that epoch, byte for byte
 //! ```
 //!
-//! A commit makes this file durable before it replaces ROOT. So the file of an epoch later than a good
-//! ROOT is from a commit that was cut short: it is no part of the history, and the next writer removes
-//! it. Everything it names was durable before it was, which is why a ROOT that is lost may be recovered
-//! from it: the commit then counts as done.
+//! A commit makes this file durable before it replaces ROOT, and everything that the file names before
+//! that. Where it fails in between it takes the file back, so one that stands after ROOT's is of a commit
+//! that nobody was told about, or of one that was acknowledged and whose ROOT was put back from a copy.
+//! These cannot be told apart, so nothing here is ever removed:
 //!
-//! A ROOT is lost if it is missing, is no ROOT document of this format, or names a catalog page that
-//! cannot be read. In its place comes the newest epoch whose catalog page can; the records of later ones
-//! are moved to `quarantine/epoch-<epoch>` when a writer puts ROOT back. One of a newer format is
-//! not lost, it is somebody else's; and where other blobs show that a store once held something, it is
-//! never taken to be empty.
+//! - The one epoch after ROOT's, if ROOT's document is its parent, is what the next writer goes on from.
+//!   Until then readers see ROOT's.
+//! - Where there is a later one still, ROOT is not the one that was written last, and is lost.
+//! - Any other is moved to quarantine.
+//!
+//! A ROOT is lost as well if it is missing, is no ROOT document of this format, or names a catalog page
+//! that cannot be read. In its place comes the newest epoch whose catalog page can. When a writer puts ROOT
+//! back, the records of later epochs lie in `quarantine/epoch-<epoch>-<digest>` already, durably: they are
+//! all that is left of something that may have been acknowledged. One of a newer format is not lost, it is
+//! somebody else's; and where other blobs show that a store once held something, it is never taken to be
+//! empty.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +35,7 @@ use crate::store::read_root;
 use crate::writer::replace;
 
 /// The newest state, and how it was found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Newest {
     pub(crate) root: Root,
     pub(crate) catalog: Catalog,
@@ -37,16 +43,60 @@ pub(crate) struct Newest {
     pub(crate) recovery: Option<String>,
 }
 
+/// How often somebody may have changed ROOT while it was looked at, before it is taken as it is.
+const ATTEMPT_COUNT: usize = 16;
+
+/// Why ROOT does not tell the newest state.
+#[derive(Debug)]
+enum Lost {
+    /// Its state cannot be had.
+    Unusable(StoreError),
+    /// It is good, but older than what was committed.
+    Behind(Box<Newest>),
+}
+
 /// Follows ROOT, or recovers what it was.
+///
+/// It may be replaced while it is followed, and gc may then take away what it led to. So it is lost only if
+/// it is the same afterwards.
 pub(crate) fn newest(pool: &Pool, pages: &Pages) -> Result<Newest, StoreError> {
-    let good = |root: Root| {
-        let catalog = Catalog::open(pages, root.catalog)?;
-        Ok(Newest { root, catalog, recovery: None })
-    };
-    match read_root(&pool.disk, &pool.layout).and_then(good) {
-        Err(lost) if is_lost(&lost) => recover(pool, pages, lost),
-        result => result,
+    let Pool { disk, layout } = pool;
+    let mut left = ATTEMPT_COUNT;
+    loop {
+        left -= 1;
+        let root = read_root(disk, layout);
+        let read = root.as_ref().ok().cloned();
+        let lost = match root.and_then(|root| follow(pages, root)) {
+            Ok(newest) if is_behind(pool, newest.root.epoch)? => Lost::Behind(Box::new(newest)),
+            Err(lost) if is_lost(&lost) => Lost::Unusable(lost),
+            result => return result,
+        };
+        let recovered = recover(pool, pages, lost);
+        if left == 0 || read_root(disk, layout).ok() == read {
+            return recovered;
+        }
     }
+}
+
+fn follow(pages: &Pages, root: Root) -> Result<Newest, StoreError> {
+    let catalog = Catalog::open(pages, root.catalog)?;
+    Ok(Newest { root, catalog, recovery: None })
+}
+
+/// Whether more was committed after an epoch than one commit that was cut short can have left. The records
+/// are a chain without a gap: they are listed only if the next one is there, or this one is not.
+fn is_behind(pool: &Pool, epoch: u64) -> Result<bool, DiskError> {
+    let Pool { disk, layout } = pool;
+    let next = epoch.saturating_add(1);
+    let is_there = |epoch| match disk.read_kind(&layout.epoch(epoch)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    };
+    if is_there(epoch)? && !is_there(next)? {
+        return Ok(false);
+    }
+    Ok(list(disk, layout)?.into_iter().any(|later| later > next))
 }
 
 /// Whether an error says that a state cannot be had; others, of the disk for one, may pass.
@@ -63,24 +113,28 @@ fn is_lost(error: &StoreError) -> bool {
     }
 }
 
-/// The newest epoch whose catalog can be read; if there is none, what was wrong with ROOT is the error.
-fn recover(pool: &Pool, pages: &Pages, lost: StoreError) -> Result<Newest, StoreError> {
+/// The newest epoch whose catalog can be read; if there is none, ROOT's own, or what was wrong with it is
+/// the error.
+fn recover(pool: &Pool, pages: &Pages, lost: Lost) -> Result<Newest, StoreError> {
     for epoch in list(&pool.disk, &pool.layout)?.into_iter().rev() {
-        let found = read(pool, epoch).and_then(|(root, _)| {
-            let catalog = Catalog::open(pages, root.catalog)?;
-            Ok((root, catalog))
-        });
-        match found {
-            Ok((root, _)) if epoch == 0 && holds_more(pool, &root)? => {}
-            Ok((root, catalog)) => {
+        match read(pool, epoch).and_then(|(root, _)| follow(pages, root)) {
+            Ok(found) if epoch == 0 && holds_more(pool, &found.root)? => {}
+            Ok(found) => {
                 let recovery = Some(notice(&pool.layout, &lost, epoch));
-                return Ok(Newest { root, catalog, recovery });
+                return Ok(Newest { recovery, ..found });
             }
-            Err(error) if is_lost(&error) => {}
+            // One that is gone was forgotten by gc since the list was made.
+            Err(error) if is_lost(&error) || is_gone(&error) => {}
             Err(error) => return Err(error),
         }
     }
-    Err(lost)
+    match lost {
+        Lost::Unusable(error) => Err(error),
+        Lost::Behind(newest) => {
+            let recovery = notice(&pool.layout, &Lost::Behind(newest.clone()), newest.root.epoch);
+            Ok(Newest { recovery: Some(recovery), ..*newest })
+        }
+    }
 }
 
 /// Whether there are blobs that the first, empty state does not need.
@@ -89,8 +143,23 @@ fn holds_more(pool: &Pool, first: &Root) -> Result<bool, StoreError> {
     Ok(blobs.iter().any(|(blob, _)| *blob != pool.layout.blob(&first.catalog)))
 }
 
-fn notice(layout: &Layout, lost: &StoreError, epoch: u64) -> String {
+fn notice(layout: &Layout, lost: &Lost, epoch: u64) -> String {
     let what = match lost {
+        Lost::Behind(newest) => {
+            format!("is that of epoch {}, after which more was committed", newest.root.epoch)
+        }
+        Lost::Unusable(error) => what_is_wrong(error),
+    };
+    let root = layout.root();
+    format!(
+        "{} {what}; recovered epoch {epoch}, the newest that can be read; \
+         the next command that writes mends it",
+        root.display()
+    )
+}
+
+fn what_is_wrong(lost: &StoreError) -> String {
+    match lost {
         StoreError::RootMissing { .. } => "is missing".to_owned(),
         StoreError::MissingBlob { digest, .. } => {
             format!("points to catalog {digest}, which is missing")
@@ -102,13 +171,7 @@ fn notice(layout: &Layout, lost: &StoreError, epoch: u64) -> String {
             format!("points to catalog {page}, which cannot be used ({source})")
         }
         _ => "is damaged".to_owned(),
-    };
-    let root = layout.root();
-    format!(
-        "{} {what}; recovered epoch {epoch}, the newest that can be read; \
-         the next command that writes mends it",
-        root.display()
-    )
+    }
 }
 
 /// The epochs of which there is a file, ascending. Files with other names are not looked at.
@@ -129,7 +192,7 @@ pub(crate) fn list(disk: &Disk, layout: &Layout) -> Result<Vec<u64>, DiskError> 
     Ok(epochs)
 }
 
-/// Records of epochs that could not be read when ROOT was recovered.
+/// Records of epochs that could not be followed when ROOT was recovered.
 pub(crate) fn set_aside(disk: &Disk, layout: &Layout) -> Result<Vec<PathBuf>, DiskError> {
     let is_record = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -185,8 +248,9 @@ pub(crate) fn read_before(pool: &Pool, epoch: u64, newest: &Root) -> Result<Root
     }
 }
 
-fn is_gone(error: &StoreError) -> bool {
-    matches!(error, StoreError::Disk(error) if error.fault() == DiskFault::NotFound)
+/// Whether the record of an epoch is not there.
+pub(crate) fn is_gone(error: &StoreError) -> bool {
+    matches!(error, StoreError::Disk(error) if error.is_not_found())
 }
 
 /// Writes the document of an epoch, durably.
@@ -194,39 +258,84 @@ pub(crate) fn write(disk: &Disk, layout: &Layout, root: &Root) -> Result<(), Dis
     replace(disk, layout, &layout.epoch(root.epoch), &root.to_bytes())
 }
 
-/// Makes ROOT and the history agree with the state that a writer starts from: a ROOT that was recovered
-/// is put back, its own epoch is kept, and later ones are from commits that were cut short. For use
-/// under the lock.
-pub(crate) fn mend(pool: &Pool, newest: &Newest) -> Result<(), StoreError> {
+/// Takes back the record of a commit that failed before it replaced ROOT: no writer is to finish what was
+/// said to have failed.
+pub(crate) fn withdraw(disk: &Disk, layout: &Layout, epoch: u64) -> Result<(), DiskError> {
+    disk.remove(&layout.epoch(epoch))?;
+    disk.sync_directory(&layout.epochs())
+}
+
+/// Makes ROOT and the history agree, and returns the state that a writer starts from: a ROOT that was
+/// recovered is put back, a commit that was cut short after all of it was durable is finished, and the
+/// records of other later epochs are set aside. For use under the lock.
+pub(crate) fn mend(pool: &Pool, pages: &Pages, newest: Newest) -> Result<Newest, StoreError> {
     let Pool { disk, layout } = pool;
-    let document = newest.root.to_bytes();
-    let epoch = newest.root.epoch;
     disk.create_directory(&layout.epochs())?;
-    let kept = match disk.read(&layout.epoch(epoch), ROOT_BYTES_MAX) {
-        Ok(bytes) => bytes == document,
-        Err(error) if error.fault() == DiskFault::NotFound => false,
-        Err(DiskError::OverLimit { .. }) => false,
-        Err(error) => return Err(error.into()),
+    let newest = match newest.recovery {
+        None => finish(pool, pages, newest)?,
+        Some(_) => newest,
     };
-    if !kept {
-        write(disk, layout, &newest.root)?;
+    let Newest { root, recovery, .. } = &newest;
+    // First, and durably: as soon as ROOT is good again, nothing else tells of them.
+    let later = list(disk, layout)?.into_iter().filter(|later| *later > root.epoch);
+    let later: Vec<_> = later.collect();
+    for epoch in &later {
+        set_epoch_aside(pool, *epoch)?;
     }
-    if newest.recovery.is_some() {
-        replace(disk, layout, &layout.root(), &document)?;
-    }
-    let later: Vec<_> = list(disk, layout)?.into_iter().filter(|kept| *kept > epoch).collect();
-    for later in &later {
-        let path = layout.epoch(*later);
-        match newest.recovery {
-            // It may have been acknowledged: who finds its page again can put it back.
-            Some(_) => {
-                disk.rename(&path, &layout.quarantine().join(format!("epoch-{later:020}")))?
-            }
-            None => disk.remove(&path)?,
-        }
-    }
-    if !later.is_empty() {
+    let is_in_root = read_root(disk, layout).is_ok_and(|found| found == *root);
+    if !later.is_empty() || !is_in_root {
         disk.sync_directory(&layout.epochs())?;
     }
-    Ok(())
+    let document = root.to_bytes();
+    if !is_kept(pool, root.epoch, &document)? {
+        write(disk, layout, root)?;
+    }
+    if recovery.is_some() || !is_in_root {
+        replace(disk, layout, &layout.root(), &document)?;
+    }
+    Ok(newest)
+}
+
+/// The epoch after the newest, if it was committed on top of it and can be read; else the newest.
+fn finish(pool: &Pool, pages: &Pages, newest: Newest) -> Result<Newest, StoreError> {
+    let next = newest.root.epoch.saturating_add(1);
+    let parent = Some(Digest::sha256_of(&newest.root.to_bytes()));
+    match read(pool, next).and_then(|(root, _)| follow(pages, root)) {
+        Ok(finished) if finished.root.parent == parent => Ok(finished),
+        Ok(_not_its_child) => Ok(newest),
+        Err(error) if is_lost(&error) || is_gone(&error) => Ok(newest),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_kept(pool: &Pool, epoch: u64, document: &[u8]) -> Result<bool, DiskError> {
+    match pool.disk.read(&pool.layout.epoch(epoch), ROOT_BYTES_MAX) {
+        Ok(bytes) => Ok(bytes == document),
+        Err(DiskError::OverLimit { .. }) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves the record of an epoch to quarantine, where it is durable before it goes here. It may have been
+/// acknowledged: who finds its page again can put it back. A name with the digest of the bytes is never
+/// that of other ones.
+fn set_epoch_aside(pool: &Pool, epoch: u64) -> Result<(), DiskError> {
+    let Pool { disk, layout } = pool;
+    let path = layout.epoch(epoch);
+    disk.create_directory(&layout.quarantine())?;
+    disk.sync_directory(&layout.own())?;
+    match disk.read(&path, ROOT_BYTES_MAX) {
+        Ok(bytes) => {
+            let aside = layout.epoch_aside(epoch, &Digest::sha256_of(&bytes).hex());
+            replace(disk, layout, &aside, &bytes)?;
+            disk.remove(&path)
+        }
+        // No record of ours is so long.
+        Err(DiskError::OverLimit { bytes, .. }) => {
+            disk.rename(&path, &layout.epoch_aside(epoch, &format!("{bytes}-bytes")))?;
+            disk.sync_directory(&layout.quarantine())
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -98,6 +98,11 @@ impl Layout {
         self.epochs().join(format!("{epoch:020}"))
     }
 
+    /// Where the record of an epoch is moved that ROOT does not lead to.
+    pub(crate) fn epoch_aside(&self, epoch: u64, digest: &str) -> PathBuf {
+        self.quarantine().join(format!("epoch-{epoch:020}-{digest}"))
+    }
+
     pub(crate) fn journals(&self) -> PathBuf {
         self.own().join("journal")
     }

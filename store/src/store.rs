@@ -149,14 +149,27 @@ impl Store {
         if epoch == newest.epoch() {
             return Ok(newest);
         }
-        let kept = self.epochs_until(newest.epoch())?;
-        if !kept.contains(&epoch) {
-            let oldest = kept.first().copied().unwrap_or(newest.epoch());
-            return Err(StoreError::NoEpoch { wanted: epoch, oldest, newest: newest.epoch() });
+        self.check_kept(epoch)?;
+        let root = history::read_before(&self.inner.pool, epoch, newest.root_document());
+        let found = root.and_then(|root| {
+            let catalog = Catalog::open(&self.inner.pages, root.catalog)?;
+            Ok(Snapshot::new(self.clone(), root, catalog))
+        });
+        // gc may have forgotten it meanwhile, and taken away its pages.
+        if found.is_err() {
+            self.check_kept(epoch)?;
         }
-        let root = history::read_before(&self.inner.pool, epoch, newest.root_document())?;
-        let catalog = Catalog::open(&self.inner.pages, root.catalog)?;
-        Ok(Snapshot::new(self.clone(), root, catalog))
+        found
+    }
+
+    fn check_kept(&self, wanted: u64) -> Result<(), StoreError> {
+        let newest = self.snapshot()?.epoch();
+        let kept = self.epochs_until(newest)?;
+        if kept.contains(&wanted) {
+            return Ok(());
+        }
+        let oldest = kept.first().copied().unwrap_or(newest);
+        Err(StoreError::NoEpoch { wanted, oldest, newest })
     }
 
     /// The epochs that are kept, ascending; the last is the newest.
@@ -167,7 +180,7 @@ impl Store {
         self.epochs_until(self.snapshot()?.epoch())
     }
 
-    /// Later ones are from commits that were cut short. The newest counts even if its file is gone.
+    /// A later one is from a commit that was cut short. The newest counts even if its file is gone.
     fn epochs_until(&self, newest: u64) -> Result<Vec<u64>, StoreError> {
         let Pool { disk, layout } = &self.inner.pool;
         let earlier = history::list(disk, layout)?.into_iter().filter(|epoch| *epoch < newest);

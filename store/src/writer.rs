@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Step 0, before anything else, is an fsync of `bonded/`, so that what the change starts from is
-//! durable, and the mending of ROOT and the history. A crash before 4 leaves the old state, after it the
-//! new one. One before 5 leaves `index.json` behind, which the next writer mends.
+//! durable, and the mending of ROOT and the history. A crash before 3 leaves the old state, after 4 the
+//! new one; in between the old one, until the next writer finishes it (see `history`). One before 5 leaves `index.json` behind, which the next writer mends.
 
 use std::path::Path;
 
@@ -19,11 +19,12 @@ use bonded_model::{Descriptor, MediaType, media_type};
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Action, Disk, DiskError, containing};
 use crate::error::StoreError;
-use crate::history;
+use crate::history::{self, Newest};
 use crate::index::{self, IndexState};
 use crate::layout::Layout;
 use crate::lease;
 use crate::lock::WriterLock;
+use crate::root::Root;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::store::{self, Store};
@@ -42,13 +43,8 @@ pub struct Writer {
 impl Writer {
     /// Follows ROOT and clears away what a dead writer left.
     pub(crate) fn begin(store: Store, lock: WriterLock, stage: Stage) -> Result<Self, StoreError> {
-        let newest = store.newest()?;
+        let newest = settle(&store)?;
         let pool = store.pool();
-        // A writer that died after its rename may have left this ROOT in memory only. What this one
-        // acknowledges, also without a commit of its own, must not be lost with it.
-        pool.disk.sync_directory(&pool.layout.own())?;
-        lease::clear(pool)?;
-        history::mend(pool, &newest)?;
         let base = Snapshot::new(store.clone(), newest.root, newest.catalog);
         if !index::is_at_first_sight_from(&pool.disk, &pool.layout, base.catalog())? {
             write_index(&pool.disk, &pool.layout, base.catalog())?;
@@ -115,16 +111,7 @@ impl Writer {
         let epoch = root.epoch;
         let is_listed_anew = index::is_listed_anew(&catalog);
         let catalog = Catalog::open(store.pages(), sealed.root)?;
-        history::write(&pool.disk, &pool.layout, &root)?;
-        replace(&pool.disk, &pool.layout, &pool.layout.root(), &root.to_bytes()).map_err(
-            |source| match source {
-                // ROOT has its new name by then, but a power loss may take it back.
-                DiskError::Io { action: Action::SyncDirectory, .. } => {
-                    StoreError::InDoubt { epoch, source }
-                }
-                source => source.into(),
-            },
-        )?;
+        make_newest(&pool.disk, &pool.layout, &root)?;
         if is_listed_anew {
             write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
                 StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
@@ -137,6 +124,37 @@ impl Writer {
     /// The names as they will be after the commit.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+}
+
+/// What everyone who changes a store does first, under the lock: clears away what a dead writer left, and
+/// finds the state to start from.
+pub(crate) fn settle(store: &Store) -> Result<Newest, StoreError> {
+    let newest = store.newest()?;
+    let pool = store.pool();
+    // A writer that died after its rename may have left this ROOT in memory only. What this one
+    // acknowledges, also without a commit of its own, must not be lost with it.
+    pool.disk.sync_directory(&pool.layout.own())?;
+    lease::clear(pool)?;
+    history::mend(pool, store.pages(), newest)
+}
+
+/// Writes the record of an epoch and replaces ROOT; or does neither.
+fn make_newest(disk: &Disk, layout: &Layout, root: &Root) -> Result<(), StoreError> {
+    let epoch = root.epoch;
+    let recorded = history::write(disk, layout, root);
+    let is_recorded = recorded.is_ok();
+    let replaced = recorded.and_then(|()| replace(disk, layout, &layout.root(), &root.to_bytes()));
+    let Err(source) = replaced else { return Ok(()) };
+    let has_new_name = matches!(source, DiskError::Io { action: Action::SyncDirectory, .. });
+    // ROOT has its new name by then, but a power loss may take it back.
+    if is_recorded && has_new_name {
+        return Err(StoreError::InDoubt { epoch, source });
+    }
+    match history::withdraw(disk, layout, epoch) {
+        Ok(()) => Err(source.into()),
+        // The next writer may find the record, and finish what failed here.
+        Err(_also_failed) => Err(StoreError::InDoubt { epoch, source }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::index::IndexState;
 use crate::layout::OCI_LAYOUT;
 use crate::lease;
 use crate::root::{ROOT_BYTES_MAX, Root};
-use crate::store::{self, Store};
+use crate::store::Store;
 
 use super::finding::{Code, Finding};
 use super::walk::chain;
@@ -35,13 +35,12 @@ pub(super) fn roots(store: &Store) -> Result<(Vec<Root>, Vec<Finding>), StoreErr
             Err(seen) => findings.push(Finding::new(Code::EpochChainBroken, seen).at(path)),
         }
     }
-    match store::read_root(disk, layout) {
-        Ok(root) => {
-            roots.retain(|epoch, _| *epoch < root.epoch);
-            roots.insert(root.epoch, root);
-        }
-        // What it was is told by the epochs.
-        Err(_lost) => {}
+    // Where ROOT is lost, all that was committed is told by the epochs.
+    if let Ok(newest) = store.newest()
+        && newest.recovery.is_none()
+    {
+        roots.retain(|epoch, _| *epoch < newest.root.epoch);
+        roots.insert(newest.root.epoch, newest.root);
     }
     findings.extend(root_file(store));
     for path in history::set_aside(disk, layout)? {

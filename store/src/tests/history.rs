@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bonded_model::{Digest, ReleaseName};
+use bonded_model::{Digest, ReleaseName, Timestamp};
 
 use super::{World, holder, name};
 use crate::catalog::Catalog;
+use crate::gc::{GcRequest, gc};
 use crate::{RootError, Store, StoreError};
 
 const RELEASES: [&str; 2] = ["demo@v1", "demo@v2"];
@@ -28,6 +29,32 @@ fn root(world: &World) -> PathBuf {
 
 fn epoch_file(world: &World, epoch: u64) -> PathBuf {
     world.store_path.join(format!("bonded/epochs/{epoch:020}"))
+}
+
+/// The records of epochs in quarantine, in the order of their names, which say what they hold.
+fn set_aside(world: &World) -> Vec<Vec<u8>> {
+    let quarantine = world.store_path.join("bonded/quarantine");
+    let entries = fs::read_dir(quarantine).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut records: Vec<_> = entries.filter(|path| name(path).starts_with("epoch-")).collect();
+    records.sort();
+    for record in &records {
+        let hex = Digest::sha256_of(&fs::read(record).unwrap()).hex();
+        assert!(name(record).ends_with(&hex), "{record:?}");
+    }
+    records.iter().map(|record| fs::read(record).unwrap()).collect()
+}
+
+fn collect(world: &World) -> Result<crate::gc::GcReport, StoreError> {
+    let request = GcRequest {
+        now: Timestamp::from_unix_seconds(4_000_000_000).unwrap(),
+        grace: Duration::ZERO,
+        keep_epochs: 1,
+        dry_run: false,
+        holder: &holder(),
+        wait: Duration::from_secs(60),
+    };
+    gc(&world.store, &request, &())
 }
 
 fn catalog_page(world: &World, epoch: u64) -> PathBuf {
@@ -181,11 +208,21 @@ fn an_epoch_whose_catalog_is_lost_is_passed_over_and_its_record_kept() {
         let lost = fs::read(root(&world)).unwrap();
         damage(&catalog_page(&world, 2));
         check_recovers(&world, what, 1);
-        let aside = world.store_path.join(format!("bonded/quarantine/epoch-{:020}", 2));
-        assert_eq!(fs::read(aside).unwrap(), lost);
+        assert_eq!(set_aside(&world), std::slice::from_ref(&lost), "{what}");
         assert_eq!(world.store.epochs().unwrap(), [0, 1]);
         assert_eq!(world.ingest("demo@v2").unwrap().epoch, 2);
         assert_eq!(releases(&world.store), names(2), "{what}");
+        // The next one with that number is set aside beside it.
+        world.file("a", b"another");
+        overwrite(&root(&world), fs::read(epoch_file(&world, 1)).unwrap());
+        fs::remove_file(epoch_file(&world, 2)).unwrap();
+        assert_eq!(world.ingest("demo@v4").unwrap().epoch, 2);
+        let another = fs::read(root(&world)).unwrap();
+        damage(&catalog_page(&world, 2));
+        check_recovers(&world, what, 1);
+        let mut both = [lost, another];
+        both.sort_by_key(|bytes| Digest::sha256_of(bytes));
+        assert_eq!(set_aside(&world), both, "{what}");
     }
 }
 
@@ -273,26 +310,125 @@ fn other_formats_are_refused_and_never_recovered() {
     assert!(is_newer(&Store::open(&world.store_path).unwrap_err()));
 }
 
+/// As a commit leaves it that dies between the record of its epoch and ROOT.
+fn before_the_second() -> World {
+    let world = world();
+    overwrite(&root(&world), fs::read(epoch_file(&world, 1)).unwrap());
+    world
+}
+
 #[test]
-fn a_commit_that_was_cut_short_counts_only_if_root_is_lost() {
-    let before_the_second = || {
-        let world = world();
-        overwrite(&root(&world), fs::read(epoch_file(&world, 1)).unwrap());
-        world
-    };
+fn a_commit_that_was_cut_short_is_finished_by_the_next_writer() {
     let cut_short = before_the_second();
     assert_eq!(releases(&cut_short.store), names(1));
     assert_eq!((cut_short.store.epochs().unwrap(), cut_short.store.recovery()), (vec![0, 1], None));
     let error = cut_short.store.snapshot_at(2).unwrap_err();
     assert!(matches!(error, StoreError::NoEpoch { wanted: 2, newest: 1, .. }), "{error}");
-    fs::remove_file(root(&cut_short)).unwrap();
-    check_recovers(&cut_short, "the commit is complete", 2);
-    // A writer that starts from a good ROOT knows nothing of it.
-    let cut_short = before_the_second();
     drop(cut_short.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
-    assert!(!epoch_file(&cut_short, 2).exists());
-    fs::remove_file(root(&cut_short)).unwrap();
-    check_recovers(&cut_short, "it is as if it had never been", 1);
+    assert_eq!(
+        (releases(&cut_short.store), cut_short.store.epochs().unwrap()),
+        (names(2), vec![0, 1, 2])
+    );
+    assert_eq!(set_aside(&cut_short), Vec::<Vec<u8>>::new());
+    let lost = before_the_second();
+    fs::remove_file(root(&lost)).unwrap();
+    check_recovers(&lost, "the commit is complete", 2);
+}
+
+#[test]
+fn gc_takes_in_a_commit_that_was_cut_short_before_it_sweeps() {
+    let world = before_the_second();
+    let report = collect(&world).unwrap();
+    assert_eq!((report.epochs_kept, report.epochs_forgotten), (vec![2], vec![0, 1]));
+    assert_eq!(releases(&world.store), names(2));
+    for name in names(2) {
+        world.store.snapshot().unwrap().evidence(&name).unwrap();
+    }
+}
+
+#[test]
+fn a_later_record_that_does_not_follow_is_set_aside_and_stops_gc() {
+    let table: [Damage; 3] = [
+        ("another parent", |record| {
+            let good = fs::read_to_string(record).unwrap();
+            let from = good.find("\"parent\":\"sha256:").unwrap() + "\"parent\":\"sha256:".len();
+            let (front, back) = (good.split_at(from).0, good.split_at(from + 64).1);
+            overwrite(record, format!("{front}{}{back}", "0".repeat(64)));
+        }),
+        ("cut", |record| {
+            let good = fs::read(record).unwrap();
+            overwrite(record, good.split_at(40).0);
+        }),
+        ("no record", |record| overwrite(record, "hello")),
+    ];
+    for (what, damage) in table {
+        let world = before_the_second();
+        damage(&epoch_file(&world, 2));
+        let lost = fs::read(epoch_file(&world, 2)).unwrap();
+        drop(world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+        assert_eq!((releases(&world.store), set_aside(&world)), (names(1), vec![lost]), "{what}");
+        assert!(!epoch_file(&world, 2).exists());
+        let error = collect(&world).unwrap_err();
+        assert!(matches!(error, StoreError::Unsettled { .. }), "{what}: {error}");
+    }
+    let world = before_the_second();
+    overwrite(&epoch_file(&world, 2), "x".repeat(5000));
+    drop(world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+    let aside = world.store_path.join(format!("bonded/quarantine/epoch-{:020}-5000-bytes", 2));
+    assert!(aside.exists() && !epoch_file(&world, 2).exists());
+}
+
+#[test]
+fn a_root_that_was_put_back_from_a_copy_loses_nothing() {
+    for forgotten in [false, true] {
+        let world = world();
+        let copy = fs::read(epoch_file(&world, 0)).unwrap();
+        if forgotten {
+            for epoch in [0, 1] {
+                fs::remove_file(epoch_file(&world, epoch)).unwrap();
+            }
+        }
+        overwrite(&root(&world), copy);
+        let error = collect(&world).unwrap_err();
+        assert!(matches!(error, StoreError::Unsettled { .. }), "{error}");
+        check_recovers(&world, "rolled back", 2);
+        assert_eq!(set_aside(&world), Vec::<Vec<u8>>::new());
+    }
+    // Where nothing later can be read it is the newest, and what is later is kept for people.
+    let world = world();
+    let copy = fs::read(epoch_file(&world, 0)).unwrap();
+    let pages = [1, 2].map(|epoch| catalog_page(&world, epoch));
+    overwrite(&root(&world), copy);
+    pages.iter().for_each(|page| fs::remove_file(page).unwrap());
+    check_recovers(&world, "nothing later can be read", 0);
+    assert_eq!(set_aside(&world).len(), 2);
+}
+
+/// A reader that opens a store while epochs come and go sees some epoch, and a ROOT that is in order.
+#[test]
+fn a_slow_reader_takes_no_root_for_lost_that_gc_has_left_behind() {
+    let world = world();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                let store = Store::open(&world.store_path).unwrap();
+                assert_eq!(store.recovery(), None);
+                let newest = store.snapshot().unwrap().epoch();
+                match store.snapshot_at(newest - 1) {
+                    Ok(_) | Err(StoreError::NoEpoch { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        for number in 0..20 {
+            world.file("a", format!("again {number}"));
+            world.ingest(&format!("demo@w{number}")).unwrap();
+            collect(&world).unwrap();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        reader.join().unwrap();
+    });
 }
 
 #[test]

@@ -15,12 +15,15 @@ use super::{Failed, INPUTS, STORE, Scenario, ingest, make_durable, open, survive
 use super::{with_store, write_input};
 use crate::catalog::Key;
 use crate::disk::memory::Memory;
-use crate::disk::{Cloned, Disk};
+use crate::disk::{Cloned, Disk, FileKind};
 use crate::fsck::{BlobSource, FsckRequest, Judge, Mend, SourceError, fsck};
 use crate::gc::{GcRequest, gc};
 use crate::image::{ImportRequest, import};
 use crate::layout::Layout;
 use crate::{AttachRequest, NewDocument, Store, StoreError, attach};
+
+/// What ROOT was once.
+const RECORD: &str = "/disks/record";
 
 /// A store that holds one release with evidence, and inputs for the next.
 fn with_release(inputs: impl Fn(&Disk)) -> Memory {
@@ -256,6 +259,39 @@ fn recovering_a_root_that_is_missing() {
 #[test]
 fn recovering_a_root_that_is_empty() {
     survives_without_root(|disk, root| disk.open_or_create(root).unwrap().truncate(0).unwrap());
+}
+
+/// Whether the record of an acknowledged epoch is anywhere.
+fn is_recorded(disk: &Disk, record: &[u8]) -> Result<bool, StoreError> {
+    let layout = Layout::new(Path::new(STORE));
+    let mut files = disk.list(&layout.epochs())?;
+    files.extend(disk.list(&layout.quarantine())?);
+    files.retain(|(_, kind)| *kind == FileKind::File);
+    for (path, _) in files {
+        if disk.read(&path, 4096)? == record {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The page of an acknowledged epoch is lost: its record is not, whenever its recovery is cut short.
+#[test]
+fn recovering_from_a_damaged_root_page() {
+    let memory = with_release(|disk| {
+        write_input(disk, "new", b"new");
+        ingest(disk, "demo@v2").unwrap();
+        let page = open(disk).unwrap().snapshot().unwrap().root();
+        disk.remove(&Layout::new(Path::new(STORE)).blob(&page)).unwrap();
+        let layout = Layout::new(Path::new(STORE));
+        let record = disk.read(&layout.root(), 4096).unwrap();
+        disk.create(Path::new(RECORD), 0o644).unwrap().write_all(&record).unwrap();
+    });
+    survives_everything(&Scenario::new("lost page", memory, |disk| {
+        let record = disk.read(Path::new(RECORD), 4096).map_err(StoreError::from)?;
+        assert!(is_recorded(disk, &record)?, "the record of an epoch was lost");
+        ingest(disk, "demo@v3")
+    }));
 }
 
 /// Has what the store has lost.

@@ -23,6 +23,7 @@ use crate::limits::{ARTIFACT_COUNT_MAX, MANIFEST_BYTES_MAX};
 use crate::manifest::{Index, Manifest};
 use crate::media_type::{self, MediaType};
 use crate::name::{ArtifactPath, ImageName, ReleaseName};
+use crate::spelling::Spellings;
 
 /// The directory of a release's tree in which its images stand.
 const IMAGES: &str = "images/";
@@ -100,6 +101,16 @@ pub enum ReleaseError {
         /// The path that is both.
         path: ArtifactPath,
     },
+    /// Two paths are one on file systems that ignore case or the form of letters.
+    #[error("release {name} has {path} and {other}, which some file systems take for one")]
+    Spelling {
+        /// Which release.
+        name: ReleaseName,
+        /// The path that comes second.
+        path: ArtifactPath,
+        /// The path that comes first.
+        other: ArtifactPath,
+    },
     /// The index would be longer than any reader accepts: too many artifacts with too long paths.
     #[error("the index of release {name} has {bytes} bytes, the limit is {MANIFEST_BYTES_MAX}")]
     IndexTooLarge {
@@ -130,10 +141,11 @@ impl Release {
     /// A release of these artifacts, with its index made and hashed.
     ///
     /// # Errors
-    /// [`ReleaseError`] if the set is empty, too large, or a path stands in it twice, or if the index
-    /// would be longer than registries and this program accept.
+    /// [`ReleaseError`] if the set is empty, too large, or a path stands in it twice or in two spellings,
+    /// or if the index would be longer than registries and this program accept.
     pub fn new(name: ReleaseName, artifacts: Vec<Artifact>) -> Result<(Self, Index), ReleaseError> {
         let artifacts = checked(&name, artifacts)?;
+        check_spellings(&name, artifacts.iter().map(|artifact| &artifact.path))?;
         let index = index_of(&name, &artifacts);
         let descriptor = Descriptor {
             artifact_type: index.artifact_type.clone(),
@@ -148,7 +160,7 @@ impl Release {
     /// A release as read back from its index and the artifacts of its manifests.
     ///
     /// # Errors
-    /// As [`Release::new`].
+    /// As [`Release::new`], but that paths are not compared by spelling: what is held stays readable.
     pub fn from_stored(
         name: ReleaseName,
         index: Descriptor,
@@ -176,6 +188,11 @@ impl Release {
     /// The artifacts in the order of their paths.
     pub fn artifacts(&self) -> &[Artifact] {
         &self.artifacts
+    }
+
+    /// The paths of the artifacts, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &ArtifactPath> {
+        self.artifacts.iter().map(|artifact| &artifact.path)
     }
 
     /// The artifact at that path.
@@ -289,6 +306,23 @@ impl Artifact {
     }
 }
 
+/// That each name in a tree of these paths has one spelling.
+///
+/// # Errors
+/// [`ReleaseError::Spelling`] with the first two that differ only by spelling.
+pub fn check_spellings<'a>(
+    name: &ReleaseName,
+    paths: impl IntoIterator<Item = &'a ArtifactPath>,
+) -> Result<(), ReleaseError> {
+    let mut spellings = Spellings::default();
+    paths.into_iter().try_for_each(|path| {
+        spellings.add(path).map_err(|other| {
+            let (name, path) = (name.clone(), path.clone());
+            ReleaseError::Spelling { name, path, other }
+        })
+    })
+}
+
 fn checked(
     name: &ReleaseName,
     mut artifacts: Vec<Artifact>,
@@ -393,6 +427,24 @@ mod tests {
         assert_eq!(release.digest().to_string(), digest);
         assert_eq!(Digest::sha256_of(&index.to_bytes()), release.digest());
         assert!(release.artifacts().iter().all(|artifact| artifact.image_name().is_none()));
+    }
+
+    #[test]
+    fn one_name_has_one_spelling_in_a_new_release() {
+        let image = |name: &str| {
+            Artifact::of_image(&name.parse().unwrap(), &image(media_type::OCI_MANIFEST)).unwrap()
+        };
+        for artifacts in [
+            vec![artifact("README", b"1"), artifact("readme", b"2")],
+            vec![artifact("Bin/x", b"1"), artifact("bin/y", b"2")],
+            vec![image("a:v1"), image("a:V1")],
+            vec![image("a:v1"), artifact("Images/x", b"1")],
+        ] {
+            let error = Release::new(name(), artifacts.clone()).unwrap_err();
+            assert!(matches!(error, ReleaseError::Spelling { .. }), "{error}");
+            let index = Descriptor::of(MediaType::known(media_type::OCI_INDEX), b"{}");
+            Release::from_stored(name(), index, artifacts).unwrap(); // what is held stays readable
+        }
     }
 
     fn image(media_type: &'static str) -> Descriptor {

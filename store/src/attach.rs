@@ -28,7 +28,7 @@ use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::lock::Holder;
 use crate::recognise;
-use crate::snapshot::Attached;
+use crate::snapshot::{Attached, subjects_of};
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -88,6 +88,8 @@ struct Referrer<'a> {
     layer: Descriptor,
     manifest: Descriptor,
     bytes: Vec<u8>,
+    /// The manifest that it refers to.
+    about: Digest,
     /// The digests under which the catalog lists it.
     subjects: Vec<Digest>,
 }
@@ -107,7 +109,7 @@ pub(crate) fn add_documents(
     let given = referrers.iter().map(|referrer| (referrer.manifest.digest, &*referrer.bytes));
     let held = writer.base().attached_or_given(release, &given.collect())?;
     check_titles(release, &held, documents)?;
-    check_amount(release.name(), &held, &referrers)?;
+    check_amount(release, &held, &referrers)?;
     writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
     for referrer in referrers {
         writer.hold(referrer.layer.media_type.clone(), referrer.document.bytes)?;
@@ -161,6 +163,7 @@ fn prepare<'a>(
             ..Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &bytes)
         },
         bytes,
+        about: manifest_of_subject.digest,
         subjects: files
             .filter(|file| named.contains(file))
             .chain([manifest_of_subject.digest])
@@ -170,17 +173,25 @@ fn prepare<'a>(
 
 /// That a verdict can take all of it in: what is held and what comes, each referrer once.
 fn check_amount(
-    name: &ReleaseName,
+    release: &Release,
     held: &[Attached],
     referrers: &[Referrer<'_>],
 ) -> Result<(), StoreError> {
-    let held = held.iter().map(|attached| (attached.referrer, attached.document.size));
-    let given = referrers.iter().map(|referrer| (referrer.manifest.digest, referrer.layer.size));
-    let sizes: BTreeMap<Digest, u64> = held.chain(given).collect();
-    check_evidence(name, sizes.len(), sizes.into_values())
+    let subjects = subjects_of(release);
+    let count_of = |about| subjects.get(about).map_or(0, |subjects| subjects.len());
+    let held = held
+        .iter()
+        .map(|attached| (attached.referrer, (attached.subjects.len(), attached.document.size)));
+    let given = referrers.iter().map(|referrer| {
+        (referrer.manifest.digest, (count_of(&referrer.about), referrer.layer.size))
+    });
+    let all: BTreeMap<Digest, (usize, u64)> = held.chain(given).collect();
+    let count = all.values().map(|(count, _)| count).sum();
+    check_evidence(release.name(), count, all.into_values().map(|(_, size)| size))
 }
 
-/// That evidence of so many documents of these sizes is no more than a verdict may take in.
+/// That evidence of so many documents of these sizes is no more than a verdict may take in. A document
+/// counts for each artifact that it is about, as an image under several tags; its bytes count once.
 pub(crate) fn check_evidence(
     name: &ReleaseName,
     count: usize,
@@ -214,7 +225,7 @@ fn check_titles(
     }
     let mut spellings = Spellings::default();
     let titles = held.iter().filter_map(|attached| attached.title.as_ref());
-    for path in release.artifacts().iter().map(|artifact| &artifact.path).chain(titles) {
+    for path in release.paths().chain(titles) {
         drop(spellings.add(path)); // what is held stays, also from before this was looked at
     }
     for (_, document) in documents {

@@ -41,7 +41,8 @@ struct Inner {
 pub(crate) struct Attached {
     /// The digest of that manifest.
     pub(crate) referrer: Digest,
-    pub(crate) subject: Subject,
+    /// What it is about. An image under several tags is one manifest: what refers to it is about each.
+    pub(crate) subjects: Arc<[Subject]>,
     pub(crate) document: Descriptor,
     pub(crate) title: Option<ArtifactPath>,
     predicate_type: Option<String>,
@@ -152,11 +153,12 @@ impl Snapshot {
         release: &Release,
     ) -> Result<(Vec<Document>, Vec<Document>), StoreError> {
         let attached = self.attached_or_given(release, &BTreeMap::new())?;
+        let count = attached.iter().map(|attached| attached.subjects.len()).sum();
         let sizes = attached.iter().map(|attached| attached.document.size);
-        check_evidence(release.name(), attached.len(), sizes)?;
+        check_evidence(release.name(), count, sizes)?;
         let read: Result<Vec<_>, _> =
             attached.into_par_iter().map(|attached| self.read_document(attached)).collect();
-        let mut read = read?;
+        let mut read: Vec<_> = read?.into_iter().flatten().collect();
         read.sort_by(|(_, a), (_, b)| {
             (a.digest, &a.subject, &a.title).cmp(&(b.digest, &b.subject, &b.title))
         });
@@ -166,20 +168,33 @@ impl Snapshot {
         Ok((documents(summaries), documents(others)))
     }
 
-    fn read_document(&self, attached: Attached) -> Result<(bool, Document), StoreError> {
+    /// A document for each subject, all with the same bytes in memory; and whether it is a summary.
+    fn read_document(&self, attached: Attached) -> Result<Vec<(bool, Document)>, StoreError> {
         let bytes = self.read(&attached.document, EVIDENCE_BYTES_MAX)?;
         // The annotation only says where to look; the bytes decide.
         let is_summary = attached.predicate_type.as_deref() == Some(SUMMARY_V1)
             && recognise::predicate_type(&bytes).as_deref() == Some(SUMMARY_V1);
-        let document = Document {
+        let kind = recognise::kind_of(&attached.document.media_type, &bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        let documents = attached.subjects.iter().map(|subject| Document {
             digest: attached.document.digest,
-            kind: recognise::kind_of(&attached.document.media_type, &bytes),
-            bytes: bytes.into(),
-            media_type: attached.document.media_type,
-            title: attached.title,
-            subject: attached.subject,
-        };
-        Ok((is_summary, document))
+            kind,
+            bytes: bytes.clone(),
+            media_type: attached.document.media_type.clone(),
+            title: attached.title.clone(),
+            subject: subject.clone(),
+        });
+        Ok(documents.map(|document| (is_summary, document)).collect())
+    }
+
+    /// The manifests by which documents are attached to a release, summaries of earlier verdicts among
+    /// them. What else refers to the release is none of its evidence.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub fn evidence_referrers(&self, name: &ReleaseName) -> Result<Vec<Descriptor>, StoreError> {
+        let prefix = Key::evidence_prefix(name);
+        self.catalog().scan(&prefix).map(|entry| entry.map(|(_, referrer)| referrer)).collect()
     }
 
     /// The referrers of a release, read from their manifests and not from the documents. A manifest
@@ -190,17 +205,10 @@ impl Snapshot {
         given: &BTreeMap<Digest, &[u8]>,
     ) -> Result<Vec<Attached>, StoreError> {
         let name = release.name();
-        // An image under two tags is one manifest: what refers to it is about both.
-        let mut subjects: BTreeMap<Digest, Vec<Subject>> = BTreeMap::new();
-        subjects.insert(release.digest(), vec![Subject::Release]);
-        for artifact in release.artifacts() {
-            let of_manifest = subjects.entry(artifact.manifest.digest).or_default();
-            of_manifest.push(Subject::Artifact(artifact.path.clone()));
-        }
-        let prefix = Key::evidence_prefix(name);
-        let referrers: Vec<_> = self.catalog().scan(&prefix).collect::<Result<_, _>>()?;
+        let subjects = subjects_of(release);
+        let referrers = self.evidence_referrers(name)?;
         check_evidence(name, referrers.len(), std::iter::empty())?;
-        let attached = referrers.into_par_iter().map(|(_, listed)| {
+        let attached = referrers.into_par_iter().map(|listed| {
             let bytes = match given.get(&listed.digest) {
                 Some(bytes) => Cow::Borrowed(*bytes),
                 None => Cow::Owned(self.read(&listed, MANIFEST_BYTES_MAX)?),
@@ -211,8 +219,7 @@ impl Snapshot {
                 StoreError::Referrer { name: name.clone(), digest: listed.digest, reason }
             })
         });
-        let attached: Vec<_> = attached.collect::<Result<_, _>>()?;
-        Ok(attached.into_iter().flatten().collect())
+        attached.collect()
     }
 
     /// The referrers of a manifest, an index or a file, in the order of their digests. The
@@ -258,11 +265,22 @@ impl Snapshot {
     }
 }
 
+/// What a release consists of, by the manifests that referrers refer to.
+pub(crate) fn subjects_of(release: &Release) -> BTreeMap<Digest, Arc<[Subject]>> {
+    let mut subjects: BTreeMap<Digest, Vec<Subject>> = BTreeMap::new();
+    subjects.insert(release.digest(), vec![Subject::Release]);
+    for artifact in release.artifacts() {
+        let of_manifest = subjects.entry(artifact.manifest.digest).or_default();
+        of_manifest.push(Subject::Artifact(artifact.path.clone()));
+    }
+    subjects.into_iter().map(|(manifest, subjects)| (manifest, subjects.into())).collect()
+}
+
 fn to_attached(
     referrer: Digest,
     manifest: &Manifest,
-    subjects: &BTreeMap<Digest, Vec<Subject>>,
-) -> Result<Vec<Attached>, &'static str> {
+    subjects: &BTreeMap<Digest, Arc<[Subject]>>,
+) -> Result<Attached, &'static str> {
     let subject = manifest.subject.as_ref().ok_or("it has no subject")?;
     let subjects = subjects.get(&subject.digest).ok_or("its subject is not in the release")?;
     let [document] = manifest.layers.as_slice() else {
@@ -273,12 +291,11 @@ fn to_attached(
         Some(title) => Some(title.parse().map_err(|_why| "its title is no path inside a release")?),
     };
     let predicate_type = manifest.annotations.get(ANNOTATION_PREDICATE_TYPE);
-    let attached = subjects.iter().map(|subject| Attached {
+    Ok(Attached {
         referrer,
-        subject: subject.clone(),
+        subjects: subjects.clone(),
         document: document.clone(),
-        title: title.clone(),
+        title,
         predicate_type: predicate_type.cloned(),
-    });
-    Ok(attached.collect())
+    })
 }

@@ -24,6 +24,7 @@ use super::{ImportedRelease, Outcome};
 use crate::attach::{check_evidence, file_and_directory};
 use crate::catalog::{Catalog, Key};
 use crate::export::ANNOTATION_EVIDENCE;
+use crate::snapshot::subjects_of;
 use crate::writer::Writer;
 
 /// The releases that some entries stand for.
@@ -87,8 +88,8 @@ pub(super) fn check(
     release: &Release,
     referrers: &[Referrer],
 ) -> Result<(), ImportError> {
-    let manifests = release.artifacts().iter().map(|artifact| artifact.manifest.digest);
-    let subjects: BTreeSet<Digest> = manifests.chain([release.digest()]).collect();
+    let subjects = subjects_of(release);
+    let mut count = 0;
     let mut taken: BTreeMap<String, Digest> = BTreeMap::new();
     let files: BTreeSet<&str> = release.artifacts().iter().map(|a| a.path.as_str()).collect();
     let mut sizes = Vec::new();
@@ -102,9 +103,8 @@ pub(super) fn check(
         let (_, bytes) = Walk::read_alone(source, &label, &referrer.descriptor)?;
         let manifest =
             Manifest::parse(&bytes).map_err(|_why| refused("it is no image manifest"))?;
-        if !manifest.subject.is_some_and(|subject| subjects.contains(&subject.digest)) {
-            return Err(refused("its subject is not in the release"));
-        }
+        let about = manifest.subject.and_then(|subject| subjects.get(&subject.digest));
+        count += about.ok_or_else(|| refused("its subject is not in the release"))?.len();
         let [document] = manifest.layers.as_slice() else {
             return Err(refused("it does not have exactly one layer"));
         };
@@ -124,7 +124,8 @@ pub(super) fn check(
         release.artifacts().iter().map(|artifact| (artifact.path.as_str(), artifact.file.digest));
     let all: BTreeMap<&str, Digest> =
         all.chain(taken.iter().map(|(title, digest)| (title.as_str(), *digest))).collect();
-    let titles = taken.keys().filter_map(|title| title.parse().ok()); // each was a path before
+    let titles: Vec<ArtifactPath> = taken.keys().filter_map(|title| title.parse().ok()).collect(); // each was a path before
+    check_spellings(release, &titles)?;
     let clash = titles.into_iter().find_map(|title| file_and_directory(&all, &title));
     if let Some(path) = clash {
         let source = bonded_model::release::ReleaseError::FileAndDirectory {
@@ -133,7 +134,14 @@ pub(super) fn check(
         };
         return Err(ImportError::Release { name: release.name().clone(), source });
     }
-    Ok(check_evidence(release.name(), sizes.len(), sizes.into_iter())?)
+    Ok(check_evidence(release.name(), count, sizes.into_iter())?)
+}
+
+/// That a tree with these documents beside the artifacts has one spelling of each name.
+fn check_spellings(release: &Release, titles: &[ArtifactPath]) -> Result<(), ImportError> {
+    let name = release.name();
+    bonded_model::release::check_spellings(name, release.paths().chain(titles))
+        .map_err(|source| ImportError::Release { name: name.clone(), source })
 }
 
 /// That no release is held with another digest.

@@ -1,6 +1,7 @@
 //! Images in the store: what belongs to one, and releases that have some.
 
 use bonded_model::evidence::Subject;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_TOTAL_BYTES_MAX};
 use bonded_model::manifest::Index;
 use bonded_model::{
     Artifact, Descriptor, Digest, DocumentKind, ImageName, MediaType, Release, media_type,
@@ -192,6 +193,56 @@ fn what_refers_to_an_image_is_evidence_for_each_of_its_tags() {
     let subjects: Vec<_> = evidence.documents.into_iter().map(|one| one.subject).collect();
     let expected = ["images/a/latest", "images/a/v1"];
     assert_eq!(subjects, expected.map(|path| Subject::Artifact(path.parse().unwrap())));
+}
+
+/// Attaches documents to the first of so many tags of one image.
+fn attach_to_tags(tags: usize, documents: &[Vec<u8>]) -> (World, Result<u64, StoreError>) {
+    let world = World::in_memory();
+    let image = Image::of("amd64", "x");
+    let names: Vec<String> = (0..tags).map(|number| format!("a:v{number}")).collect();
+    let images: Vec<(&str, &Image)> = names.iter().map(|name| (name.as_str(), &image)).collect();
+    world.hold_release("demo@v1", &[], &images);
+    let documents = documents.iter().map(|bytes| NewDocument {
+        bytes,
+        kind: DocumentKind::Spdx,
+        media_type: MediaType::known(media_type::SPDX_JSON),
+        title: None,
+        predicate_type: None,
+    });
+    let request = AttachRequest {
+        release: &name("demo@v1"),
+        subject: &Subject::Artifact("images/a/v0".parse().unwrap()),
+        documents: &documents.collect::<Vec<_>>(),
+        holder: &holder(),
+        wait: std::time::Duration::ZERO,
+    };
+    let attached = attach(&world.store, &request, &mut |_| {});
+    (world, attached)
+}
+
+#[test]
+fn the_bytes_of_a_document_count_once_however_many_tags_an_image_has() {
+    const BYTES: usize = 20 << 20;
+    const TAGS: usize = 60;
+    assert!((BYTES * TAGS) as u64 > EVIDENCE_TOTAL_BYTES_MAX);
+    let document = format!("\"{}\"", "x".repeat(BYTES));
+    let (world, attached) = attach_to_tags(TAGS, &[document.into_bytes()]);
+    attached.unwrap();
+    let evidence = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    let [first, others @ ..] = evidence.documents.as_slice() else { panic!("no documents") };
+    assert_eq!(others.len(), TAGS - 1);
+    assert!(others.iter().all(|other| std::sync::Arc::ptr_eq(&first.bytes, &other.bytes)));
+}
+
+#[test]
+fn documents_about_many_tags_are_refused_when_they_come_and_not_when_they_are_read() {
+    let documents: Vec<_> = (0..=DOCUMENT_COUNT_MAX / 200).map(|n| n.to_string().into()).collect();
+    let (world, attached) = attach_to_tags(200, &documents);
+    let count = documents.len() * 200;
+    let error = attached.unwrap_err();
+    let is_refused = matches!(error, StoreError::TooManyDocuments { count: c, .. } if c == count);
+    assert!(is_refused, "{error:?}");
+    assert_eq!(world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap().documents, []);
 }
 
 #[test]

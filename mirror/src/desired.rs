@@ -247,8 +247,8 @@ impl Desired {
         Ok(())
     }
 
-    /// The release index, the manifests of its files, and the referrers that hold the evidence.
-    /// Referrers that hold something else, such as summaries of earlier verdicts, stay here.
+    /// The release index, the manifests of its files, and the referrers that hold the evidence. What else
+    /// refers to these, such as summaries of earlier verdicts or what an import brought, stays here.
     fn add_manifests(
         &mut self,
         release: &Release,
@@ -259,15 +259,17 @@ impl Desired {
         let files = release.artifacts().iter().map(|artifact| &artifact.manifest);
         for manifest in std::iter::once(release.index()).chain(files) {
             self.insert_manifest(name, manifest.digest, manifest.size)?;
-            let referrers = self.snapshot.referrers(&manifest.digest);
-            for referrer in referrers.map_err(|source| store(name, source))? {
-                let bytes = self.snapshot.read(&referrer, MANIFEST_BYTES_MAX);
-                let bytes = bytes.map_err(|source| store(name, source))?;
-                let parsed = Manifest::parse(&bytes)
-                    .map_err(|source| MirrorError::Referrer { digest: referrer.digest, source })?;
-                if parsed.layers.iter().all(|layer| judged.contains(&layer.digest)) {
-                    self.insert_manifest(name, referrer.digest, referrer.size)?;
-                }
+        }
+        let referrers = self.snapshot.evidence_referrers(name);
+        for referrer in referrers.map_err(|source| store(name, source))? {
+            let bytes = self.snapshot.read(&referrer, MANIFEST_BYTES_MAX);
+            let bytes = bytes.map_err(|source| store(name, source))?;
+            let parsed = Manifest::parse(&bytes)
+                .map_err(|source| MirrorError::Referrer { digest: referrer.digest, source })?;
+            if let [document] = parsed.layers.as_slice()
+                && judged.contains(&document.digest)
+            {
+                self.insert_manifest(name, referrer.digest, referrer.size)?;
             }
         }
         Ok(())

@@ -4,7 +4,8 @@ use bonded_mirror::{
     Action, Class, Desired, Ledger, MarkerOutcome, MirrorError, Plan, PlanError, Side, apply,
     observe, plan, status,
 };
-use bonded_model::{Digest, Release, inventory};
+use bonded_model::manifest::Manifest;
+use bonded_model::{Descriptor, Digest, MediaType, Release, inventory, media_type};
 use bonded_store::Snapshot;
 use bonded_verify::Verified;
 
@@ -13,6 +14,8 @@ use crate::s3;
 use crate::verified::image::Image;
 use crate::verified::{RELEASE, World, small_release};
 use crate::world::{desired, files, mirrored, planned, violations};
+
+const TEXT: &str = "text/plain";
 
 /// Above two parts, so that it travels in three.
 const HUGE_BYTES: usize = 17 * 1024 * 1024 + 5;
@@ -587,4 +590,34 @@ async fn an_image_that_is_not_whole_stays_here() {
         assert!(is_refused || report.failed(), "{digest}");
         assert!(!home.path().join("demo/releases.json").exists(), "{digest}");
     }
+}
+
+/// What an import brought about a file or an image of a release was never judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_verdict_looked_at_stays_here() {
+    let world = World::new();
+    let release = world.store.snapshot().unwrap().release(&RELEASE.parse().unwrap()).unwrap();
+    let subject = release.artifacts()[0].manifest.clone();
+    let mut without_layers = Manifest::artifact(TEXT.parse().unwrap(), Descriptor::empty());
+    without_layers.layers.clear();
+    without_layers.subject = Some(subject.clone());
+    without_layers.annotations.insert("text".into(), "<script>".into());
+    let without_layers = without_layers.to_bytes();
+    let top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &without_layers);
+    let strangers = [
+        Image { blobs: [(top.digest, without_layers)].into(), top },
+        Image::referrer(&subject, TEXT, b"a stranger's"),
+        Image::multi("an index"),
+    ];
+    for stranger in &strangers {
+        world.hold_referrer(&subject.digest, stranger);
+    }
+    let desired = desired(&world, &[RELEASE]);
+    let digests: Vec<_> = desired.objects().map(|object| object.digest).collect();
+    for stranger in &strangers {
+        assert!(!digests.contains(&stranger.top.digest), "{stranger:?}");
+    }
+    let evidence = world.store.snapshot().unwrap().evidence_referrers(release.name()).unwrap();
+    assert!(!evidence.is_empty());
+    assert!(evidence.iter().all(|referrer| digests.contains(&referrer.digest)));
 }

@@ -135,6 +135,19 @@ impl World {
         (snapshot, verified)
     }
 
+    /// Holds a referrer of a manifest that is evidence of no release, as an import would.
+    pub(crate) fn hold_referrer(&self, subject: &Digest, referrer: &Image) {
+        let wait = Duration::from_secs(10);
+        let mut writer = self.store.lock(wait, &holder(), &mut |_| {}).expect("the lock");
+        for bytes in referrer.blobs.values() {
+            let held = writer.hold(MediaType::known(media_type::OCTET_STREAM), bytes);
+            held.expect("a blob is held");
+        }
+        let key = Key::referrer(subject, &referrer.top.digest);
+        writer.insert(key, referrer.top.clone()).expect("a key");
+        writer.commit().expect("a commit");
+    }
+
     /// Where the store keeps a blob.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.store.directory().join("blobs").join("sha256").join(digest.hex())

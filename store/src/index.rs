@@ -9,15 +9,14 @@
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::json;
-use bonded_model::manifest::Index;
-use bonded_model::{Descriptor, Digest, MediaType, media_type};
+use bonded_model::manifest::{Index, ManifestError};
+use bonded_model::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Disk, DiskError, DiskFault};
 use crate::error::StoreError;
 use crate::layout::Layout;
-use crate::references;
 
 /// The digest of the list beside it, over its canonical JSON.
 const ANNOTATION_LIST: &str = "vnd.bonded.list";
@@ -28,7 +27,7 @@ const ANNOTATION_SOURCE: &str = "vnd.bonded.source";
 /// Keys with these beginnings are listed.
 const LISTED: [&str; 2] = [Key::RELEASES, Key::IMAGES];
 
-/// Above this, `index.json` is certainly not ours to compare: 64 MiB are some 200,000 releases.
+/// The longest `index.json` that is written or read: 64 MiB are some 200,000 releases.
 const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How `index.json` stands to the catalog.
@@ -45,6 +44,8 @@ pub enum IndexState {
     /// Somebody else changed it. It is left alone, and so does not list newer releases; moving it
     /// away lets the next writer make it again.
     Foreign,
+    /// It would be longer than any reader takes, and is not written any more.
+    TooLong,
 }
 
 /// The bytes of `index.json` for a catalog.
@@ -117,6 +118,9 @@ pub(crate) fn read_state(
     layout: &Layout,
     expected: &[u8],
 ) -> Result<IndexState, DiskError> {
+    if is_too_long(expected) {
+        return Ok(IndexState::TooLong);
+    }
     let found = match disk.read(&layout.index(), INDEX_BYTES_MAX) {
         Ok(found) => found,
         Err(error) if error.fault() == DiskFault::NotFound => return Ok(IndexState::Missing),
@@ -134,6 +138,11 @@ pub(crate) fn read_state(
     })
 }
 
+/// Whether a list has more than is ever read, and so must not be written.
+fn is_too_long(expected: &[u8]) -> bool {
+    u64::try_from(expected.len()).is_ok_and(|bytes| bytes > INDEX_BYTES_MAX)
+}
+
 /// What another tool has named in the file; nothing if it is this program's own.
 pub(crate) fn foreign_entries(disk: &Disk, layout: &Layout) -> Result<Vec<Descriptor>, StoreError> {
     let path = layout.index();
@@ -143,8 +152,10 @@ pub(crate) fn foreign_entries(disk: &Disk, layout: &Layout) -> Result<Vec<Descri
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let index = MediaType::known(media_type::OCI_INDEX);
-    references::of(&index, &bytes).map_err(|source| StoreError::ForeignIndex { path, source })
+    match json::parse::<Listed>(&bytes, INDEX_BYTES_MAX) {
+        Ok(listed) => Ok(listed.manifests),
+        Err(source) => Err(StoreError::ForeignIndex { path, source: ManifestError::Json(source) }),
+    }
 }
 
 /// Whether the file lists what it should, although it may have been made from an earlier catalog.
@@ -172,4 +183,37 @@ fn list_of(bytes: &[u8]) -> Option<Digest> {
     let list = digest_of(&listed.manifests);
     let noted = listed.annotations.get(ANNOTATION_LIST)?;
     (*noted == list.to_string()).then_some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::World;
+    use bonded_model::{MediaType, media_type};
+
+    #[test]
+    fn lists_that_are_longer_than_a_manifest_are_read() {
+        let world = World::in_memory();
+        let manifest = MediaType::known(media_type::OCI_MANIFEST);
+        let entry = |number: u64| Descriptor::of(manifest.clone(), &number.to_le_bytes());
+        let entries: Vec<Descriptor> = (0..40_000).map(entry).collect();
+        let bytes = Index::plain(entries.clone()).to_bytes();
+        assert!(bytes.len() as u64 > bonded_model::limits::MANIFEST_BYTES_MAX);
+        let layout = &world.store.pool().layout;
+        let disk = &world.store.pool().disk;
+        disk.remove(&layout.index()).unwrap();
+        disk.create(&layout.index(), 0o644).unwrap().write_all(&bytes).unwrap();
+        assert_eq!(foreign_entries(disk, layout).unwrap(), entries);
+        assert_eq!(world.store.index_state().unwrap(), IndexState::Foreign);
+    }
+
+    #[test]
+    fn a_list_that_nobody_would_read_is_not_written() {
+        let world = World::in_memory();
+        let pool = world.store.pool();
+        for (over, expected) in [(0, IndexState::Behind), (1, IndexState::TooLong)] {
+            let bytes = vec![b' '; usize::try_from(INDEX_BYTES_MAX).unwrap() + over];
+            assert_eq!(read_state(&pool.disk, &pool.layout, &bytes).unwrap(), expected);
+        }
+    }
 }

@@ -162,7 +162,7 @@ fn make_newest(disk: &Disk, layout: &Layout, root: &Root) -> Result<(), StoreErr
 fn write_index(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), StoreError> {
     let expected = index::generate(catalog)?;
     match index::read_state(disk, layout, &expected)? {
-        IndexState::Current | IndexState::Foreign => Ok(()),
+        IndexState::Current | IndexState::Foreign | IndexState::TooLong => Ok(()),
         IndexState::Missing | IndexState::Behind => {
             Ok(replace(disk, layout, &layout.index(), &expected)?)
         }

@@ -114,6 +114,7 @@ fn index_file(store: &Store) -> Option<Finding> {
         Ok(IndexState::Current) => return None,
         Ok(IndexState::Missing) => "it is missing".to_owned(),
         Ok(IndexState::Behind) => "it is of another epoch".to_owned(),
+        Ok(IndexState::TooLong) => "the store has more names than it can list".to_owned(),
         Ok(IndexState::Foreign) => "another tool has changed it".to_owned(),
         Err(StoreError::Disk(error)) => chain(&error),
         Err(_damaged) => return None,

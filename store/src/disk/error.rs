@@ -155,6 +155,13 @@ impl DiskError {
         }
     }
 
+    /// Whether a link cannot be had here, as opposed to a disk that fails.
+    pub(crate) fn is_no_link(&self) -> bool {
+        use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+        let refusals = [CrossesDevices, PermissionDenied, TooManyLinks, Unsupported];
+        matches!(self, Self::Io { source, .. } if refusals.contains(&source.kind()))
+    }
+
     /// What the failure means to the caller.
     pub fn fault(&self) -> DiskFault {
         match self {

@@ -51,7 +51,8 @@ pub(super) fn directory<P: Progress>(source: Source<'_, P>, to: &Path) -> Result
         first
     })?;
     let written = source.write_directory(&first);
-    finish(disk, &staged, to, written, Disk::remove_tree)
+    // A directory takes the place of an empty one and of nothing else.
+    finish(disk, &staged, to, written.and_then(|()| rename(disk, &staged, to)), Disk::remove_tree)
 }
 
 /// Writes an archive.
@@ -59,7 +60,28 @@ pub(super) fn archive<P: Progress>(source: Source<'_, P>, to: &Path) -> Result<(
     let disk = &source.snapshot.pool().disk;
     let (staged, archive) = claim(to, |staged| disk.create(staged, FILE_MODE))?;
     let written = source.write_archive(&archive);
-    finish(disk, &staged, to, written, Disk::remove)
+    finish(disk, &staged, to, written.and_then(|()| name(disk, &staged, to)), Disk::remove)
+}
+
+/// Gives an archive its name, unless somebody has made a file of that name meanwhile: a link replaces
+/// nothing. Where there are no links, what was looked at before the export has to do.
+fn name(disk: &Disk, staged: &Path, to: &Path) -> Result<(), ExportError> {
+    match disk.link(staged, to) {
+        Ok(()) => {
+            // The export is whole; a second name that stays tells what it is.
+            drop(disk.remove(staged));
+            Ok(())
+        }
+        Err(error) if error.is_no_link() => rename(disk, staged, to),
+        Err(error) if error.fault() == DiskFault::Exists => {
+            Err(ExportError::Exists { path: to.to_owned() })
+        }
+        Err(error) => Err(ExportError::Write(error)),
+    }
+}
+
+fn rename(disk: &Disk, staged: &Path, to: &Path) -> Result<(), ExportError> {
+    disk.rename(staged, to).map_err(ExportError::Write)
 }
 
 /// Makes something under a name beside the destination that nobody else has, not even an export that
@@ -83,16 +105,15 @@ fn claim(
     }
 }
 
-/// Gives a whole export its name, and removes one that is not whole.
+/// Makes the name of a whole export durable, and removes one that is not whole.
 fn finish(
     disk: &Disk,
     staged: &Path,
     to: &Path,
-    written: Result<(), ExportError>,
+    named: Result<(), ExportError>,
     remove: fn(&Disk, &Path) -> Result<(), DiskError>,
 ) -> Result<(), ExportError> {
-    let renamed = written.and_then(|()| disk.rename(staged, to).map_err(ExportError::Write));
-    if let Err(error) = renamed {
+    if let Err(error) = named {
         // What went wrong first is what counts; what stays behind has a name that tells what it is.
         drop(remove(disk, staged));
         return Err(error);

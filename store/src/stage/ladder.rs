@@ -14,10 +14,8 @@
 //! mode becomes that of a blob by taking the owner's own right to write: an executable would stop being
 //! one, and a private file would become public. All others are copied.
 
-use std::io;
-
 use super::{BLOB_MODE, Stage, locked};
-use crate::disk::{Cloned, DiskError, Handle};
+use crate::disk::{Cloned, Handle};
 use crate::error::StoreError;
 use crate::ingest::Sources;
 
@@ -70,7 +68,7 @@ impl Stage {
         }
         let path = self.next_path();
         match disk.link(source.path(), &path) {
-            Err(error) if is_refusal(&error) => return Ok(None),
+            Err(error) if error.is_no_link() => return Ok(None),
             result => result?,
         }
         let ours = disk.open(&path)?;
@@ -83,11 +81,4 @@ impl Stage {
         }
         Ok(Some(ours))
     }
-}
-
-/// Whether a link cannot be had here, as opposed to a disk that fails.
-fn is_refusal(error: &DiskError) -> bool {
-    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
-    let refusals = [CrossesDevices, PermissionDenied, TooManyLinks, Unsupported];
-    matches!(error, DiskError::Io { source, .. } if refusals.contains(&source.kind()))
 }

@@ -101,10 +101,9 @@ fn umoci_unpacks_what_is_exported() {
     assert_eq!(String::from_utf8_lossy(&listed).trim(), NAME);
     tool(&world, &format!("umoci unpack --rootless --image out:{NAME} bundle"));
     assert_eq!(world.read("bundle/rootfs/hello"), "hello");
-    assert!(
-        Digest::sha256_of(b"") != Digest::sha256_of(world.read("bundle/config.json").as_bytes())
-    );
+    assert!(world.read("bundle/config.json").contains("\"/hello\""), "the command of the image");
 }
+
 #[test]
 fn buildah_pulls_what_is_exported() {
     if !have("buildah_pulls_what_is_exported", &["buildah"]) {

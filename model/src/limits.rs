@@ -92,16 +92,22 @@ pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 /// layers each names some 8,000; a hostile one nests indexes of 20,000 entries.
 pub const IMAGE_BLOB_COUNT_MAX: usize = 100_000;
 
-/// Blobs that one import takes in: what so many bytes of `index.json` can list, with a manifest and a
-/// document for each of the referrers among it.
-pub const LAYOUT_BLOB_COUNT_MAX: usize = 250_000;
+/// What one import takes in: blobs, and what lists of referrers name once more. A Kubernetes release with
+/// four documents for each of its 460 files has some 5,000 blobs and 4,000 such names, so this is a backup
+/// of a hundred of them. Each costs some 700 bytes of memory while the import runs.
+pub const LAYOUT_BLOB_COUNT_MAX: usize = 1_000_000;
 
-/// The list of a foreign layout. Some 200,000 entries; tools that keep more in one file cannot use it
-/// either.
-pub const LAYOUT_INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The list of a layout: 250,000 entries of 500 bytes. It is in memory as a whole, as text and then as
+/// entries, some 400 MiB in all.
+pub const LAYOUT_INDEX_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// Entries in that list. Each of them is read when the layout is, and a commit names them all.
-pub const LAYOUT_ENTRY_COUNT_MAX: usize = 100_000;
+/// Entries in that list: a hundred releases with 2,300 each. Every one is read when the layout is, and a
+/// commit names them all.
+pub const LAYOUT_ENTRY_COUNT_MAX: usize = 250_000;
+
+/// Entries in that list and in the lists under its fallback tags, where an export names every referrer
+/// once more.
+pub const LAYOUT_REFERRER_COUNT_MAX: usize = 2 * LAYOUT_ENTRY_COUNT_MAX;
 
 /// Indexes within indexes. A release of multi-platform images has three levels.
 pub const MANIFEST_DEPTH_MAX: usize = 8;
@@ -109,9 +115,9 @@ pub const MANIFEST_DEPTH_MAX: usize = 8;
 /// A file of JSON with a field or two, such as `oci-layout`.
 pub const SMALL_JSON_BYTES_MAX: u64 = 4096;
 
-/// Headers in an archive: an entry for each of 100,000 blobs with an extension header for each. Names are
-/// kept in memory while an archive is open.
-pub const ARCHIVE_HEADER_COUNT_MAX: usize = 200_000;
+/// Headers in an archive: an entry for each blob of the largest import, or for each of half as many with
+/// an extension header. Names are kept in memory while an archive is open, with some 200 bytes each.
+pub const ARCHIVE_HEADER_COUNT_MAX: usize = LAYOUT_BLOB_COUNT_MAX + 1024;
 
 /// An extension header of an archive holds names and a few numbers; tar programs write below 2 KiB.
 pub const ARCHIVE_EXTENSION_BYTES_MAX: u64 = 64 * 1024;

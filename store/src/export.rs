@@ -15,6 +15,7 @@
 //! This module asks for no verdict, as a copy of the store's directory would not: it is for inspection and
 //! backups, not for publishing. It knows no policy.
 
+mod bounds;
 mod contents;
 mod name;
 mod sink;
@@ -31,6 +32,7 @@ use crate::disk::{DiskError, DiskFault, FileKind, containing};
 use crate::error::StoreError;
 use crate::snapshot::Snapshot;
 
+use bounds::Bounds;
 use contents::Contents;
 use sink::Source;
 
@@ -130,7 +132,7 @@ pub enum ExportError {
         /// The name nearest to it that exists.
         nearest: Option<ImageName>,
     },
-    /// Something stands at the destination already.
+    /// Something stands at the destination already, perhaps only since the export began.
     #[error("{} exists already; an export makes a new one", path.display())]
     Exists {
         /// The destination.
@@ -153,6 +155,16 @@ pub enum ExportError {
     NoName {
         /// The destination.
         path: PathBuf,
+    },
+    /// `import` would refuse it.
+    #[error("the export would have {count} {what}, and import takes no more than {limit}")]
+    TooLarge {
+        /// Of what it has too many.
+        what: &'static str,
+        /// How many it has.
+        count: usize,
+        /// How many an import takes.
+        limit: usize,
     },
     /// The export cannot be written.
     #[error("cannot write the export")]
@@ -182,7 +194,7 @@ pub fn export(
     progress: &impl Progress,
 ) -> Result<ExportReport, ExportError> {
     let to = vacant(snapshot, request)?;
-    let contents = Contents::gather(snapshot, request.what, request.referrers)?;
+    let contents = Contents::gather(snapshot, request.what, request.referrers, Bounds::OF_IMPORT)?;
     progress.planned(contents.blobs().len(), contents.bytes());
     let source = Source { snapshot, contents: &contents, progress };
     match request.form {

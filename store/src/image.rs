@@ -47,6 +47,7 @@ pub use adopt::{AdoptRequest, adopt};
 pub use archive::ArchiveError;
 pub use artifact::{GivenName, ImageInput};
 pub(crate) use artifact::{ImageDocument, Incoming, Planned};
+pub(crate) use entry::{ANNOTATION_CONTAINERD_NAME, ANNOTATION_KIND};
 pub use error::{ImportError, Trail};
 pub(crate) use plan::ANNOTATION_CONVENTION;
 
@@ -284,6 +285,7 @@ fn name_images(writer: &mut Writer, plan: &Plan<'_>) -> Result<Vec<ImportedImage
 }
 
 /// Lists every referrer under what it says it is about, and under what its statements name of what is held.
+/// The convention is noted where it holds: no tag says that it is about what its statements name.
 fn name_referrers(
     store: &Store,
     writer: &mut Writer,
@@ -299,8 +301,14 @@ fn name_referrers(
         }
         for subject in &subjects {
             let key = Key::referrer(subject, &referrer.descriptor.digest);
-            if writer.catalog().get(&key)?.is_none() {
-                writer.insert(key, referrer.descriptor.clone())?;
+            let mut listed = referrer.descriptor.clone();
+            if !referrer.about.contains(subject) {
+                listed.annotations.remove(ANNOTATION_CONVENTION);
+            }
+            let is_noted = |one: &Descriptor| one.annotations.contains_key(ANNOTATION_CONVENTION);
+            let held = writer.catalog().get(&key)?;
+            if held.is_none_or(|held| !is_noted(&held) && is_noted(&listed)) {
+                writer.insert(key, listed)?;
             }
         }
         let subjects = subjects.into_iter().collect();

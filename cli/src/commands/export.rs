@@ -97,6 +97,9 @@ fn error(error: ExportError) -> CliError {
         }
         ExportError::Write(disk) => report::disk_hint(disk),
         ExportError::NoImage { .. } => Some("bonded list".to_owned()),
+        ExportError::TooLarge { .. } => {
+            Some("export the releases one by one, each to a place of its own".to_owned())
+        }
         _ => Some("name a directory that is empty, or a path where nothing is yet".to_owned()),
     };
     CliError::new(kind, "cannot export").because(error).maybe_hint(hint)

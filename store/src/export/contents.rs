@@ -10,9 +10,13 @@
 //!
 //! Referrers stand in the list twice because both conventions live: untagged entries (oras, cosign) and
 //! tags that clients of registries without a referrers API make (OCI distribution-spec, "Referrers Tag
-//! Schema"). What came in without a subject goes out by the convention that it came in by. Of a file that stands in several releases, only the evidence of exported releases goes with
-//! it; of an image, all that refers to it. The images of a release have tags of their own where the catalog
-//! names them as well.
+//! Schema"). What came in without a subject goes out by the convention that it came in by. Of a file that
+//! stands in several releases, only the evidence of exported releases goes with it; of an image, all that
+//! refers to it. The images of a release have tags of their own where the catalog names them as well.
+//!
+//! A referrer's own annotations go out with its entry, as the referrers API would list them, but for those
+//! that mean something to whoever reads the list: a stranger could give himself a name, or a release's
+//! trust.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,16 +27,22 @@ use bonded_model::manifest::{Index, ManifestError};
 use bonded_model::{Descriptor, Digest, ImageName, MediaType, Release, ReleaseName, media_type};
 use serde::Deserialize;
 
+use super::bounds::Bounds;
 use super::{ExportError, ExportName, ExportedName, Referrers, What};
 use crate::catalog::Key;
 use crate::error::StoreError;
-use crate::image::ANNOTATION_CONVENTION;
+use crate::image::{ANNOTATION_CONTAINERD_NAME, ANNOTATION_CONVENTION, ANNOTATION_KIND};
 use crate::references;
 use crate::snapshot::Snapshot;
 
 /// On an untagged entry of `index.json`: the releases whose evidence it is, as `<project>/<version>`
 /// between spaces. What is evidence for one release need not be for another that shares a file with it.
 pub(crate) const ANNOTATION_EVIDENCE: &str = "vnd.bonded.evidence";
+
+/// Annotations that give an entry of `index.json` a name or a role. What begins with [`OWN`] is for this
+/// program alone to write.
+const NAMING: [&str; 3] = [ANNOTATION_REF_NAME, ANNOTATION_CONTAINERD_NAME, ANNOTATION_KIND];
+const OWN: &str = "vnd.bonded.";
 
 /// All that an export consists of.
 #[derive(Debug, Default)]
@@ -70,8 +80,8 @@ enum Place {
     Subject(Digest),
     /// By standing under the fallback tag of these.
     Fallback(BTreeSet<Digest>),
-    /// By a tag with a suffix.
-    CosignTag(Digest, String),
+    /// By a tag with a suffix that is made from these.
+    CosignTag(BTreeSet<Digest>, String),
 }
 
 /// The releases whose evidence a referrer is.
@@ -89,11 +99,12 @@ struct Head {
 }
 
 impl Contents {
-    /// All that goes out with some names.
+    /// All that goes out with some names, if it is within these bounds.
     pub(super) fn gather(
         snapshot: &Snapshot,
         what: What<'_>,
         referrers: Referrers,
+        bounds: Bounds,
     ) -> Result<Self, ExportError> {
         let mut contents = Self { names: names(snapshot, what)?, ..Self::default() };
         let mut manifests = Vec::new();
@@ -107,7 +118,8 @@ impl Contents {
                 contents.add_stray_referrers(snapshot, &evidence)?;
             }
         }
-        contents.make_index();
+        let has = contents.make_index();
+        bounds.check(has)?;
         Ok(contents)
     }
 
@@ -208,18 +220,20 @@ impl Contents {
     ) -> Result<(), StoreError> {
         let listed = found.listed.clone();
         if let Some(held) = self.referrers.get_mut(&listed.digest) {
-            if let Place::Fallback(subjects) = &mut held.place {
+            if let Place::Fallback(subjects) | Place::CosignTag(subjects, _) = &mut held.place
+                && found.listed.annotations.contains_key(ANNOTATION_CONVENTION)
+            {
                 subjects.insert(found.under);
             }
             return Ok(());
         }
-        let referrer = read_referrer(snapshot, found)?;
+        let Some(referrer) = read_referrer(snapshot, found)? else { return Ok(()) };
         self.referrers.insert(listed.digest, referrer);
         self.add_closure(snapshot, &listed, open)
     }
 
-    /// Makes the fallback tags and the list of all.
-    fn make_index(&mut self) {
+    /// Makes the fallback tags and the list of all, and counts what an import will.
+    fn make_index(&mut self) -> Bounds {
         let mut entries: Vec<Descriptor> = self
             .names
             .iter()
@@ -235,31 +249,38 @@ impl Contents {
                     by_subject.entry(*subject).or_default().push(descriptor.clone());
                 }
                 // Two that claim one tag, as from two layouts, cannot both have it.
-                Place::CosignTag(subject, suffix) => {
+                Place::CosignTag(subjects, suffix) => subjects.iter().for_each(|subject| {
                     let tag = format!("{}.{suffix}", digest_tag(subject));
                     if tags.insert(tag.clone()) {
                         entries.push(tagged(descriptor.clone(), tag));
                     } else {
                         by_subject.entry(*subject).or_default().push(descriptor.clone());
                     }
-                }
+                }),
                 Place::Fallback(subjects) => subjects.iter().for_each(|subject| {
                     by_subject.entry(*subject).or_default().push(descriptor.clone());
                 }),
             }
         }
+        let mut listed_count = 0;
         for (subject, listed) in by_subject {
+            let count = listed.len();
             let bytes = Index::plain(listed).to_bytes();
             let fallback = Descriptor::of(MediaType::known(media_type::OCI_INDEX), &bytes);
             if fallback.size > MANIFEST_BYTES_MAX {
                 self.without_fallback.push(subject);
                 continue;
             }
+            listed_count += count;
             self.blobs.insert(fallback.digest, fallback.size);
             self.made.insert(fallback.digest, bytes);
             entries.push(tagged(fallback, digest_tag(&subject)));
         }
+        let count = entries.len();
         self.index = Index::plain(entries).to_bytes();
+        let referrers = count + listed_count;
+        let (index_bytes, blobs) = (self.index.len(), referrers + self.blobs.len());
+        Bounds { entries: count, index_bytes, referrers, blobs }
     }
 }
 
@@ -366,26 +387,35 @@ fn evidence(snapshot: &Snapshot, names: &[ExportedName]) -> Result<EvidenceOf, S
 }
 
 /// Reads a referrer, to list it as the referrers API would (OCI distribution-spec, "Listing Referrers").
-fn read_referrer(snapshot: &Snapshot, found: Found) -> Result<Referrer, StoreError> {
+/// `None` if it says nowhere that it is about this: then its statements name it, and it goes out with what
+/// it is about.
+fn read_referrer(snapshot: &Snapshot, found: Found) -> Result<Option<Referrer>, StoreError> {
     let Found { under, listed, evidence_of } = found;
     let bytes = snapshot.read(&listed, MANIFEST_BYTES_MAX)?;
     let head: Head = json::parse(&bytes, MANIFEST_BYTES_MAX).map_err(|source| {
         StoreError::Manifest { digest: listed.digest, source: ManifestError::Json(source) }
     })?;
-    let convention = listed.annotations.get(ANNOTATION_CONVENTION).map_or("", String::as_str);
-    let place = match (head.subject, cosign_suffix(convention)) {
+    let convention = listed.annotations.get(ANNOTATION_CONVENTION).map(String::as_str);
+    let place = match (head.subject, convention.map(cosign_suffix)) {
         (Some(subject), _) => Place::Subject(subject.digest),
-        (None, Some(suffix)) => Place::CosignTag(under, suffix.to_owned()),
-        (None, None) => Place::Fallback(BTreeSet::from([under])),
+        (None, Some(Some(suffix))) => Place::CosignTag(BTreeSet::from([under]), suffix.to_owned()),
+        (None, Some(None)) => Place::Fallback(BTreeSet::from([under])),
+        (None, None) => return Ok(None),
     };
     let config = head.config.map(|config| config.media_type);
     let descriptor = Descriptor {
         artifact_type: head.artifact_type.or(config),
-        annotations: head.annotations.unwrap_or_default(),
+        annotations: harmless(head.annotations.unwrap_or_default()),
         platform: None,
         ..listed
     };
-    Ok(Referrer { descriptor, place, evidence_of })
+    Ok(Some(Referrer { descriptor, place, evidence_of }))
+}
+
+/// Without what would give an entry of a list a name or a role.
+fn harmless(mut annotations: Annotations) -> Annotations {
+    annotations.retain(|key, _| !NAMING.contains(&key.as_str()) && !key.starts_with(OWN));
+    annotations
 }
 
 /// The suffix of the tag under which cosign keeps what came in by a convention of its own.

@@ -99,9 +99,13 @@ pub(super) struct Table(BTreeMap<String, Entry>);
 impl Table {
     /// Reads every header of an archive.
     pub(super) fn read(archive: &Handle) -> Result<Self, ArchiveError> {
+        Self::read_within(archive, ARCHIVE_HEADER_COUNT_MAX)
+    }
+
+    fn read_within(archive: &Handle, headers: usize) -> Result<Self, ArchiveError> {
         let bytes = archive.read_state()?.bytes;
         let mut reader = Reader { archive, bytes, at: 0, table: BTreeMap::new() };
-        reader.run()?;
+        reader.run(headers)?;
         Ok(Self(reader.table))
     }
 
@@ -135,9 +139,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn run(&mut self) -> Result<(), ArchiveError> {
+    fn run(&mut self, headers: usize) -> Result<(), ArchiveError> {
         let mut extended = Extended::default();
-        for _ in 0..ARCHIVE_HEADER_COUNT_MAX {
+        for _ in 0..headers {
             let at = self.at;
             let block = self.block()?;
             if block.iter().all(|byte| *byte == 0) {
@@ -619,7 +623,9 @@ mod tests {
             );
         }
         let header = Tar::default().file("a", b"").finish()[..512].to_vec();
-        let result = check(&header.repeat(ARCHIVE_HEADER_COUNT_MAX + 1), "a");
+        let (_directory, handle) = open(&[header.repeat(10), vec![0; 1024]].concat());
+        Table::read_within(&handle, 11).unwrap(); // the end is a header as well
+        let result = Table::read_within(&handle, 10);
         assert!(matches!(result, Err(ArchiveError::TooManyEntries)), "{result:?}");
     }
 }

@@ -26,10 +26,10 @@ use crate::references;
 pub(super) const INDEX: &str = "index.json";
 
 /// The whole name of an image in archives that containerd and docker write.
-const ANNOTATION_CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const ANNOTATION_CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// How `cosign save` tells its entries apart.
-const ANNOTATION_KIND: &str = "kind";
+pub(crate) const ANNOTATION_KIND: &str = "kind";
 const KIND_PREFIX: &str = "dev.cosignproject.cosign/";
 
 /// In which way evidence without a subject says what it is about.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use bonded_model::json::JsonError;
 use bonded_model::limits::{
-    LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX,
+    LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX,
+    MANIFEST_DEPTH_MAX,
 };
 use bonded_model::manifest::ManifestError;
 use bonded_model::release::ReleaseError;
@@ -129,6 +130,15 @@ pub enum ImportError {
         target: PathBuf,
     },
     /// The layout lists more than any has.
+    #[error(
+        "{} and the lists before it name more than {LAYOUT_REFERRER_COUNT_MAX} referrers",
+        path.display()
+    )]
+    TooManyReferrers {
+        /// The list that passes the limit.
+        path: PathBuf,
+    },
+    /// More entries in a list than [`LAYOUT_ENTRY_COUNT_MAX`].
     #[error("{} lists {count} entries, the limit is {LAYOUT_ENTRY_COUNT_MAX}", path.display())]
     TooManyEntries {
         /// The list.

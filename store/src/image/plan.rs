@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::limits::{EVIDENCE_BYTES_MAX, LAYOUT_ENTRY_COUNT_MAX, MANIFEST_BYTES_MAX};
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX};
 use bonded_model::{Descriptor, Digest, ImageName, Release, ReleaseName, Repository};
 use serde::Deserialize;
 
@@ -182,9 +182,8 @@ impl Sorted {
         let name = super::source::blob_name(&entry.descriptor.digest);
         let list: List = source.parse(&name, &bytes, MANIFEST_BYTES_MAX)?;
         for descriptor in list.manifests.into_iter().flatten() {
-            if self.pending.len() == LAYOUT_ENTRY_COUNT_MAX {
-                let path = source.place_of(super::entry::INDEX);
-                return Err(ImportError::TooManyEntries { path, count: self.pending.len() + 1 });
+            if self.pending.len() == LAYOUT_REFERRER_COUNT_MAX {
+                return Err(ImportError::TooManyReferrers { path: source.place_of(&name) });
             }
             let (label, convention) = (label.clone(), Some(Convention::FallbackTag));
             self.pending.push(Pending { label, descriptor, subject, convention });
@@ -313,7 +312,9 @@ fn referrers(
         }
         if !about.is_empty() {
             let named = named_subjects(source, head)?;
-            let listed = placed.iter().map(|one| &one.descriptor);
+            // Anybody may list what he likes under a fallback tag; `index.json` is the layout's own word.
+            let own = placed.iter().filter(|one| one.convention != Some(Convention::FallbackTag));
+            let listed = own.map(|one| &one.descriptor);
             let evidence_of = listed.flat_map(|one| release::evidence_of(one, releases)).collect();
             referrers.push(Referrer { about, named, descriptor, evidence_of });
         }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bonded_model::descriptor::ANNOTATION_REF_NAME;
+use bonded_model::descriptor::{ANNOTATION_REF_NAME, ANNOTATION_TITLE};
 use bonded_model::evidence::Subject;
 use bonded_model::manifest::{Index, Manifest};
+use bonded_model::release::ReleaseError;
 use bonded_model::statement::{self, Statement};
 use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
 
 use super::image::Image;
 use super::{World, holder, name};
+use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::export::{
     ExportError, ExportName, ExportReport, ExportRequest, Form, Referrers, What, export,
@@ -289,6 +291,82 @@ fn a_store_that_goes_out_and_comes_in_again_has_the_same_names() {
     }
 }
 
+/// A manifest with annotations that give an entry of a list a name or a role.
+fn smuggler(subject: Option<&Descriptor>, text: &[u8]) -> Image {
+    let document = Descriptor::of(SBOM.parse().unwrap(), text);
+    let mut manifest = Manifest::artifact(SBOM.parse().unwrap(), document.clone());
+    manifest.subject = subject.map(|subject| Descriptor { platform: None, ..subject.clone() });
+    for (key, value) in [
+        (ANNOTATION_REF_NAME, "example.com/evil:v1"),
+        ("io.containerd.image.name", "example.com/evil:v2"),
+        ("kind", "dev.cosignproject.cosign/sigs"),
+        ("vnd.bonded.evidence", "demo/v1"),
+        ("vnd.bonded.convention", "cosign-tag-sig"),
+        ("example.com/kept", "yes"),
+    ] {
+        manifest.annotations.insert(key.into(), value.into());
+    }
+    let bytes = manifest.to_bytes();
+    let mut top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &bytes);
+    top.artifact_type = Some(SBOM.parse().unwrap());
+    let empty = (Descriptor::empty().digest, b"{}".to_vec());
+    Image { blobs: [(top.digest, bytes), (document.digest, text.to_vec()), empty].into(), top }
+}
+
+#[test]
+fn a_referrer_gives_itself_neither_a_name_nor_a_role() {
+    let (world, image) = full();
+    let release = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    for subject in [release.index(), &release.artifacts()[0].manifest, &image.top] {
+        world.hold_referrer(subject, &smuggler(Some(subject), subject.digest.hex().as_bytes()));
+    }
+    let mut listed = smuggler(None, b"listed");
+    listed.top.annotations.insert("vnd.bonded.convention".into(), "fallback-tag".into());
+    world.hold_referrer(&image.top, &listed);
+    let to = world.to("out");
+    world.export_as(Form::Directory, &[], &to).unwrap();
+    let (index, blobs) = read_layout(&to);
+    let fallbacks = index.manifests.iter().filter(|one| {
+        one.annotations.get(ANNOTATION_REF_NAME).is_some_and(|tag| tag.starts_with("sha256-"))
+    });
+    let fallbacks = fallbacks.map(|one| Index::parse(&blobs[&one.digest]).unwrap());
+    let lists = fallbacks.flat_map(|fallback| fallback.manifests);
+    let kept = lists.filter(|one| one.annotations.contains_key("example.com/kept"));
+    let keys = kept.map(|one| one.annotations.into_keys().collect::<Vec<_>>());
+    assert_eq!(keys.collect::<Vec<_>>(), vec![vec!["example.com/kept".to_owned()]; 4]);
+    let again = World::in_memory();
+    let report = import_into(&again, &to).unwrap();
+    assert_eq!((report.releases.len(), report.images.len()), (1, 2));
+    assert_eq!(entries(&again), entries(&world));
+}
+
+#[test]
+fn a_fallback_list_makes_nothing_evidence() {
+    let (world, image) = full();
+    let to = world.to("out");
+    world.export_as(Form::Directory, &["demo@v1"], &to).unwrap();
+    let (mut index, blobs) = read_layout(&to);
+    let tag = fallback_tag(&image.top.digest);
+    let fallback = index
+        .manifests
+        .iter_mut()
+        .find(|one| one.annotations.get(ANNOTATION_REF_NAME).is_some_and(|found| *found == tag));
+    let fallback = fallback.unwrap();
+    let mut list = Index::parse(&blobs[&fallback.digest]).unwrap();
+    list.manifests[0].annotations.insert("vnd.bonded.evidence".into(), "demo/v1".into());
+    let list = list.to_bytes();
+    let annotations = std::mem::take(&mut fallback.annotations);
+    *fallback = Descriptor::of(MediaType::known(media_type::OCI_INDEX), &list);
+    fallback.annotations = annotations;
+    fs::write(to.join("blobs/sha256").join(fallback.digest.hex()), &list).unwrap();
+    fs::write(to.join("index.json"), index.to_bytes()).unwrap();
+    let again = World::in_memory();
+    import_into(&again, &to).unwrap();
+    let evidence =
+        |world: &World| world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    assert_eq!(evidence(&again).digest(), evidence(&world).digest());
+}
+
 #[test]
 fn a_release_that_is_held_with_other_content_is_not_replaced() {
     let (world, _) = full();
@@ -344,6 +422,35 @@ fn lists_that_tell_of_no_release_are_refused() {
         }
     });
     assert!(matches!(foreign_evidence, ImportError::NoEvidence { .. }), "{foreign_evidence:?}");
+}
+
+#[test]
+fn evidence_under_another_spelling_of_a_file_is_refused() {
+    let (world, _) = full();
+    let release = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    let mut manifest = Manifest::artifact(SBOM.parse().unwrap(), Descriptor::empty());
+    manifest.subject = Some(release.index().clone());
+    manifest.annotations.insert(ANNOTATION_TITLE.into(), "A".into());
+    let bytes = manifest.to_bytes();
+    let top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &bytes);
+    world.hold_referrer(
+        release.index(),
+        &Image { blobs: [(top.digest, bytes)].into(), top: top.clone() },
+    );
+    let wait = std::time::Duration::ZERO;
+    let mut writer = world.store.lock(wait, &holder(), &mut |_| {}).unwrap();
+    writer.insert(Key::evidence(&name("demo@v1"), &top.digest), top).unwrap();
+    writer.commit().unwrap();
+    world.export_as(Form::Directory, &["demo@v1"], &world.to("out")).unwrap();
+    let error = import_into(&World::in_memory(), &world.to("out")).unwrap_err();
+    let is_spelling = |source: &ReleaseError| {
+        matches!(source, ReleaseError::Spelling { path, other, .. }
+            if path.as_str() == "A" && other.as_str() == "a")
+    };
+    assert!(
+        matches!(&error, ImportError::Release { source, .. } if is_spelling(source)),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -444,4 +551,32 @@ fn what_a_killed_export_left_is_no_obstacle() {
     world.export_as(Form::Archive, &[], &world.to("out.tar")).unwrap();
     read_layout(&world.to("out"));
     assert_eq!(fs::read(world.to(".out.tar.export-0")).unwrap(), b"half");
+}
+
+/// Makes a file where the export is to go, while it goes on.
+struct Rival<'a>(&'a Path);
+
+impl crate::export::Progress for Rival<'_> {
+    fn planned(&self, _blobs: usize, _bytes: u64) {
+        fs::write(self.0, "theirs").unwrap();
+    }
+    fn advanced(&self, _bytes: u64) {}
+}
+
+#[test]
+fn a_file_that_is_made_meanwhile_is_not_replaced() {
+    let (world, _) = full();
+    for form in [Form::Archive, Form::Directory] {
+        let to = world.to("out");
+        let request =
+            ExportRequest { what: What::Everything, to: &to, form, referrers: Referrers::All };
+        let error = export(&world.store.snapshot().unwrap(), &request, &Rival(&to)).unwrap_err();
+        match form {
+            Form::Archive => assert!(matches!(error, ExportError::Exists { .. }), "{error:?}"),
+            Form::Directory => assert!(matches!(error, ExportError::Write(_)), "{error:?}"),
+        }
+        assert_eq!(fs::read(&to).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(&world.inputs).unwrap().count(), 1);
+        fs::remove_file(&to).unwrap();
+    }
 }

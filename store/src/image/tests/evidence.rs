@@ -1,9 +1,11 @@
 //! Evidence about images, in every convention that is alive.
 
-use bonded_model::manifest::Manifest;
+use bonded_model::descriptor::ANNOTATION_REF_NAME;
+use bonded_model::manifest::{Index, Manifest};
 use bonded_model::{Descriptor, Digest, MediaType, media_type};
 
 use super::{Ask, Layout, World, index_of};
+use crate::export::{ExportRequest, Form, Referrers, What, export};
 use crate::image::ImportError;
 use crate::tests::image::Image;
 
@@ -182,4 +184,34 @@ fn evidence_that_lacks_a_blob_is_refused() {
         format!("index.json → manifest {} → blob {}", referrer.top.digest, Digest::sha256_of(b"1"));
     assert!(text.contains(&way), "{text}");
     world.must_be_untouched();
+}
+
+#[test]
+fn a_tag_says_nothing_of_what_the_statements_behind_it_name() {
+    let (one, other) = (Image::of("amd64", "one"), Image::of("amd64", "other"));
+    let about_one = tagged_evidence(media_type::DSSE, &statement(&other.top.digest));
+    let tag = tag_of(&one.top.digest, ".att");
+    let layout = Layout::default().with(NAME, &one).with("example.com/other:v1", &other);
+    let world = World::in_memory();
+    world.import_layout(&layout.with(&tag, &about_one)).unwrap();
+    assert_eq!(world.referrers(&other.top.digest), [(about_one.top.digest, None)]);
+    let exported_tags = |what: What<'_>, to: &str| {
+        let to = world.inputs.join(to);
+        let (form, referrers) = (Form::Directory, Referrers::All);
+        let request = ExportRequest { what, to: &to, form, referrers };
+        export(&world.store.snapshot().unwrap(), &request, &()).unwrap();
+        let index = Index::parse(&std::fs::read(to.join("index.json")).unwrap()).unwrap();
+        let tags = index.manifests.iter().map(|one| one.annotations[ANNOTATION_REF_NAME].clone());
+        tags.collect::<Vec<_>>()
+    };
+    let all = exported_tags(What::Everything, "all");
+    assert_eq!(all, [NAME.to_owned(), "example.com/other:v1".to_owned(), tag.clone()]);
+    let alone = ["example.com/other:v1".parse().unwrap()];
+    assert_eq!(exported_tags(What::Names(&alone), "alone"), ["example.com/other:v1"]);
+    // Once it is about the other as well, a tag says so.
+    let second = tag_of(&other.top.digest, ".att");
+    world.import_layout(&Layout::default().with(&second, &about_one)).unwrap();
+    let mut tags = vec![tag, second];
+    tags.sort();
+    assert_eq!(exported_tags(What::Everything, "both")[2..], tags);
 }

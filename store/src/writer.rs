@@ -12,7 +12,7 @@
 //! durable, and the mending of ROOT and the history. A crash before 3 leaves the old state, after 4 the
 //! new one; in between the old one, until the next writer finishes it (see `history`). One before 5 leaves `index.json` behind, which the next writer mends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bonded_model::{Descriptor, MediaType, media_type};
 
@@ -158,15 +158,26 @@ fn make_newest(disk: &Disk, layout: &Layout, root: &Root) -> Result<(), StoreErr
     }
 }
 
-/// Brings `index.json` up to date, unless somebody else has changed it.
+/// Brings `index.json` up to date, unless somebody else has changed it. Whoever changes it from the last look
+/// on until the rename is overwritten: there is no lock that other tools would take.
 fn write_index(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), StoreError> {
-    let expected = index::generate(catalog)?;
+    let (path, expected) = (layout.index(), index::generate(catalog)?);
+    let look = || match disk.read_state(&path) {
+        Ok(state) => Ok(Some(state)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    };
+    let before = look()?;
     match index::read_state(disk, layout, &expected)? {
-        IndexState::Current | IndexState::Foreign | IndexState::TooLong => Ok(()),
-        IndexState::Missing | IndexState::Behind => {
-            Ok(replace(disk, layout, &layout.index(), &expected)?)
-        }
+        IndexState::Current | IndexState::Foreign | IndexState::TooLong => return Ok(()),
+        IndexState::Missing | IndexState::Behind => {}
     }
+    let temporary = stage_replacement(disk, layout, &expected)?;
+    if look()? != before {
+        return Ok(disk.remove(&temporary)?); // the next writer looks at what it is now
+    }
+    disk.rename(&temporary, &path)?;
+    Ok(disk.sync_directory(containing(&path))?)
 }
 
 /// Replaces a small file in one step, durably. For use under the lock: the temporary name is fixed.
@@ -176,11 +187,17 @@ pub(crate) fn replace(
     path: &Path,
     bytes: &[u8],
 ) -> Result<(), DiskError> {
+    let temporary = stage_replacement(disk, layout, bytes)?;
+    disk.rename(&temporary, path)?;
+    disk.sync_directory(containing(path))
+}
+
+/// Writes what is to replace a file, durable but for its name.
+fn stage_replacement(disk: &Disk, layout: &Layout, bytes: &[u8]) -> Result<PathBuf, DiskError> {
     let temporary = layout.staging().join("replacement");
     disk.remove(&temporary)?;
     let file = disk.create(&temporary, 0o644)?;
     file.write_all(bytes)?;
     file.sync()?;
-    disk.rename(&temporary, path)?;
-    disk.sync_directory(containing(path))
+    Ok(temporary)
 }

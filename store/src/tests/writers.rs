@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{World, holder, ingest_into};
+use bonded_model::{MediaType, media_type};
+
+use super::{World, holder, ingest_into, name};
+use crate::catalog::Key;
 use crate::disk::faulty::Failure;
+use crate::disk::memory::Memory;
 use crate::disk::{Action, Disk};
 use crate::hashing::Sha512Wanted;
 use crate::ingest::IngestError;
@@ -126,4 +130,39 @@ fn staged_files_are_not_kept_open() {
     let open: Vec<_> = open.filter(|path| path.parent() == Some(directory.as_path())).collect();
     assert_eq!(open, [directory.join("lease")]);
     assert_eq!(fs::read_dir(directory).unwrap().count(), 21);
+}
+
+/// Another tool writes index.json at every call of a commit. What it wrote is there afterwards, unless it came
+/// between the last look and the rename.
+#[test]
+fn an_index_that_another_tool_writes_meanwhile_is_left_alone() {
+    const FOREIGN: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
+    let path = Path::new("/disks/store/index.json");
+    let mut kept = 0;
+    for at in 0.. {
+        let memory = Memory::default();
+        memory.disk().create_directory(Path::new("/disks")).unwrap();
+        Store::init_on(Path::new("/disks/store"), memory.disk(), Duration::ZERO).unwrap();
+        let (calls, is_late) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, late, other) = (calls.clone(), is_late.clone(), memory.disk());
+        let disk = memory.disk().with_watcher(move |action, on| {
+            if counted.fetch_add(1, Ordering::SeqCst) == at {
+                late.store(action == Action::Rename && on == path, Ordering::SeqCst);
+                other.remove(path).unwrap();
+                other.create(path, 0o644).unwrap().write_all(FOREIGN).unwrap();
+            }
+        });
+        let store = Store::open_on(Path::new("/disks/store"), disk).unwrap();
+        let mut writer = store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+        let held = writer.hold(MediaType::known(media_type::OCI_INDEX), b"{}").unwrap();
+        writer.insert(Key::release(&name("demo@v1")), held).unwrap();
+        writer.commit().unwrap();
+        if calls.load(Ordering::SeqCst) <= at {
+            break;
+        }
+        let found = memory.disk().read(path, 4096).unwrap();
+        assert!(found == FOREIGN || is_late.load(Ordering::SeqCst), "at call {at}");
+        kept += u64::from(found == FOREIGN);
+    }
+    assert!(kept > 20, "{kept}");
 }

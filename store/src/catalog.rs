@@ -151,6 +151,20 @@ impl Catalog {
         Digest::sha256_of(b"")
     }
 
+    /// Reads every page of the base at its place, and compares each with what the one above promises.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let mut cursor = Cursor::seek(&self.base, 0, &PackedKey::of(""))?;
+        let mut count = 0;
+        while let Some(leaf) = cursor.node() {
+            count += leaf.page.count();
+            cursor.next_page()?;
+        }
+        match count == self.base.root.page.count() {
+            true => Ok(()),
+            false => Err(self.malformed(CatalogError::Promise)),
+        }
+    }
+
     /// What a key points to.
     ///
     /// # Errors

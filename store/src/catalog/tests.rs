@@ -1,6 +1,8 @@
 //! The catalog against a plain map: content, shape, damage, and how many pages are touched.
 
+mod cuts;
 mod form;
+mod golden;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -15,6 +15,8 @@ pub enum Code {
     EpochChainBroken,
     /// A page of a catalog is held, but is none.
     UnreadablePage,
+    /// A page of a catalog is whole, but does not stand where the page above, or ROOT, puts it.
+    MisplacedPage,
     /// A manifest is held, but cannot be understood, so that what it refers to is not known.
     UnreadableManifest,
     /// A blob does not hash to its name.
@@ -55,10 +57,11 @@ pub enum Weight {
 
 impl Code {
     /// Every code, in the order in which findings are told.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RootDamaged,
         Self::EpochChainBroken,
         Self::UnreadablePage,
+        Self::MisplacedPage,
         Self::UnreadableManifest,
         Self::CorruptBlob,
         Self::TruncatedBlob,
@@ -80,6 +83,7 @@ impl Code {
             Self::RootDamaged => "root-damaged",
             Self::EpochChainBroken => "epoch-chain-broken",
             Self::UnreadablePage => "unreadable-page",
+            Self::MisplacedPage => "misplaced-page",
             Self::UnreadableManifest => "unreadable-manifest",
             Self::CorruptBlob => "corrupt-blob",
             Self::TruncatedBlob => "truncated-blob",

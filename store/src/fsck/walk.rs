@@ -8,7 +8,7 @@ use bonded_model::manifest::Manifest;
 use bonded_model::{Descriptor, Digest, ReleaseName, tree};
 
 use crate::blob::Pool;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Pages};
 use crate::disk::DiskError;
 use crate::error::StoreError;
 use crate::index;
@@ -58,7 +58,29 @@ pub(super) fn walk(
     let foreign = index::foreign_entries(&pool.disk, &pool.layout).unwrap_or_default();
     reached.follow(foreign, &read, &mut visit)?;
     walked.reached = reached;
+    // A page that is no page has its finding, and what is below it cannot be looked at in its place.
+    let is_whole = !walked.findings.iter().any(|finding| finding.code == Code::UnreadablePage)
+        && !walked.missing.values().any(Option::is_none)
+        && bad.is_empty();
+    if is_whole {
+        walked.findings.extend(misplaced(pool, roots));
+    }
     Ok(walked)
+}
+
+/// Pages that are whole, and stand in a tree where they must not.
+fn misplaced(pool: &Pool, roots: &[Root]) -> Vec<Finding> {
+    let pages = Pages::of(pool.clone());
+    let mut found = BTreeMap::new();
+    for root in roots {
+        match Catalog::open(&pages, root.catalog).and_then(|catalog| catalog.check()) {
+            Err(StoreError::Catalog { page, source }) => drop(found.insert(page, chain(&source))),
+            // Whatever else happens to a page has its own finding.
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let finding = |(page, seen)| Finding::new(Code::MisplacedPage, seen).about(page);
+    found.into_iter().map(finding).collect()
 }
 
 /// As every reader does, but nothing is moved: the bytes were judged before.

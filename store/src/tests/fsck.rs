@@ -176,6 +176,26 @@ fn a_lost_catalog_page_is_told() {
     assert!(codes.contains(&Code::MissingBlob), "{codes:?}");
 }
 
+/// A page above two leaves, which are one and the same, under keys that are not theirs.
+#[test]
+fn a_page_that_stands_where_it_must_not_is_told() {
+    let world = world();
+    let leaf = world.store.snapshot_at(1).unwrap().root();
+    let entry = |key: u8| [&[0, 1, key], leaf.as_bytes(), &[1]].concat();
+    let page = [b"bcat\x01\x01\x02".as_slice(), &entry(b'a'), &entry(b'b')].concat();
+    let digest = Digest::sha256_of(&page);
+    fs::write(path_of(&world.store, &digest), &page).unwrap();
+    fs::set_permissions(path_of(&world.store, &digest), fs::Permissions::from_mode(0o444)).unwrap();
+    let record = world.store_path.join(format!("bonded/epochs/{:020}", 0));
+    let empty = world.store.snapshot_at(0).unwrap().root();
+    let good = fs::read_to_string(&record).unwrap();
+    fs::write(&record, good.replace(&empty.to_string(), &digest.to_string())).unwrap();
+    let report = check(&world.store);
+    let found = report.findings.iter().find(|finding| finding.code == Code::MisplacedPage);
+    assert_eq!(found.and_then(|finding| finding.digest), Some(leaf), "{report:#?}");
+    assert!(report.remains());
+}
+
 #[test]
 fn what_lies_beside_the_blobs_is_looked_at() {
     let check = |code: Code, disturb: &dyn Fn(&World)| {

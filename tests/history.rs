@@ -43,6 +43,8 @@ fn differences_are_told_in_names_people_know() {
     let [first, second] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert!(first.starts_with("added    evidence of demo@v1  sha256:"), "{text}");
     assert!(second.starts_with("added    release demo@v2  sha256:"), "{text}");
+    let all = world.json("diff 1 3", 0)["changes"].as_array().unwrap().len();
+    assert!(all > 2, "{all}: programs are told every change");
     let back = world.json("diff 3 2", 0);
     assert_eq!((&back["from"], &back["to"]), (&3.into(), &2.into()));
     let changes = back["changes"].as_array().unwrap();

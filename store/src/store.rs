@@ -247,6 +247,14 @@ impl Store {
         Lease::take(&self.inner.pool, holder, || Ok(self.snapshot()?.epoch()))
     }
 
+    /// Takes a lease that keeps an earlier epoch and all later ones, if they are still kept.
+    ///
+    /// # Errors
+    /// As [`Store::lease`].
+    pub fn lease_from(&self, epoch: u64, holder: &Holder) -> Result<Lease, StoreError> {
+        Lease::take(&self.inner.pool, holder, || Ok(self.snapshot()?.epoch().min(epoch)))
+    }
+
     /// Who is at work on this store: the leases that are held now.
     ///
     /// # Errors

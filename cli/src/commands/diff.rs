@@ -1,13 +1,16 @@
 //! `diff`: what changed between two epochs, in names people know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::{Descriptor, Digest};
+use bonded_model::limits::MANIFEST_BYTES_MAX;
+use bonded_model::manifest::Index;
+use bonded_model::{Descriptor, Digest, ReleaseName};
+use bonded_store::Snapshot;
 use bonded_store::catalog::{Change, Key};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, lease_from};
 use crate::args::DiffArgs;
 use crate::error::CliError;
 use crate::output::{self, Format};
@@ -28,11 +31,18 @@ struct Line {
 
 pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
+    let _lease = lease_from(&store, "diff", args.from.min(args.to))?;
     let [before, after] = [args.from, args.to].map(|epoch| store.snapshot_at(epoch));
     let before = before.map_err(report::store_error)?;
     let after = after.map_err(report::store_error)?;
     let changes = after.catalog().diff(before.catalog()).map_err(report::store_error)?;
-    let lines = lines(changes);
+    let changes = match context.format {
+        Format::Json => changes,
+        Format::Text => without_repetitions(changes, |name, direction| {
+            subjects(if direction.0 { &before } else { &after }, name)
+        }),
+    };
+    let lines: Vec<_> = changes.into_iter().map(line).collect();
     match context.format {
         Format::Text => lines.iter().try_for_each(|line| output::data_line(&text(line)))?,
         Format::Json => output::data_json(
@@ -45,12 +55,43 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliErro
     Ok(Outcome::Done)
 }
 
-/// A referrer that is evidence of a release is told once, as that.
-fn lines(changes: Vec<Change>) -> Vec<Line> {
-    let as_evidence: BTreeSet<Digest> =
-        changes.iter().filter_map(|change| Some(change.key.to_evidence()?.1)).collect();
-    let is_told = |key: &Key| key.to_referrer().is_some_and(|(_, by)| as_evidence.contains(&by));
-    changes.into_iter().filter(|change| !is_told(&change.key)).map(line).collect()
+/// Whether something was there before, and is there after.
+type Direction = (bool, bool);
+
+fn direction(change: &Change) -> Direction {
+    (change.before.is_some(), change.after.is_some())
+}
+
+/// For people, a referrer that comes or goes with the evidence of a release is told once, as that: if it is about
+/// the release, or something in it.
+fn without_repetitions(
+    changes: Vec<Change>,
+    subjects: impl Fn(&ReleaseName, Direction) -> BTreeSet<Digest>,
+) -> Vec<Change> {
+    let (mut releases, mut about) = (BTreeMap::new(), BTreeMap::new());
+    for change in &changes {
+        let Some((name, by)) = change.key.to_evidence() else { continue };
+        let of = (name, direction(change));
+        about.entry((by, of.1)).or_insert_with(Vec::new).push(of.clone());
+        releases.entry(of).or_insert_with_key(|(name, direction)| subjects(name, *direction));
+    }
+    let is_told = |change: &Change| {
+        let Some((subject, by)) = change.key.to_referrer() else { return false };
+        let of = about.get(&(by, direction(change))).into_iter().flatten();
+        of.filter_map(|of| releases.get(of)).any(|subjects| subjects.contains(&subject))
+    };
+    changes.into_iter().filter(|change| !is_told(change)).collect()
+}
+
+/// A release and the manifests in it. One that cannot be read has none, so that more is told and not less.
+fn subjects(snapshot: &Snapshot, name: &ReleaseName) -> BTreeSet<Digest> {
+    let Ok(Some(release)) = snapshot.catalog().get(&Key::release(name)) else {
+        return BTreeSet::new();
+    };
+    let index = snapshot.read(&release, MANIFEST_BYTES_MAX).map(|bytes| Index::parse(&bytes));
+    let Ok(Ok(index)) = index else { return BTreeSet::new() };
+    let listed = index.manifests.iter().map(|manifest| manifest.digest);
+    listed.chain([release.digest]).collect()
 }
 
 fn line(change: Change) -> Line {
@@ -106,15 +147,25 @@ mod tests {
             },
             added(Key::referrer(&two.digest, &one.digest)),
             added(Key::referrer(&one.digest, &two.digest)),
+            // It went, while the evidence came; and it is about something else.
+            Change {
+                before: Some(one.clone()),
+                after: None,
+                ..added(Key::referrer(&two.digest, &one.digest))
+            },
+            added(Key::referrer(&one.digest, &one.digest)),
             Change { after: None, before: Some(two.clone()), key: Key::release(&name) },
         ];
         let (one, two) = (one.digest, two.digest);
-        let told: Vec<_> = lines(changes).iter().map(text).collect();
+        let changes = without_repetitions(changes, |_, _| [two].into());
+        let told: Vec<_> = changes.into_iter().map(|change| text(&line(change))).collect();
         assert_eq!(
             told,
             [
                 format!("added    evidence of demo@v1  {one}"),
                 format!("changed  image example.com/tool:v1  {two} -> {one}"),
+                format!("added    referrer of {one}  {one}"),
+                format!("removed  referrer of {two}  {one}"),
                 format!("added    referrer of {one}  {one}"),
                 format!("removed  release demo@v1  {two}"),
             ]

@@ -8,7 +8,7 @@ use bonded_store::fsck::{
 };
 use serde_json::json;
 
-use super::{Context, Outcome, holder};
+use super::{Context, Outcome, holder, lease_from};
 use crate::args::FsckArgs;
 use crate::bucket::BucketSource;
 use crate::error::CliError;
@@ -21,6 +21,8 @@ const LIKE_COUNT_MAX: usize = 20;
 
 pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
+    let oldest = store.epochs().map_err(report::store_error)?.first().copied();
+    let _lease = lease_from(&store, "fsck", oldest.unwrap_or(0))?;
     let sources = sources(context, args)?;
     let sources: Vec<&dyn BlobSource> = sources.iter().map(|source| &**source).collect();
     let mends = args.repair || !sources.is_empty();
@@ -127,7 +129,7 @@ fn advice(code: Code) -> &'static str {
         Code::UnreadableBlob => {
             "look at the disk and the file's permissions, then: bonded fsck --repair"
         }
-        Code::UnreadableManifest | Code::WrongSize => {
+        Code::MisplacedPage | Code::UnreadableManifest | Code::WrongSize => {
             "the bytes are the ones named, so no copy helps; show this to whoever made them"
         }
         _ => {

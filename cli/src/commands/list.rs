@@ -5,7 +5,7 @@ use bonded_store::catalog::Key;
 use bonded_store::{Snapshot, StoreError};
 use serde_json::json;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, lease_from};
 use crate::args::ListArgs;
 use crate::error::CliError;
 use crate::output::{self, Format};
@@ -13,6 +13,7 @@ use crate::report;
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
+    let _lease = lease_from(&store, "list", args.at.unwrap_or(u64::MAX))?;
     let snapshot = match args.at {
         Some(epoch) => store.snapshot_at(epoch),
         None => store.snapshot(),

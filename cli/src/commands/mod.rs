@@ -122,18 +122,28 @@ pub(crate) fn holder(what: &str) -> Result<Holder, CliError> {
 /// A lease for a verb that reads for long: gc keeps what it reads. A store that this user cannot write
 /// gives none, and is read all the same.
 pub(crate) fn reading_lease(store: &Store, what: &str) -> Result<Option<Lease>, CliError> {
+    let lease = unless_refused(store.lease(&holder(what)?))?;
+    if lease.is_none() {
+        output::say(
+            "the store cannot be written here, so gc by others does not know of this reader",
+        );
+    }
+    Ok(lease)
+}
+
+/// A lease from an epoch on, for a verb that is soon over: where the store cannot be written it goes without.
+fn lease_from(store: &Store, what: &str, epoch: u64) -> Result<Option<Lease>, CliError> {
+    unless_refused(store.lease_from(epoch, &holder(what)?))
+}
+
+fn unless_refused(taken: Result<Lease, StoreError>) -> Result<Option<Lease>, CliError> {
     let is_refused = |error: &StoreError| {
         let refusals = [DiskFault::ReadOnly, DiskFault::PermissionDenied, DiskFault::NoSpace];
         error.disk().is_some_and(|error| refusals.contains(&error.fault()))
     };
-    match store.lease(&holder(what)?) {
+    match taken {
         Ok(lease) => Ok(Some(lease)),
-        Err(error) if is_refused(&error) => {
-            output::say(
-                "the store cannot be written here, so gc by others does not know of this reader",
-            );
-            Ok(None)
-        }
+        Err(error) if is_refused(&error) => Ok(None),
         Err(error) => Err(report::store_error(error)),
     }
 }

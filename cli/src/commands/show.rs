@@ -11,7 +11,7 @@ use bonded_store::export::ExportName;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, lease_from};
 use crate::args::ShowArgs;
 use crate::describe;
 use crate::error::CliError;
@@ -24,6 +24,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
         ExportName::Image(image) => return show_image(context, image),
     };
     let store = context.open_store()?;
+    let _lease = lease_from(&store, "show", u64::MAX)?;
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let evidence = snapshot.evidence(release).map_err(report::store_error)?;
     let summaries = snapshot.summaries(release).map_err(report::store_error)?;
@@ -68,6 +69,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
 
 fn show_image(context: &Context, name: &ImageName) -> Result<Outcome, CliError> {
     let store = context.open_store()?;
+    let _lease = lease_from(&store, "show", u64::MAX)?;
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let held = snapshot.catalog().get(&Key::image(&name.repository, &name.tag));
     let image = held

@@ -11,7 +11,7 @@ use bonded_model::{ArtifactPath, Digest, DocumentKind, MediaType, ReleaseName, m
 use bonded_store::{AttachRequest, NewDocument, Snapshot, Store, attach, disk};
 use bonded_verify::{FileExpectation, FileQuestion, SummaryRequest, Verdict, verify_file};
 
-use super::{Context, Outcome, holder};
+use super::{Context, Outcome, holder, lease_from};
 use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::judge::{self, Judge};
@@ -50,8 +50,10 @@ fn on_release(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError>
     })?;
     let judge = Judge::load(&context.config, &args.judge)?;
     let store = context.open_store()?;
+    let lease = lease_from(&store, "verify", u64::MAX)?;
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let verdict = judge.verdict(&snapshot, &name)?;
+    drop(lease);
     let outcome = print(context, &verdict)?;
     if !args.no_record {
         record(context, args, &store, &snapshot, &verdict)?;

@@ -51,7 +51,8 @@ fn large(at: &Path, rounds: usize) {
     };
     let mut sum = || measure::must(Command::new("sha256sum").arg(&file));
     let mut in_process = || hash(&file);
-    let mut ingest = || ingest(at, &file);
+    let mut ingest = || ingest(at, &file, &[]);
+    let mut linked = || self::ingest(at, &file, &["--immutable-source"]);
     println!("one file of {} MiB, median of {rounds}, ratio to sha256sum", bytes >> 20);
     print(
         rounds,
@@ -61,6 +62,7 @@ fn large(at: &Path, rounds: usize) {
             ("cp, then sync", &mut cp_sync),
             ("SHA-256 in process, one thread", &mut in_process),
             ("bonded init + ingest, durable", &mut ingest),
+            ("the same, --immutable-source", &mut linked),
         ],
     );
 }
@@ -78,7 +80,7 @@ fn several(at: &Path, rounds: usize) {
             }
         });
     };
-    let mut ingest = || ingest(at, &input);
+    let mut ingest = || ingest(at, &input, &[]);
     println!(
         "\neight files of {} MiB, median of {rounds}, ratio to two hashing threads",
         bytes >> 20
@@ -101,7 +103,7 @@ fn small(at: &Path, rounds: usize) {
         fill(&input.join(format!("{number:05}")), 4096, number + 1);
     }
     let mut loop_of_four = || write_one_by_one(&input, &at.join("loop"));
-    let mut ingest = || ingest(at, &input);
+    let mut ingest = || ingest(at, &input, &[]);
     let mut contenders: [(&str, &mut dyn FnMut()); 2] = [
         ("write, fsync, rename, fsync", &mut loop_of_four),
         ("bonded init + ingest, durable", &mut ingest),
@@ -149,7 +151,7 @@ fn restic(at: &Path, rounds: usize) {
             fs::remove_dir_all(made).expect("restic made it");
         }
     };
-    let mut ingest = || ingest(at, &input);
+    let mut ingest = || ingest(at, &input, &[]);
     print(
         rounds,
         &mut [
@@ -167,12 +169,12 @@ fn print(rounds: usize, contenders: &mut Contenders<'_>) {
 }
 
 /// Makes a store, takes the input in, and removes the store.
-fn ingest(at: &Path, input: &Path) {
+fn ingest(at: &Path, input: &Path, options: &[&str]) {
     let store = at.join("store");
     let bonded = || Command::new(env!("CARGO_BIN_EXE_bonded"));
     measure::must(bonded().arg("init").arg(&store));
     let ingest = ["ingest", "--release", "bench@1.0.0"];
-    measure::must(bonded().arg("--store").arg(&store).args(ingest).arg(input));
+    measure::must(bonded().arg("--store").arg(&store).args(ingest).args(options).arg(input));
     fs::remove_dir_all(&store).expect("the store was there");
 }
 

@@ -85,11 +85,15 @@ pub enum PathFault {
     /// A component is empty.
     #[error("it has an empty component")]
     EmptyComponent,
-    /// Has a control character (NUL among them), a backslash, or a character that is not seen but
-    /// changes how the others are: text directions, marks of them, and the byte order mark. With those,
-    /// a path could be shown to people as another one.
-    #[error("it has a control character, a text direction or a backslash")]
+    /// Has a control character (NUL among them), a backslash, or a character that is not seen: text
+    /// directions, joiners, variation selectors, separators of lines, and all others that fonts show as
+    /// nothing. With those, a path could be shown to people as another one.
+    #[error("it has a control character, a character that is not seen or a backslash")]
     Character,
+    /// A component ends in a dot or a space, which Windows drops, so that two names would be one there.
+    /// A colon, which Windows refuses, is let through: a repository's port has one, and a package's epoch.
+    #[error("it has a component that ends in a dot or a space")]
+    Ending,
     /// Stands under [`RESERVED_DIRECTORY`], where generated documents go.
     #[error("its first component is reserved for documents that bonded itself writes")]
     Reserved,
@@ -363,15 +367,33 @@ fn path_fault(text: &str) -> Option<PathFault> {
         "" => Some(PathFault::EmptyComponent),
         "." | ".." => Some(PathFault::Dots),
         _ if component.len() > PATH_COMPONENT_BYTES_MAX => Some(PathFault::TooLong),
+        _ if component.ends_with(['.', ' ']) => Some(PathFault::Ending),
         _ => None,
     })
 }
 
-/// Unicode's explicit directions and their marks (UAX #9, section 2), and the byte order mark.
+/// What is not seen: Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties), which holds the
+/// explicit directions of UAX #9, and the separators of lines.
 fn is_unseen(character: char) -> bool {
     matches!(
         character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -416,7 +438,7 @@ mod tests {
         for text in ["kubernetes@v1.31.2", "cri-o@1.31.0-rc.1+build5", "a@1"] {
             assert_eq!(text.parse::<ReleaseName>().unwrap().to_string(), text);
         }
-        for text in ["kubectl", "bin/linux/amd64/kubectl", "a b/ü.txt", "..x", "-"] {
+        for text in ["kubectl", "bin/linux/amd64/kubectl", "a b/ü.txt", "..x", "-", "a:1", " x"] {
             assert_eq!(text.parse::<ArtifactPath>().unwrap().as_str(), text);
         }
     }
@@ -506,7 +528,20 @@ mod tests {
             ("a\u{61c}b", PathFault::Character),
             ("a\u{2066}b\u{2069}", PathFault::Character),
             ("\u{feff}a", PathFault::Character),
+            ("a\u{ad}b", PathFault::Character),
+            ("a\u{200b}b", PathFault::Character),
+            ("a\u{200d}b", PathFault::Character),
+            ("a\u{2028}b", PathFault::Character),
+            ("a\u{2060}b", PathFault::Character),
+            ("a\u{fe0f}", PathFault::Character),
+            ("a\u{3164}", PathFault::Character),
+            ("a\u{e0101}", PathFault::Character),
             ("a\\b", PathFault::Character),
+            ("tool.", PathFault::Ending),
+            ("tool ", PathFault::Ending),
+            ("bin./tool", PathFault::Ending),
+            ("bin /tool", PathFault::Ending),
+            ("...", PathFault::Ending),
             (".bonded/x", PathFault::Reserved),
             (&long, PathFault::TooLong),
             (&wide, PathFault::TooLong),

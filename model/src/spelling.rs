@@ -13,17 +13,23 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use crate::name::ArtifactPath;
 
-/// The names of one tree, every directory on the way included, each in one spelling.
+/// The names of one tree, every directory on the way included, each in one spelling. A node for each
+/// component, so that it takes no more space than the paths do.
 #[derive(Clone, Debug, Default)]
 pub struct Spellings {
-    by_fold: BTreeMap<String, Spelled>,
+    paths: Vec<ArtifactPath>,
+    nodes: Vec<Node>,
+    /// Nodes at the top, by their folded components.
+    top: BTreeMap<Box<str>, usize>,
 }
 
-/// The path that came first with a name, and how many bytes of it the name is.
+/// A component below another.
 #[derive(Clone, Debug)]
-struct Spelled {
-    path: ArtifactPath,
-    bytes: usize,
+struct Node {
+    spelled: Box<str>,
+    /// The path that came first with it.
+    path: usize,
+    below: BTreeMap<Box<str>, usize>,
 }
 
 impl Spellings {
@@ -31,27 +37,41 @@ impl Spellings {
     /// that path is returned. The same path again is no other spelling.
     pub fn add(&mut self, path: &ArtifactPath) -> Result<(), ArtifactPath> {
         let folded = fold(path.as_str());
-        let names = prefixes(path.as_str()).zip(prefixes(&folded));
-        for (name, folded) in names.clone() {
-            if let Some(first) = self.by_fold.get(folded)
-                && first.path.as_str().get(..first.bytes) != Some(name)
-            {
-                return Err(first.path.clone());
+        // Folding neither makes nor takes a slash, so both have as many components.
+        let mut components = path.as_str().split('/').zip(folded.split('/')).peekable();
+        let mut parent = None;
+        while let Some((spelled, folded)) = components.peek()
+            && let Some(&known) = self.below(parent).get(*folded)
+        {
+            if let Some(node) = self.nodes.get(known).filter(|node| *node.spelled != **spelled) {
+                return self.paths.get(node.path).cloned().map_or(Ok(()), Err);
             }
+            parent = Some(known);
+            components.next();
         }
-        for (name, folded) in names {
-            let spelled = || Spelled { path: path.clone(), bytes: name.len() };
-            self.by_fold.entry(folded.to_owned()).or_insert_with(spelled);
+        // From here on everything is new, so nothing is refused after something was added.
+        if components.peek().is_some() {
+            self.paths.push(path.clone());
+        }
+        for (spelled, folded) in components {
+            let (new, path) = (self.nodes.len(), self.paths.len() - 1);
+            self.nodes.push(Node { spelled: spelled.into(), path, below: BTreeMap::new() });
+            self.below_mut(parent).insert(folded.into(), new);
+            parent = Some(new);
         }
         Ok(())
     }
-}
 
-/// A path's directories from the top, then the path itself. Folding neither makes nor takes a slash, so
-/// a path and its folded form have as many.
-fn prefixes(path: &str) -> impl Iterator<Item = &str> + Clone {
-    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-    ends.filter_map(|end| path.get(..end))
+    fn below(&self, parent: Option<usize>) -> &BTreeMap<Box<str>, usize> {
+        parent.and_then(|parent| self.nodes.get(parent)).map_or(&self.top, |node| &node.below)
+    }
+
+    fn below_mut(&mut self, parent: Option<usize>) -> &mut BTreeMap<Box<str>, usize> {
+        match parent.and_then(|parent| self.nodes.get_mut(parent)) {
+            Some(node) => &mut node.below,
+            None => &mut self.top,
+        }
+    }
 }
 
 fn fold(text: &str) -> String {
@@ -121,6 +141,20 @@ mod tests {
         assert_eq!(spellings.add(&path("x/y")), Ok(()));
         assert_eq!(spellings.add(&path("A/new")), Err(path("a/b")));
         assert_eq!(spellings.add(&path("a/NEW")), Ok(()));
+    }
+
+    #[test]
+    fn a_deep_tree_takes_no_more_space_than_its_paths() {
+        let mut spellings = Spellings::default();
+        let deep = "a/".repeat(1_000);
+        for number in 0..100 {
+            spellings.add(&path(&format!("{deep}{number}"))).unwrap();
+        }
+        assert_eq!((spellings.nodes.len(), spellings.paths.len()), (1_100, 100));
+        let spelled: usize = spellings.nodes.iter().map(|node| node.spelled.len()).sum();
+        assert!(spelled < 2_000, "{spelled}");
+        assert_eq!(spellings.add(&path(&format!("{deep}A"))), Ok(()));
+        assert_eq!(spellings.add(&path("A/b")), Err(path(&format!("{deep}0"))));
     }
 
     proptest! {

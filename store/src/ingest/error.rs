@@ -78,6 +78,17 @@ pub enum IngestError {
         /// Where it leads.
         target: PathBuf,
     },
+    /// A directory is an OCI layout and has other files as well, which its images do not name.
+    #[error(
+        "{} is an OCI layout and {} no part of one; move it out of the layout, or remove oci-layout to take all in as files",
+        layout.display(), foreign.display()
+    )]
+    InLayout {
+        /// The layout.
+        layout: PathBuf,
+        /// The first thing in it that is no part of it.
+        foreign: PathBuf,
+    },
     /// A directory tree is deeper than any release, which means a loop of mounts.
     #[error("{} is more than {limit} directories deep", path.display())]
     TooDeep {

@@ -1,7 +1,7 @@
 //! From inputs to files with a path inside the release, and to layouts with images.
 //!
 //! A directory that is an OCI layout, given or below another one, is not walked: its images are what
-//! counts, not its files.
+//! counts, not its files. Such a directory may have no other files.
 //!
 //! Symbolic links: an input may be one. Inside an input directory, a link to a regular file inside
 //! the same directory is read as that file; every other link is refused, so that no tree can pull in
@@ -22,6 +22,10 @@ use crate::image;
 
 /// Every file of a full release with all its evidence.
 const FILE_COUNT_MAX: usize = ARTIFACT_COUNT_MAX + DOCUMENT_COUNT_MAX;
+
+/// What an OCI layout has at its top, and what those that `docker save` writes have as well.
+const LAYOUT_ENTRIES: [&str; 5] =
+    ["oci-layout", "index.json", "blobs", "manifest.json", "repositories"];
 
 /// A file that was found.
 #[derive(Clone, Debug)]
@@ -76,6 +80,7 @@ impl Walk<'_> {
             return Err(IngestError::TooDeep { path: at.to_owned(), limit: DIRECTORY_DEPTH_MAX });
         }
         if image::is_layout(self.disk, at).map_err(IngestError::Source)? {
+            self.check_layout(at)?;
             self.layouts.push(at.to_owned());
             return Ok(());
         }
@@ -91,6 +96,16 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// That no file is lost because it lies in a layout.
+    fn check_layout(&self, layout: &Path) -> Result<(), IngestError> {
+        let is_foreign = |path: &PathBuf| !LAYOUT_ENTRIES.iter().any(|name| path.ends_with(name));
+        let entries = self.disk.list(layout).map_err(IngestError::Source)?;
+        match entries.into_iter().map(|(path, _)| path).find(is_foreign) {
+            Some(foreign) => Err(IngestError::InLayout { layout: layout.to_owned(), foreign }),
+            None => Ok(()),
+        }
     }
 
     /// The regular file inside the input that a link leads to.

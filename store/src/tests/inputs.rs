@@ -274,3 +274,18 @@ fn evidence_that_comes_later_may_not_differ_by_case_either() {
     assert_eq!((title, other), (&path("sha256sums"), &path("SHA256SUMS")));
     assert_eq!(world.ingest_paths("demo@v1", &[&held]).unwrap().outcome, Outcome::Unchanged);
 }
+
+#[test]
+fn a_layout_with_other_files_is_refused() {
+    let world = World::new();
+    for name in ["oci-layout", "index.json", "manifest.json", "repositories", "blobs/x"] {
+        world.file(&format!("images/{name}"), b"{}");
+    }
+    let own = world.ingest("demo@v1").unwrap_err();
+    assert!(matches!(own, IngestError::Image { .. }), "{own:?}");
+    let lost = world.file("images/readme", b"lost");
+    world.file("images/tool", b"lost");
+    let error = world.ingest("demo@v1").unwrap_err();
+    let IngestError::InLayout { layout, foreign } = &error else { panic!("{error:?}") };
+    assert_eq!((layout.as_path(), foreign), (lost.parent().unwrap(), &lost));
+}

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use bonded_model::{Descriptor, Digest};
 use sha2::{Digest as _, Sha256};
@@ -13,6 +14,7 @@ use crate::disk::{Action, Disk, DiskError, DiskFault, FileState, Handle};
 use crate::error::StoreError;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 use crate::layout::Layout;
+use crate::lock;
 
 /// The blobs of one store.
 #[derive(Clone, Debug)]
@@ -151,19 +153,29 @@ impl Pool {
             handle,
             state,
             digest: *digest,
-            hash: Some(Sha256::new()),
+            check: Check::Reading(Sha256::new()),
         })
     }
 
-    /// Moves a damaged blob aside and makes the error that says so. A good blob that has taken its
-    /// place in the meantime stays, or is put back if it came between look and rename. A store that
-    /// cannot be written keeps the damaged one, which every reader refuses again.
+    /// Moves a damaged blob aside and makes the error that says so. Only one who holds the writer's lock
+    /// may do that, since a good blob may be about to take its place: while somebody else has the lock,
+    /// or in a store that cannot be written, the damaged one stays, and every reader refuses it again.
     pub(crate) fn quarantine(
         &self,
         digest: &Digest,
         found: Digest,
         damaged: &FileState,
     ) -> StoreError {
+        let quarantined =
+            lock::while_free(&self.disk, &self.layout, || self.set_aside(digest, found, damaged));
+        let path = self.layout.blob(digest);
+        StoreError::Corrupt { digest: *digest, found, path, quarantined: quarantined.flatten() }
+    }
+
+    /// Moves a damaged blob aside, and says where to. For use under the lock. A program that knows no
+    /// lock may put a good one in its place: that one stays, or is put back if it came between look and
+    /// rename.
+    fn set_aside(&self, digest: &Digest, found: Digest, damaged: &FileState) -> Option<PathBuf> {
         let path = self.layout.blob(digest);
         let aside = self.layout.damaged().join(format!("{}-as-{}", digest.hex(), found.short()));
         let is_at = |path| self.disk.read_state(path).is_ok_and(|at| at.is_same_file(damaged));
@@ -177,14 +189,22 @@ impl Pool {
             // Should this fail, the next ingest writes the blob again.
             drop(self.disk.rename(&aside, &path));
         }
-        let quarantined = is_the_damaged_one.then_some(aside);
-        StoreError::Corrupt { digest: *digest, found, path, quarantined }
+        is_the_damaged_one.then_some(aside)
     }
 
-    /// Whether a blob is the file that was opened a moment ago.
-    pub(crate) fn is_still(&self, digest: &Digest, opened: &FileState) -> bool {
-        let now = self.disk.read_state(&self.layout.blob(digest));
-        now.is_ok_and(|now| now.is_same_file(opened))
+    /// Moves a blob aside that is not what it is named, before another takes its place. For use under
+    /// the lock.
+    pub(crate) fn set_aside_if_damaged(&self, digest: &Digest) -> Result<(), StoreError> {
+        let mut handle = match self.open(digest) {
+            Err(StoreError::MissingBlob { .. }) => return Ok(()),
+            opened => opened?,
+        };
+        let state = handle.read_state()?;
+        let found = hashing::in_line(&mut HashOnly(&mut handle), Sha512Wanted::No)?.sha256;
+        if found != *digest {
+            self.set_aside(digest, found, &state);
+        }
+        Ok(())
     }
 }
 
@@ -205,7 +225,15 @@ pub struct BlobReader {
     handle: Handle,
     state: FileState,
     digest: Digest,
-    hash: Option<Sha256>,
+    check: Check,
+}
+
+/// How far a blob is checked that is being read.
+enum Check {
+    Reading(Sha256),
+    Good,
+    /// What its bytes hash to, and where it was moved.
+    Failed(Digest, Option<PathBuf>),
 }
 
 impl BlobReader {
@@ -219,24 +247,34 @@ impl BlobReader {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let count = self.handle.read(buffer)?;
-        match (buffer.get(..count), &mut self.hash) {
-            (Some(bytes @ [_, ..]), Some(hash)) => {
+        if let Check::Reading(hash) = &mut self.check {
+            let count = self.handle.read(buffer)?;
+            if let Some(bytes @ [_, ..]) = buffer.get(..count) {
                 hash.update(bytes);
-                Ok(count)
+                return Ok(count);
             }
-            _ => self.finish(),
+            let hash = hash.clone();
+            self.check = self.finished(hash);
+        }
+        match &self.check {
+            Check::Reading(_) | Check::Good => Ok(0),
+            Check::Failed(found, quarantined) => Err(StoreError::Corrupt {
+                digest: self.digest,
+                found: *found,
+                path: self.pool.layout.blob(&self.digest),
+                quarantined: quarantined.clone(),
+            }),
         }
     }
 
-    /// Compares once; reading on after the good end gives the end again.
-    fn finish(&mut self) -> Result<usize, StoreError> {
-        let Some(hash) = self.hash.take() else {
-            return Ok(0);
-        };
+    /// Compares once; reading on gives the same end again, the good one or the bad one.
+    fn finished(&self, hash: Sha256) -> Check {
         match Digest::from_sha256(hash.finalize().into()) {
-            found if found == self.digest => Ok(0),
-            found => Err(self.pool.quarantine(&self.digest, found, &self.state)),
+            found if found == self.digest => Check::Good,
+            found => match self.pool.quarantine(&self.digest, found, &self.state) {
+                StoreError::Corrupt { quarantined, .. } => Check::Failed(found, quarantined),
+                _ => Check::Failed(found, None),
+            },
         }
     }
 }

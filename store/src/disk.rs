@@ -122,6 +122,15 @@ impl Disk {
         Ok(self.inspect(path, Links::NotFollowed)?.state)
     }
 
+    /// Whether an open file still has the name that it was opened at.
+    pub(crate) fn is_named(&self, handle: &Handle) -> Result<bool, DiskError> {
+        match self.read_state(handle.path()) {
+            Ok(named) => Ok(named.is_same_file(&handle.read_state()?)),
+            Err(error) if error.fault() == DiskFault::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the file system tells about a path, links not followed.
     pub(crate) fn read_attributes(&self, path: &Path) -> Result<Attributes, DiskError> {
         let found = self.inspect(path, Links::NotFollowed)?;
@@ -201,6 +210,11 @@ impl Disk {
     /// Creates a directory and those above it; existing ones are fine.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
         self.system.create_directory(path).map_err(failed(Action::CreateDirectory, path))
+    }
+
+    /// Creates one directory, which must not exist.
+    pub(crate) fn create_new_directory(&self, path: &Path) -> Result<(), DiskError> {
+        self.system.create_new_directory(path).map_err(failed(Action::CreateDirectory, path))
     }
 
     /// Gives a file another name, in place of whatever had it.

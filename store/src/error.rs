@@ -256,6 +256,13 @@ pub enum StoreError {
         /// The epoch found.
         found: u64,
     },
+    /// The file of the writer's lock was removed or replaced while it was held, so that a second writer
+    /// may be at work.
+    #[error("the lock {} was removed while it was held; nothing was changed", path.display())]
+    LockLost {
+        /// The file.
+        path: PathBuf,
+    },
     /// The new state is in place, but could not be made durable: a power loss may bring back the old
     /// one. Doing the same again settles it.
     #[error("cannot tell whether epoch {epoch} would survive a power loss; repeat the command")]

@@ -11,8 +11,10 @@
 //!
 //! A directory belongs to whoever holds the lock on the `lease` file that has its name there. Between
 //! the making of the file and the lock, somebody who looks may hold it, or take it for a leftover and
-//! remove it; the maker then sees that, and takes another name. The lock on a lease is never waited for,
-//! so it has no place in an order of locks.
+//! remove it; the maker then sees that, and takes another name. In the same way, whoever finds the lock
+//! free looks whether the file that he has open is still the one with the name: it may have been removed
+//! with its work, and another work of the same name have begun. Nobody begins in a directory that he has
+//! not made. The lock on a lease is never waited for, so it has no place in an order of locks.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +36,9 @@ const LEASE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Names that may be taken by leftovers of other processes with the same number, as in containers.
 const ATTEMPT_COUNT_MAX: u64 = 10_000;
+
+/// How often a lease is looked at that has gone when its lock turns out free.
+const LOOK_COUNT_MAX: u32 = 100;
 
 /// Numbers the directories of this process.
 static NEXT_DIRECTORY: AtomicU64 = AtomicU64::new(0);
@@ -105,10 +110,14 @@ impl Drop for Lease {
 pub(crate) fn live(disk: &Disk, layout: &Layout) -> Result<Vec<LeaseInfo>, DiskError> {
     let mut live = Vec::new();
     for directory in directories(disk, layout)? {
-        if let State::Held(mut handle) = read_state(disk, &directory)? {
-            let bytes = handle.read_to_end(LEASE_BYTES_MAX)?;
-            let info = json::parse(&bytes, LEASE_BYTES_MAX);
-            live.push(info.unwrap_or_else(|_not_yet_written| unnamed()));
+        match read_state(disk, &directory)? {
+            State::Held(mut handle) => {
+                let bytes = handle.read_to_end(LEASE_BYTES_MAX)?;
+                let info = json::parse(&bytes, LEASE_BYTES_MAX);
+                live.push(info.unwrap_or_else(|_not_yet_written| unnamed()));
+            }
+            State::Changing => live.push(unnamed()),
+            State::Free(_) | State::NoLease => {}
         }
     }
     Ok(live)
@@ -119,9 +128,9 @@ pub(crate) fn stray(pool: &Pool) -> Result<Vec<PathBuf>, DiskError> {
     let Pool { disk, layout } = pool;
     let mut stray = Vec::new();
     for (path, kind) in disk.list(&layout.staging())? {
-        let held =
-            kind == FileKind::Directory && matches!(read_state(disk, &path)?, State::Held(_));
-        if !held {
+        let is_held = kind == FileKind::Directory
+            && matches!(read_state(disk, &path)?, State::Held(_) | State::Changing);
+        if !is_held {
             stray.push(path);
         }
     }
@@ -135,7 +144,7 @@ pub(crate) fn clear(pool: &Pool) -> Result<(), DiskError> {
     for (path, kind) in disk.list(&layout.staging())? {
         match kind {
             FileKind::Directory => match read_state(disk, &path)? {
-                State::Held(_) => {}
+                State::Held(_) | State::Changing => {}
                 State::Free(handle) => {
                     remove(disk, &path)?;
                     drop(handle); // not before: the lock keeps others from taking it for a lease
@@ -175,7 +184,11 @@ fn occupy(disk: &Disk, staging: &Path) -> Result<(PathBuf, Handle), StoreError> 
 }
 
 fn try_occupy(disk: &Disk, directory: &Path) -> Result<Option<Handle>, DiskError> {
-    disk.create_directory(directory)?;
+    match disk.create_new_directory(directory) {
+        // A leftover, with files of its own; the next writer removes it.
+        Err(error) if error.fault() == DiskFault::Exists => return Ok(None),
+        made => made?,
+    }
     let handle = match disk.create(&directory.join(LEASE), 0o644) {
         Ok(handle) => handle,
         Err(error) if matches!(error.fault(), DiskFault::Exists | DiskFault::NotFound) => {
@@ -186,11 +199,7 @@ fn try_occupy(disk: &Disk, directory: &Path) -> Result<Option<Handle>, DiskError
     if handle.try_lock()? == LockAttempt::HeldByAnother {
         return Ok(None);
     }
-    match disk.read_state(handle.path()) {
-        Ok(named) => Ok(named.is_same_file(&handle.read_state()?).then_some(handle)),
-        Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(disk.is_named(&handle)?.then_some(handle))
 }
 
 /// Whether somebody is at work in a directory.
@@ -201,18 +210,25 @@ enum State {
     Free(Handle),
     /// There is nothing to lock: a leftover of a power loss, or of one who is about to begin.
     NoLease,
+    /// The lease was another one whenever it was looked at.
+    Changing,
 }
 
 fn read_state(disk: &Disk, directory: &Path) -> Result<State, DiskError> {
-    let handle = match disk.open(&directory.join(LEASE)) {
-        Ok(handle) => handle,
-        Err(error) if error.fault() == DiskFault::NotFound => return Ok(State::NoLease),
-        Err(error) => return Err(error),
-    };
-    Ok(match handle.try_lock()? {
-        LockAttempt::Taken => State::Free(handle),
-        LockAttempt::HeldByAnother => State::Held(handle),
-    })
+    for _ in 0..LOOK_COUNT_MAX {
+        let handle = match disk.open(&directory.join(LEASE)) {
+            Ok(handle) => handle,
+            Err(error) if error.fault() == DiskFault::NotFound => return Ok(State::NoLease),
+            Err(error) => return Err(error),
+        };
+        if handle.try_lock()? == LockAttempt::HeldByAnother {
+            return Ok(State::Held(handle));
+        }
+        if disk.is_named(&handle)? {
+            return Ok(State::Free(handle));
+        }
+    }
+    Ok(State::Changing)
 }
 
 /// Removes what was listed in a directory, the lease last, and then the directory unless somebody has

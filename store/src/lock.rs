@@ -4,9 +4,12 @@
 //! the process, so a crash leaves none; what the file says then is out of date and does not matter.
 //!
 //! It is taken before ROOT is read for writing and held until the commit; big inputs are staged before,
-//! under a lease (see `lease`). Readers take neither.
+//! under a lease (see `lease`). Readers take neither, but for the moment in which one moves a damaged blob
+//! aside, and only if the lock is free. It is the file that has the name that counts: a writer looks after
+//! taking the lock, and again just before ROOT is replaced, whether its own is that one.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,8 @@ use crate::layout::Layout;
 
 /// How often a waiting writer looks again: often enough not to be noticed, seldom enough to be free.
 const POLL: Duration = Duration::from_millis(20);
+
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A holder has a line of text.
 const HOLDER_BYTES_MAX: u64 = 64 * 1024;
@@ -42,7 +47,27 @@ impl fmt::Display for Holder {
 /// Held as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    _handle: Handle,
+    handle: Handle,
+}
+
+impl WriterLock {
+    /// Looks whether the lock still keeps others away: who removes the file lets a second writer in.
+    pub(crate) fn check(&self, disk: &Disk) -> Result<(), StoreError> {
+        match disk.is_named(&self.handle)? {
+            true => Ok(()),
+            false => Err(StoreError::LockLost { path: self.handle.path().to_owned() }),
+        }
+    }
+}
+
+/// Does something under the lock, if it is free now. Nobody is kept waiting or told.
+pub(crate) fn while_free<T>(disk: &Disk, layout: &Layout, act: impl FnOnce() -> T) -> Option<T> {
+    // Threads of one process take turns, so that they do not take each other for writers.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let handle = disk.open(&layout.lock()).ok()?; // no lock, no right to change anything
+    let is_taken = matches!(handle.try_lock(), Ok(LockAttempt::Taken))
+        && matches!(disk.is_named(&handle), Ok(true));
+    is_taken.then(act)
 }
 
 /// Takes the lock, waiting up to `wait`; calls `on_wait` once if it is not free at once.
@@ -55,7 +80,7 @@ pub(crate) fn take(
 ) -> Result<WriterLock, StoreError> {
     let handle = wait_for(disk, layout, wait, on_wait)?;
     handle.overwrite(&json::to_canonical(holder))?;
-    Ok(WriterLock { _handle: handle })
+    Ok(WriterLock { handle })
 }
 
 /// Takes the lock without saying for whom: for the making of a store, which is over at once.
@@ -64,7 +89,7 @@ pub(crate) fn take_unnamed(
     layout: &Layout,
     wait: Duration,
 ) -> Result<WriterLock, StoreError> {
-    Ok(WriterLock { _handle: wait_for(disk, layout, wait, &mut |_| {})? })
+    Ok(WriterLock { handle: wait_for(disk, layout, wait, &mut |_| {})? })
 }
 
 fn wait_for(
@@ -73,10 +98,18 @@ fn wait_for(
     wait: Duration,
     on_wait: &mut dyn FnMut(&Holder),
 ) -> Result<Handle, StoreError> {
-    let handle = disk.open_or_create(&layout.lock())?;
+    let mut handle = disk.open_or_create(&layout.lock())?;
     let began = Instant::now();
     let mut told = false;
-    while handle.try_lock()? == LockAttempt::HeldByAnother {
+    loop {
+        if handle.try_lock()? == LockAttempt::Taken {
+            if disk.is_named(&handle)? {
+                return Ok(handle);
+            }
+            // Somebody has removed the file in the meantime. Another one is what others lock now.
+            handle = disk.open_or_create(&layout.lock())?;
+            continue;
+        }
         if !told {
             on_wait(&current(disk, layout));
             told = true;
@@ -88,7 +121,6 @@ fn wait_for(
         }
         thread::sleep(left.min(POLL));
     }
-    Ok(handle)
 }
 
 /// Who holds the lock, as far as the file tells: a holder writes its name just after taking it.

@@ -13,8 +13,10 @@
 //! barrier like a new one, since nobody knows who wrote it, and is replaced if it turns out damaged.
 //!
 //! Nothing refers yet to a blob that was found in place before the lock was taken, so gc may have set it
-//! aside meanwhile. It is taken back from there: the lease keeps gc from deleting it.
+//! aside meanwhile. It is taken back from there, the newest copy that is what it is named: the lease keeps
+//! gc from deleting it.
 
+mod barrier;
 mod ladder;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,8 @@ use crate::blob::{HashOnly, Pool};
 use crate::disk::{DiskError, DiskFault, Handle};
 use crate::error::StoreError;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
-use crate::lease::{Lease, list_if_there};
+use crate::lease::Lease;
+use crate::quarantine;
 
 /// Nobody may write a blob, and whom the umask lets may read it.
 pub(crate) const BLOB_MODE: u32 = 0o444;
@@ -55,6 +58,8 @@ pub(crate) struct Stage {
     staged: Mutex<BTreeMap<Digest, Staged>>,
     /// Blobs found in place. Their bytes were compared, but may be in memory only.
     found: Mutex<BTreeMap<Digest, Synced>>,
+    /// Blobs found in place that are not what they are named.
+    damaged: Mutex<BTreeSet<Digest>>,
     /// Devices from which nothing can be cloned to the one that the stage is on.
     unclonable: Mutex<BTreeSet<u64>>,
     /// Dropping it removes what was not published.
@@ -65,6 +70,10 @@ pub(crate) struct Stage {
 struct Staged {
     temporary: PathBuf,
     synced: Synced,
+    /// Kept open for the barrier, if it is among the first few.
+    handle: Option<Handle>,
+    /// The permissions of a file that is its source as well and may be written to.
+    writable_mode: Option<u32>,
 }
 
 /// Whether content has passed a barrier.
@@ -120,6 +129,7 @@ impl Stage {
             next_temporary: AtomicU64::new(0),
             staged: Mutex::default(),
             found: Mutex::default(),
+            damaged: Mutex::default(),
             unclonable: Mutex::default(),
             lease,
         })
@@ -147,7 +157,7 @@ impl Stage {
         }
         let temporary = self.create_temporary()?;
         let written = temporary.write_all(bytes);
-        self.settle(&temporary, written.map(|()| digests))
+        self.settle(temporary, written.map(|()| digests))
     }
 
     /// Holds what `read` gives, hashing while writing.
@@ -159,7 +169,7 @@ impl Stage {
     ) -> Result<Digests, StoreError> {
         let temporary = self.create_temporary()?;
         let digests = self.copy_in(read, &temporary, wanted, threads);
-        self.settle(&temporary, digests)
+        self.settle(temporary, digests)
     }
 
     /// Holds what `read` gives if it is the expected blob; tells what it is otherwise.
@@ -174,7 +184,7 @@ impl Stage {
                 self.pool.disk.remove(temporary.path())?;
                 Ok(Err(digests.sha256))
             }
-            digests => Ok(Ok(self.settle(&temporary, digests).map(drop)?)),
+            digests => Ok(Ok(self.settle(temporary, digests).map(drop)?)),
         }
     }
 
@@ -201,60 +211,6 @@ impl Stage {
         })
     }
 
-    /// Makes the content of everything added so far durable. What is slow about publishing is done
-    /// then, so this is for the time before the lock is taken.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        let (disk, layout) = (&self.pool.disk, &self.pool.layout);
-        let mut staged = self.lock();
-        let mut found = locked(&self.found);
-        let new = staged.values().filter(|staged| staged.synced == Synced::No);
-        let old = found.iter().filter(|(_, synced)| **synced == Synced::No);
-        let new = new.map(|staged| staged.temporary.clone());
-        let files: Vec<_> = new.chain(old.map(|(digest, _)| layout.blob(digest))).collect();
-        let durable = if files.len() <= FSYNC_COUNT_MAX {
-            files.iter().try_for_each(|path| self.sync_one(path))
-        } else {
-            disk.sync_filesystem(&self.directory)
-        };
-        if let Err(error) = durable {
-            // Should this fail as well, there is no more to be done: the error is told in any case.
-            let found = found.iter().filter(|(_, synced)| **synced == Synced::No);
-            found.for_each(|(digest, _)| drop(self.write_anew(digest)));
-            return Err(error.into());
-        }
-        staged.values_mut().for_each(|staged| staged.synced = Synced::Yes);
-        found.values_mut().for_each(|synced| *synced = Synced::Yes);
-        Ok(())
-    }
-
-    /// Writes a blob again that was found in place and could not be synced. The kernel tells of lost
-    /// bytes once, and goes on to show them as if they were on the disk: the next one who finds the
-    /// blob in place would sync it with success.
-    fn write_anew(&self, digest: &Digest) -> Result<(), StoreError> {
-        let Pool { disk, layout } = &self.pool;
-        let path = layout.blob(digest);
-        let mut found = disk.open(&path)?;
-        let temporary = self.create_temporary()?;
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let count = found.read(&mut buffer)?;
-            match buffer.get(..count) {
-                Some(bytes @ [_, ..]) => temporary.write_all(bytes)?,
-                _ => break,
-            }
-        }
-        temporary.sync()?;
-        Ok(disk.rename(temporary.path(), &path)?)
-    }
-
-    /// One that is not there has no content to lose: it is missed when it is published.
-    fn sync_one(&self, path: &Path) -> Result<(), DiskError> {
-        match self.pool.disk.open(path) {
-            Err(error) if error.fault() == DiskFault::NotFound => Ok(()),
-            opened => opened?.sync(),
-        }
-    }
-
     /// Makes everything staged durable and gives it its name. After success every blob that was
     /// added is held, also those that were there before. For use under the lock.
     pub(crate) fn publish(self) -> Result<(), StoreError> {
@@ -262,30 +218,73 @@ impl Stage {
         for digest in locked(&self.found).keys() {
             self.check_found(digest)?;
         }
-        let layout = &self.pool.layout;
+        for digest in locked(&self.damaged).iter() {
+            self.pool.set_aside_if_damaged(digest)?;
+        }
         for (digest, staged) in self.lock().iter() {
-            self.pool.disk.rename(&staged.temporary, &layout.blob(digest))?;
+            self.name(staged, &self.pool.layout.blob(digest))?;
         }
         // Also where nothing was renamed: a blob found in place may come from a run that died
         // before this call.
-        Ok(self.pool.disk.sync_directory(&layout.blobs())?)
+        Ok(self.pool.disk.sync_directory(&self.pool.layout.blobs())?)
+    }
+
+    /// Gives a staged file its name. One that is a second name of its source becomes read-only only
+    /// now, and what does not become a blob stays as it was.
+    fn name(&self, staged: &Staged, path: &Path) -> Result<(), DiskError> {
+        let (disk, temporary) = (&self.pool.disk, &staged.temporary);
+        let Some(mode) = staged.writable_mode else {
+            return disk.rename(temporary, path);
+        };
+        disk.set_mode(temporary, BLOB_MODE)?;
+        let synced = disk.open(temporary).and_then(|file| file.sync());
+        let named = synced.and_then(|()| disk.rename(temporary, path));
+        if named.is_err() {
+            drop(disk.set_mode(temporary, mode)); // what went wrong first is what counts
+        }
+        named
     }
 
     /// Looks again whether a blob is in its place, and takes it back from where gc has set it aside.
     fn check_found(&self, digest: &Digest) -> Result<(), StoreError> {
-        let Pool { disk, layout } = &self.pool;
-        let path = layout.blob(digest);
-        match disk.read_kind(&path) {
+        let path = self.pool.layout.blob(digest);
+        match self.pool.disk.read_attributes(&path) {
+            Ok(found) => return Ok(self.close_to_writers(&path, found.mode)?),
             Err(error) if error.fault() == DiskFault::NotFound => {}
-            result => return Ok(result.map(drop)?),
+            Err(error) => return Err(error.into()),
         }
-        for run in list_if_there(disk, &layout.unreachable())? {
-            match disk.rename(&run.join(digest.hex()), &path) {
-                Err(error) if error.fault() == DiskFault::NotFound => {}
-                result => return Ok(result?),
+        for generation in quarantine::generations(&self.pool)?.iter().rev() {
+            if self.take_back(&generation.directory.join(digest.hex()), &path, digest)? {
+                return Ok(());
             }
         }
         Err(StoreError::Vanished { digest: *digest, path })
+    }
+
+    /// Takes a blob back, if it is there and what it is named. Nobody has synced it for certain.
+    fn take_back(&self, from: &Path, to: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        let Some(mut aside) = self.open_if_there(from)? else {
+            return Ok(false);
+        };
+        if barrier::each_buffer(&mut aside, |_bytes| Ok(()))? != *digest {
+            return Ok(false);
+        }
+        self.sync_found(&aside, digest)?;
+        let disk = &self.pool.disk;
+        self.close_to_writers(from, disk.read_attributes(from)?.mode)?;
+        disk.rename(from, to)?;
+        Ok(true)
+    }
+
+    /// Another program may have left a blob that can be written to. One of another user stays so.
+    fn close_to_writers(&self, path: &Path, mode: u32) -> Result<(), DiskError> {
+        if mode & !BLOB_MODE == 0 {
+            return Ok(());
+        }
+        match self.pool.disk.set_mode(path, mode & BLOB_MODE | 0o400) {
+            Err(error) if error.fault() == DiskFault::PermissionDenied => Ok(()),
+            result => result,
+        }
     }
 
     fn create_temporary(&self) -> Result<Handle, StoreError> {
@@ -300,40 +299,47 @@ impl Stage {
     /// Keeps a temporary file whose bytes are new, and removes any other.
     pub(crate) fn settle(
         &self,
-        temporary: &Handle,
+        temporary: Handle,
         digests: Result<Digests, DiskError>,
     ) -> Result<Digests, StoreError> {
+        let path = temporary.path().to_owned();
         let digests = digests.map_err(StoreError::from);
         let settled = digests.and_then(|digests| Ok((self.keep(temporary, &digests)?, digests)));
         match settled {
             Ok((Kept::Yes, digests)) => Ok(digests),
             Ok((Kept::No, digests)) => {
-                self.pool.disk.remove(temporary.path())?;
+                self.pool.disk.remove(&path)?;
                 Ok(digests)
             }
             Err(error) => {
                 // What went wrong first is what counts; the lease removes what stays behind.
-                drop(self.pool.disk.remove(temporary.path()));
+                drop(self.pool.disk.remove(&path));
                 Err(error)
             }
         }
     }
 
-    /// Handles are not kept: there may be more of them than a process may open. So a large file is
+    /// Few handles are kept: there may be more of them than a process may open. So a large file is
     /// synced here, where most of it has been flushed, and small ones together at the barrier.
-    fn keep(&self, temporary: &Handle, digests: &Digests) -> Result<Kept, StoreError> {
+    fn keep(&self, temporary: Handle, digests: &Digests) -> Result<Kept, StoreError> {
         if self.is_staged(digests) || self.is_held(digests)? {
             return Ok(Kept::No);
         }
-        let synced = if digests.bytes >= LARGE_BYTES {
+        let path = temporary.path().to_owned();
+        let mut kept =
+            Staged { temporary: path, synced: Synced::No, handle: None, writable_mode: None };
+        if digests.bytes >= LARGE_BYTES {
             temporary.sync()?;
-            Synced::Yes
-        } else {
-            Synced::No
-        };
-        let staged = Staged { temporary: temporary.path().to_owned(), synced };
-        let double = self.lock().insert(digests.sha256, staged);
-        if let Some(double) = double {
+            kept.synced = Synced::Yes;
+            let mode = self.pool.disk.read_attributes(&kept.temporary)?.mode;
+            kept.writable_mode = (mode & !BLOB_MODE != 0).then_some(mode);
+        }
+        let mut staged = self.lock();
+        let handles = staged.values().filter(|staged| staged.handle.is_some());
+        if kept.synced == Synced::No && handles.take(FSYNC_COUNT_MAX).count() < FSYNC_COUNT_MAX {
+            kept.handle = Some(temporary);
+        }
+        if let Some(double) = staged.insert(digests.sha256, kept) {
             self.pool.disk.remove(&double.temporary)?; // two threads had the same bytes at once
         }
         Ok(Kept::Yes)
@@ -343,34 +349,22 @@ impl Stage {
         self.lock().contains_key(&digests.sha256)
     }
 
-    /// Whether the pool holds these very bytes. A damaged blob is moved aside: what was just hashed
-    /// takes its place.
+    /// Whether the pool holds these very bytes. A damaged blob is moved aside when what was just hashed
+    /// takes its place: before that, nobody here holds the lock.
     pub(crate) fn is_held(&self, digests: &Digests) -> Result<bool, StoreError> {
         let pool = &self.pool;
-        let mut held = match pool.disk.open(&pool.layout.blob(&digests.sha256)) {
-            Ok(held) => held,
-            Err(error) if error.fault() == DiskFault::NotFound => return Ok(false),
-            Err(error) => return Err(error.into()),
+        let Some(mut held) = self.open_if_there(&pool.layout.blob(&digests.sha256))? else {
+            return Ok(false);
         };
-        let state = held.read_state()?;
         // BLAKE3 is compared where SHA-256 is the name: both were made from the same new bytes.
-        let found = blake3_of(&mut held)?;
-        if state.bytes == digests.bytes && found == digests.blake3 {
+        let is_held =
+            held.read_state()?.bytes == digests.bytes && blake3_of(&mut held)? == digests.blake3;
+        if is_held {
             locked(&self.found).insert(digests.sha256, Synced::No);
-            return Ok(true);
+        } else {
+            locked(&self.damaged).insert(digests.sha256);
         }
-        // Read once more, for the digest that the report names.
-        match pool.hash(&digests.sha256, Sha512Wanted::No) {
-            Ok(_put_back_meanwhile) => {
-                locked(&self.found).insert(digests.sha256, Synced::No);
-                Ok(true)
-            }
-            Err(StoreError::MissingBlob { .. }) => Ok(false),
-            Err(StoreError::Corrupt { quarantined: Some(_), .. }) => Ok(false),
-            // A reader may have been first to move it.
-            Err(StoreError::Corrupt { .. }) if !pool.is_still(&digests.sha256, &state) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(is_held)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Staged>> {

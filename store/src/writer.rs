@@ -10,9 +10,11 @@
 //!
 //! Step 0, before anything else, is an fsync of `bonded/`, so that what the change starts from is
 //! durable, and the mending of ROOT and the history. A crash before 3 leaves the old state, after 4 the
-//! new one; in between the old one, until the next writer finishes it (see `history`). One before 5 leaves `index.json` behind, which the next writer mends.
+//! new one; in between the old one, until the next writer finishes it (see `history`). One before 5 leaves
+//! `index.json` behind, which the next writer mends.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bonded_model::{Descriptor, MediaType, media_type};
 
@@ -92,7 +94,7 @@ impl Writer {
     /// may be there, and [`StoreError::IndexNotWritten`], which comes after the change has happened.
     pub fn commit(self) -> Result<Snapshot, StoreError> {
         // Dropped in reverse order, so that a failure lets the lock go after the stage is cleared.
-        let Self { lock: _lock, store, base, catalog, stage } = self;
+        let Self { lock, store, base, catalog, stage } = self;
         if !catalog.is_changed() {
             stage.publish()?; // a blob that was found damaged may have been put back
             return Ok(base);
@@ -111,6 +113,7 @@ impl Writer {
         let epoch = root.epoch;
         let is_listed_anew = index::is_listed_anew(&catalog);
         let catalog = Catalog::open(store.pages(), sealed.root)?;
+        lock.check(&pool.disk)?;
         make_newest(&pool.disk, &pool.layout, &root)?;
         if is_listed_anew {
             write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
@@ -180,7 +183,8 @@ fn write_index(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), St
     Ok(disk.sync_directory(containing(&path))?)
 }
 
-/// Replaces a small file in one step, durably. For use under the lock: the temporary name is fixed.
+/// Replaces a small file in one step, durably. For use under the lock, which is also what protects the
+/// temporary file.
 pub(crate) fn replace(
     disk: &Disk,
     layout: &Layout,
@@ -194,7 +198,9 @@ pub(crate) fn replace(
 
 /// Writes what is to replace a file, durable but for its name.
 fn stage_replacement(disk: &Disk, layout: &Layout, bytes: &[u8]) -> Result<PathBuf, DiskError> {
-    let temporary = layout.staging().join("replacement");
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let temporary = layout.staging().join(format!("replacement-{}-{number}", std::process::id()));
     disk.remove(&temporary)?;
     let file = disk.create(&temporary, 0o644)?;
     file.write_all(bytes)?;

@@ -144,6 +144,8 @@ fn names_are_given_and_taken() {
         let disk = &place.disk;
         disk.create_directory(&place.at("d/e/f")).unwrap();
         disk.create_directory(&place.at("d/e")).unwrap();
+        disk.create_new_directory(&place.at("d/n")).unwrap();
+        disk.remove_directory(&place.at("d/n")).unwrap();
         place.write("d/a", b"a");
         disk.link(&place.at("d/a"), &place.at("d/e/b")).unwrap();
         let attributes = disk.read_attributes(&place.at("d/e/b")).unwrap();
@@ -240,7 +242,7 @@ fn a_lock_is_held_by_one_handle_and_goes_with_it() {
 fn what_cannot_be_done_is_refused_with_the_same_error() {
     type Call = fn(&Disk, &dyn Fn(&str) -> PathBuf) -> Result<(), DiskError>;
     // There is a file `file`, a directory `full` with the file `full/file` in it, and one `empty`.
-    let table: [(&str, Call, Errno); 32] = [
+    let table: [(&str, Call, Errno); 36] = [
         ("kind of nothing", |d, at| d.read_kind(&at("x")).map(drop), Errno::NOENT),
         ("kind below a file", |d, at| d.read_kind(&at("file/x")).map(drop), Errno::NOTDIR),
         ("kind behind links", |d, at| d.read_kind_behind_links(&at("x")).map(drop), Errno::NOENT),
@@ -274,6 +276,10 @@ fn what_cannot_be_done_is_refused_with_the_same_error() {
         ("sync the names in a file", |d, at| d.sync_directory(&at("file")), Errno::NOTDIR),
         ("sync the names in nothing", |d, at| d.sync_directory(&at("x")), Errno::NOENT),
         ("a directory for a file", |d, at| d.create_directory(&at("file")), Errno::EXIST),
+        ("a new directory that exists", |d, at| d.create_new_directory(&at("empty")), Errno::EXIST),
+        ("a new directory for a file", |d, at| d.create_new_directory(&at("file")), Errno::EXIST),
+        ("a new directory in none", |d, at| d.create_new_directory(&at("x/y")), Errno::NOENT),
+        ("a new directory in a file", |d, at| d.create_new_directory(&at("file/x")), Errno::NOTDIR),
         ("a directory below a file", |d, at| d.create_directory(&at("file/x/y")), Errno::NOTDIR),
         ("rename nothing", |d, at| d.rename(&at("x"), &at("y")), Errno::NOENT),
         ("rename to nowhere", |d, at| d.rename(&at("file"), &at("x/y")), Errno::NOENT),

@@ -146,6 +146,11 @@ impl FileSystem for Faulty {
         Ok(())
     }
 
+    fn create_new_directory(&self, path: &Path) -> io::Result<()> {
+        self.reach(Action::CreateDirectory, path)?;
+        self.inner.create_new_directory(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.reach(Action::Rename, to)?;
         self.inner.rename(from, to)
@@ -223,7 +228,10 @@ impl FaultyFile {
     fn lose_if_it_fails(&self, action: Action, lose: impl Fn(&MemoryFile)) -> io::Result<()> {
         let reached = self.reach(action);
         let inner = (&*self.inner as &dyn Any).downcast_ref::<MemoryFile>();
-        if let (Err(_), Failure::IoOnce, Some(inner)) = (&reached, self.faulty.how, inner) {
+        // After a crash, what was not synced is lost in any case.
+        if let (Err(_), Failure::NoSpaceOnce | Failure::IoOnce, Some(inner)) =
+            (&reached, self.faulty.how, inner)
+        {
             lose(inner);
         }
         reached

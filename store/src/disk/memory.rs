@@ -63,6 +63,8 @@ struct Inode {
     modified: u32,
     link_count: u64,
     locked_by: Option<u64>,
+    /// Bytes were lost, and nobody has synced the file itself since.
+    has_untold_loss: bool,
 }
 
 #[derive(Clone)]
@@ -114,7 +116,8 @@ impl Edit {
 impl Inode {
     fn new(body: Body, mode: u32, modified: u32) -> Self {
         let mode = mode & !UMASK;
-        Self { body, mode, durable_mode: mode, modified, link_count: 1, locked_by: None }
+        let (durable_mode, link_count, locked_by) = (mode, 1, None);
+        Self { body, mode, durable_mode, modified, link_count, locked_by, has_untold_loss: false }
     }
 
     fn new_file(mode: u32, modified: u32) -> Self {
@@ -420,6 +423,15 @@ impl FileSystem for Memory {
         Ok(())
     }
 
+    fn create_new_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.find_or_none(path)?.is_some() {
+            return Err(Errno::EXIST.into());
+        }
+        let tick = state.tick();
+        state.create(path, Inode::new_directory(tick)).map(drop)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let inode = state.find(from)?;
@@ -534,10 +546,16 @@ impl MemoryFile {
         self.memory.lock().lose_writes(self.inode);
     }
 
-    /// As after a sync of the file system that failed.
+    /// As after a sync of the file system that failed: which files it hit, a sync of each one tells.
     pub(super) fn lose_all_writes(&self) {
-        let mut state = self.memory.lock();
-        (0..state.inodes.len()).for_each(|inode| state.lose_writes(inode));
+        for inode in &mut self.memory.lock().inodes {
+            if let Body::File { edits, .. } = &mut inode.body
+                && !edits.is_empty()
+            {
+                edits.clear();
+                inode.has_untold_loss = true;
+            }
+        }
     }
 }
 
@@ -607,12 +625,16 @@ impl OpenFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.memory.lock();
-        if state.inodes[self.inode].is_directory() {
+        let inode = &mut state.inodes[self.inode];
+        if inode.is_directory() {
             state.sync_names(self.inode);
-        } else {
-            state.inodes[self.inode].sync();
+            return Ok(());
         }
-        Ok(())
+        inode.sync();
+        match std::mem::take(&mut inode.has_untold_loss) {
+            true => Err(Errno::IO.into()),
+            false => Ok(()),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

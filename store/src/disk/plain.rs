@@ -67,7 +67,8 @@ impl Stream<DiskError> for Kept<'_> {
 /// Writes a file that must not exist yet, durably, readable by everyone.
 ///
 /// # Errors
-/// [`DiskError`]; what was written of the file is removed again.
+/// [`DiskError`]; what was written of the file is removed again, unless it was the last step that failed,
+/// the sync of its directory: then the file is there, and a power loss may take it away.
 pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     write_new(path, bytes, 0o644)
 }
@@ -75,7 +76,8 @@ pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// Writes a file that must not exist yet, durably, readable by its owner alone: for private keys.
 ///
 /// # Errors
-/// [`DiskError`]; what was written of the file is removed again.
+/// [`DiskError`]; what was written of the file is removed again, unless it was the last step that failed,
+/// the sync of its directory: then the file is there, and a power loss may take it away.
 pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     write_new(path, bytes, 0o600)
 }

@@ -62,6 +62,10 @@ impl FileSystem for Real {
         fs::create_dir_all(path)
     }
 
+    fn create_new_directory(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }

@@ -121,6 +121,8 @@ pub(super) trait FileSystem: fmt::Debug + Send + Sync + Any {
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>>;
     /// Those above it as well; existing ones are fine.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// It alone, which must not exist.
+    fn create_new_directory(&self, path: &Path) -> io::Result<()>;
     /// In place of whatever has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;

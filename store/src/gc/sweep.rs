@@ -146,16 +146,14 @@ fn put_back(pool: &Pool, digest: &Digest, path: &Path) -> Result<(), DiskError> 
 }
 
 /// Whether the pool has a whole and durable copy of its own, so that the one in quarantine is needed no
-/// more. A damaged one is moved away.
+/// more. A damaged one is replaced.
 fn is_held(pool: &Pool, digest: &Digest) -> Result<bool, StoreError> {
     match pool.hash(digest, Sha512Wanted::No) {
         Ok((handle, _)) => {
             handle.sync()?;
             Ok(true)
         }
-        Err(StoreError::MissingBlob { .. } | StoreError::Corrupt { quarantined: Some(_), .. }) => {
-            Ok(false)
-        }
+        Err(StoreError::MissingBlob { .. } | StoreError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -139,7 +139,7 @@ impl Plan {
         let mut source = Source::open(&self.disk, &file.source)?;
         if let Some(mut ours) = stage.share(&source.handle, self.sources)? {
             let digests = self.digests_of(&mut ours, progress, window);
-            let digests = stage.settle(&ours, digests)?;
+            let digests = stage.settle(ours, digests)?;
             source.check_unchanged(digests.bytes)?;
             return Ok(digests);
         }

@@ -12,7 +12,8 @@
 //! A link shares the file's owner, mode and other names with the source. So it is taken only of a file
 //! that belongs to the user at work, has no other name and may be written by nobody else, and whose
 //! mode becomes that of a blob by taking the owner's own right to write: an executable would stop being
-//! one, and a private file would become public. All others are copied.
+//! one, and a private file would become public. All others are copied. The mode changes when the link
+//! becomes a blob and not before: a source that does not is left as it was.
 
 use super::{BLOB_MODE, Stage, locked};
 use crate::disk::{Cloned, Handle};
@@ -72,12 +73,15 @@ impl Stage {
             result => result?,
         }
         let ours = disk.open(&path)?;
-        if !ours.read_state()?.is_same_file(&source.read_state()?) {
-            disk.remove(&path)?; // another file has taken the name; the copy will tell
+        // Before the link, another file or another name may have come.
+        let now = disk.read_attributes(&path)?;
+        let is_still_fit = now.owner == own.owner
+            && now.link_count == 2
+            && LINKABLE_MODES.contains(&now.mode)
+            && ours.read_state()?.is_same_file(&source.read_state()?);
+        if !is_still_fit {
+            disk.remove(&path)?;
             return Ok(None);
-        }
-        if found.mode != BLOB_MODE {
-            disk.set_mode(&path, BLOB_MODE)?;
         }
         Ok(Some(ours))
     }

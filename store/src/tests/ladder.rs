@@ -164,3 +164,44 @@ fn free_bytes(at: &Path) -> u64 {
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().nth(1).unwrap().trim().parse().unwrap()
 }
+
+#[test]
+fn a_link_that_becomes_no_blob_leaves_its_source_as_it_was() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let world = World::new();
+    let bytes = vec![1; LARGE];
+    let [first, second] = ["a", "b"].map(|name| world.file(name, &bytes));
+    for file in [&first, &second] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert!(is_linked(&world, &first, Sources::Immutable));
+    // The same bytes again are held already.
+    assert!(!is_linked(&world, &second, Sources::Immutable));
+    assert_eq!((mode(&first), mode(&second)), (0o444, 0o644));
+
+    // Another name comes just before the link: whoever has that one may write to it.
+    let world = World::new();
+    let file = world.file("c", &bytes);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let disk = Disk::watched(|action, path| {
+        if action == Action::Link {
+            let source = path.ancestors().nth(5).unwrap().join("in/c");
+            fs::hard_link(&source, source.with_extension("2")).unwrap();
+        }
+    });
+    let store = Store::open_on(&world.store_path, disk).unwrap();
+    ingest_with(&store, "demo@v1", &[&file], options(Sources::Immutable)).unwrap();
+    assert_eq!((mode(&file), fs::metadata(&file).unwrap().nlink()), (0o644, 2));
+    assert_eq!(mode(&blob(&world.store_path, &bytes)), 0o444);
+}
+
+#[test]
+fn a_blob_of_another_program_becomes_read_only() {
+    let world = World::new();
+    let file = world.file("a", b"a");
+    let blob = blob(&world.store_path, b"a");
+    fs::write(&blob, b"a").unwrap();
+    fs::set_permissions(&blob, fs::Permissions::from_mode(0o664)).unwrap();
+    ingest_with(&world.store, "demo@v1", &[&file], options(Sources::MayChange)).unwrap();
+    assert_eq!(fs::metadata(&blob).unwrap().permissions().mode() & 0o777, 0o444);
+}

@@ -280,3 +280,104 @@ fn a_blob_that_vanishes_again_and_again_is_an_error_and_no_dangling_name() {
     assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
     assert_eq!(staged(&world), Vec::<PathBuf>::new());
 }
+
+/// Blobs set aside in two runs of gc, the later one first.
+fn set_aside(world: &World, newer: &[u8], older: &[u8]) {
+    let hex = Digest::sha256_of(b"held").hex();
+    let unreachable = world.store_path.join("bonded/quarantine/unreachable");
+    for (run, bytes) in [("00000000001800000000", newer), ("00000000001700000000", older)] {
+        fs::create_dir_all(unreachable.join(run)).unwrap();
+        fs::write(unreachable.join(run).join(&hex), bytes).unwrap();
+    }
+}
+
+#[test]
+fn of_several_copies_set_aside_a_whole_one_is_taken_back_the_newest_first() {
+    for (newer, older, left) in [
+        (&b"held"[..], &b"half"[..], [false, true]),
+        (b"", b"held", [true, false]),
+        (b"held", b"held", [false, true]),
+    ] {
+        let world = World::new();
+        let file = world.file("a", b"held");
+        fs::write(blob(&world, b"held"), b"held").unwrap();
+        set_aside(&world, newer, older);
+        let store = overtaken(&world, |held, _| fs::remove_file(held).unwrap());
+        assert_eq!(ingest_into(&store, "demo@v1", &[&file]).unwrap().outcome, Outcome::Created);
+        assert_eq!(fs::read(blob(&world, b"held")).unwrap(), b"held");
+        let unreachable = world.store_path.join("bonded/quarantine/unreachable");
+        let hex = Digest::sha256_of(b"held").hex();
+        let found = ["00000000001800000000", "00000000001700000000"]
+            .map(|run| unreachable.join(run).join(&hex).exists());
+        assert_eq!(found, left);
+    }
+}
+
+#[test]
+fn a_blob_that_is_taken_back_is_synced_before_it_has_its_name() {
+    let world = World::new();
+    let file = world.file("a", b"held");
+    fs::write(blob(&world, b"held"), b"held").unwrap();
+    set_aside(&world, b"held", b"held");
+    let held = blob(&world, b"held");
+    let (calls, noted) = (std::sync::Arc::new(std::sync::Mutex::new(Vec::new())), held.clone());
+    let log = calls.clone();
+    let hex = Digest::sha256_of(b"held").hex();
+    let disk = Disk::watched(move |action, path| {
+        if action == Action::Lock && path.ends_with("bonded/lock") {
+            fs::remove_file(&noted).unwrap();
+        }
+        if path.ends_with(&hex) && matches!(action, Action::Sync | Action::Rename) {
+            log.lock().unwrap().push(action);
+        }
+    });
+    let store = Store::open_on(&world.store_path, disk).unwrap();
+    ingest_into(&store, "demo@v1", &[&file]).unwrap();
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls[calls.len() - 2..], [Action::Sync, Action::Rename], "{calls:?}");
+}
+
+#[test]
+fn a_leftover_without_a_lease_is_in_nobodys_way() {
+    let world = World::new();
+    let lease = world.store.lease(&holder()).unwrap();
+    let own = lease.directory().file_name().unwrap().to_str().unwrap();
+    let (pid, number) = own.split_once('-').unwrap();
+    let number: u64 = number.parse().unwrap();
+    let staging = world.store_path.join("bonded/staging");
+    // As another process with this number may have left them, in a container.
+    for next in number + 1..number + 200 {
+        let leftover = staging.join(format!("{pid}-{next}"));
+        fs::create_dir(&leftover).unwrap();
+        (0..9).for_each(|file| fs::write(leftover.join(file.to_string()), "half").unwrap());
+    }
+    world.file("a", b"a");
+    assert_eq!(world.ingest("demo@v1").unwrap().outcome, Outcome::Created);
+    assert_eq!(staged(&world), [lease.directory()]);
+}
+
+#[test]
+fn a_lease_that_took_the_place_of_a_dead_one_just_now_is_left_alone() {
+    let world = World::new();
+    let directory = world.store_path.join("bonded/staging/12-0");
+    let begun = std::sync::Arc::new(std::sync::Mutex::new(None));
+    for looked in ["clear", "list"] {
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("lease"), "").unwrap();
+        let keep = begun.clone();
+        // When the old lease is open and about to be locked, another work begins under its name.
+        let store = meddled(&world, Action::Lock, "12-0/lease", move |lease| {
+            fs::remove_file(lease).unwrap();
+            let new = fs::File::create_new(lease).unwrap();
+            new.lock().unwrap();
+            fs::write(lease.with_file_name("0"), "its work").unwrap();
+            *keep.lock().unwrap() = Some(new);
+        });
+        match looked {
+            "clear" => drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap()),
+            _ => assert_eq!(store.leases().unwrap().len(), 1),
+        }
+        assert_eq!(fs::read(directory.join("0")).unwrap(), b"its work", "{looked}");
+        *begun.lock().unwrap() = None;
+    }
+}

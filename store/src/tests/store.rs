@@ -72,6 +72,48 @@ fn a_corrupt_blob_is_moved_aside_and_never_handed_out() {
     }
 }
 
+#[test]
+fn a_damaged_blob_stays_while_somebody_writes() {
+    let world = World::new();
+    world.file("a", b"good");
+    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
+    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"evil").unwrap();
+    let writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let mut reader = world.store.snapshot().unwrap().open_blob(&digest).unwrap();
+    for _ in 0..2 {
+        let error = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err();
+        let error = error.into_inner().unwrap().downcast::<StoreError>().unwrap();
+        assert!(matches!(*error, StoreError::Corrupt { quarantined: None, .. }), "{error}");
+    }
+    assert_eq!(fs::read(&blob).unwrap(), b"evil");
+    drop(writer);
+    // What takes its place moves it aside.
+    world.ingest("demo@v1").unwrap();
+    assert_eq!(fs::read(&blob).unwrap(), b"good");
+    let damaged = fs::read_dir(world.store_path.join("bonded/quarantine/damaged")).unwrap();
+    assert_eq!(damaged.count(), 1);
+}
+
+#[test]
+fn a_damaged_stream_never_comes_to_a_good_end() {
+    let world = World::new();
+    world.file("a", b"good");
+    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
+    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"evil").unwrap();
+    let mut reader = world.store.snapshot().unwrap().open_blob(&digest).unwrap();
+    let mut buffer = [0; 9];
+    assert_eq!(std::io::Read::read(&mut reader, &mut buffer).unwrap(), 4);
+    for _ in 0..3 {
+        let error = std::io::Read::read(&mut reader, &mut buffer).unwrap_err();
+        let error = error.into_inner().unwrap().downcast::<StoreError>().unwrap();
+        assert!(matches!(*error, StoreError::Corrupt { quarantined: Some(_), .. }), "{error}");
+    }
+}
+
 /// Calls `meddle` once, just before a blob is moved to quarantine.
 fn meddling_store(world: &World, meddle: impl Fn() + Send + Sync + 'static) -> Store {
     let done = AtomicBool::new(false);

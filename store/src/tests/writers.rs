@@ -166,3 +166,49 @@ fn an_index_that_another_tool_writes_meanwhile_is_left_alone() {
     }
     assert!(kept > 20, "{kept}");
 }
+
+#[test]
+fn a_writer_whose_lock_was_removed_commits_nothing() {
+    let world = World::new();
+    let lock = world.store_path.join("bonded/lock");
+    let file = world.file("a", b"a");
+    type Meddle = fn(&Path);
+    let meddles: [Meddle; 2] = [
+        |lock| fs::remove_file(lock).unwrap(),
+        |lock| {
+            fs::remove_file(lock).unwrap();
+            fs::write(lock, "").unwrap();
+        },
+    ];
+    for meddle in meddles {
+        let (removed, own) = (lock.clone(), world.store_path.join("blobs/sha256"));
+        let disk = Disk::watched(move |action, path| {
+            if action == Action::SyncDirectory && path == own {
+                meddle(&removed);
+            }
+        });
+        let store = Store::open_on(&world.store_path, disk).unwrap();
+        let error = ingest_into(&store, "demo@v1", &[&file]).unwrap_err();
+        let IngestError::Store(StoreError::LockLost { path }) = &error else { panic!("{error:?}") };
+        assert_eq!(*path, lock);
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+    }
+    ingest_into(&world.store, "demo@v1", &[&file]).unwrap();
+}
+
+#[test]
+fn a_lock_that_is_removed_while_it_is_taken_is_taken_anew() {
+    let world = World::new();
+    let done = AtomicUsize::new(0);
+    let disk = Disk::watched(move |action, path| {
+        let is_lock = action == Action::Lock && path.ends_with("bonded/lock");
+        if is_lock && done.fetch_add(1, Ordering::SeqCst) == 0 {
+            fs::remove_file(path).unwrap();
+        }
+    });
+    let store = Store::open_on(&world.store_path, disk).unwrap();
+    let writer = store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let error = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, StoreError::LockTimeout { .. }), "{error}");
+    drop(writer);
+}

@@ -92,9 +92,15 @@ impl State {
     fn describe(&self, inode: usize, path: &str, out: &mut String) {
         let found = &self.inodes[inode];
         match &found.body {
-            Body::File { content, durable, .. } => {
+            Body::File { content, durable, edits } => {
                 let [now, durable] = [content, durable].map(|bytes| blake3::hash(bytes));
-                writeln!(out, "{path} {:o} {now} {durable}", found.mode).unwrap();
+                let Inode { mode, durable_mode, has_untold_loss, .. } = found;
+                let is_synced = edits.is_empty();
+                writeln!(
+                    out,
+                    "{path} {mode:o} {durable_mode:o} {now} {durable} {is_synced} {has_untold_loss}"
+                )
+                .unwrap();
             }
             Body::Directory { names, durable } => {
                 let differing = |of: &Names, other: &Names| {
@@ -112,12 +118,17 @@ impl State {
     }
 }
 
-/// A name, the same for all leases.
+/// A name, the same for all leases and replacements.
 fn shown(name: &OsStr) -> String {
     let name = name.display().to_string();
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'-';
     let is_lease = name.contains('-') && name.bytes().all(is_number);
-    if is_lease { "a lease".into() } else { name }
+    let is_replacement = name.starts_with("replacement-");
+    match (is_lease, is_replacement) {
+        (true, _) => "a lease".into(),
+        (_, true) => "a replacement".into(),
+        _ => name,
+    }
 }
 
 /// Each edit happened, did not, happened in part, or has its length on the disk and its bytes not.
@@ -145,6 +156,7 @@ fn make_some_edits_durable(inode: &mut Inode, chance: &mut Chance) {
 /// What was not made durable is gone.
 fn forget(inode: &mut Inode) {
     inode.locked_by = None;
+    inode.has_untold_loss = false;
     inode.mode = inode.durable_mode;
     match &mut inode.body {
         Body::File { content, durable, edits } => {

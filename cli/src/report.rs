@@ -37,7 +37,7 @@ pub(crate) fn gc_error(error: StoreError) -> CliError {
         | StoreError::Unsettled { .. } => {
             Some("bonded fsck, then bonded fsck --repair-from ANOTHER-STORE-OR-MIRROR".to_owned())
         }
-        StoreError::ForeignIndex { .. } => {
+        StoreError::ForeignIndex { .. } | StoreError::ForeignDigest { .. } => {
             Some("bonded import --adopt, or move index.json away".to_owned())
         }
         StoreError::EpochDamaged { .. } => {

@@ -54,6 +54,9 @@ pub(crate) struct Attributes {
     /// The number of the user whom it belongs to.
     pub(crate) owner: u32,
     pub(crate) modified_unix_seconds: i64,
+    /// When anything about the file last changed, names and permissions included. Copies that keep the
+    /// time of modification have one of their own.
+    pub(crate) changed_unix_seconds: i64,
     /// How many names the file has.
     pub(crate) link_count: u64,
 }
@@ -140,6 +143,7 @@ impl Disk {
             mode: found.mode,
             owner: found.owner,
             modified_unix_seconds: found.state.modified.0,
+            changed_unix_seconds: found.changed_unix_seconds,
             link_count: found.link_count,
         })
     }

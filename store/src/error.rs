@@ -238,6 +238,12 @@ pub enum StoreError {
         /// ROOT, or the record of that epoch in quarantine.
         path: PathBuf,
     },
+    /// A manifest is named by a digest of another algorithm than SHA-256, so that it cannot be followed.
+    #[error("cannot follow {digest}: a manifest is held here by its SHA-256 only")]
+    ForeignDigest {
+        /// What names it.
+        digest: Digest,
+    },
     /// Another tool has made something of index.json that cannot be read, so that what it names is not
     /// known.
     #[error("{} was changed by another tool and cannot be read; take it in with import --adopt, or move it away", path.display())]

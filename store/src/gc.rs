@@ -145,7 +145,7 @@ pub fn gc(
     let Pool { disk, layout } = store.pool();
     let (mut reached, mut report) = (Reached::default(), GcReport::default());
     progress.entered(Phase::Mark);
-    retain::mark(store, request, &mut reached, &mut report)?;
+    retain::mark_beside_others(store, request, &mut reached, &mut report)?;
     progress.entered(Phase::Survey);
     let candidates = sweep::survey(store.pool(), request, &reached, &mut report)?;
     if request.dry_run {

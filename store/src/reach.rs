@@ -22,6 +22,12 @@ use crate::references;
 /// Manifests read at once: enough for every core, few enough that their references stay small.
 const BATCH_COUNT: usize = 256;
 
+/// Bytes of manifests read at once, by what refers to them.
+const BATCH_BYTES: u64 = 32 * 1024 * 1024;
+
+/// So much more than a reference says may a manifest have, to be told as one of a wrong size.
+const SMALL_BYTES: u64 = 64 * 1024;
+
 /// Entries of the catalog that are gathered from its pages before they are followed.
 const ENTRY_COUNT: usize = 16 * BATCH_COUNT;
 
@@ -103,7 +109,7 @@ impl Reached {
         let mut unread = Vec::new();
         self.sort_in(named, &mut unread, visit)?;
         while !unread.is_empty() {
-            let batch = unread.split_off(unread.len().saturating_sub(BATCH_COUNT));
+            let batch = unread.split_off(unread.len() - batch_len(&unread));
             let found: Vec<_> = batch.par_iter().map(|named| read_manifest(named, read)).collect();
             for (named, found) in batch.iter().zip(found) {
                 match found {
@@ -152,13 +158,25 @@ impl Reached {
     }
 }
 
+/// How many of these, from the end, are read together: one at least.
+fn batch_len(unread: &[Descriptor]) -> usize {
+    let sizes = unread.iter().rev().take(BATCH_COUNT).map(|named| named.size.max(1));
+    let sums = sizes.scan(0_u64, |sum, size| {
+        *sum = sum.saturating_add(size.min(MANIFEST_BYTES_MAX));
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= BATCH_BYTES).count().max(1).min(unread.len())
+}
+
 fn read_page(digest: &Digest, read: &Read<'_>) -> Result<PageReferences, StoreError> {
     let bytes = read(digest, CATALOG_PAGE_BYTES_MAX)?;
     PageReferences::of(&bytes).map_err(|source| StoreError::Catalog { page: *digest, source })
 }
 
 fn read_manifest(named: &Descriptor, read: &Read<'_>) -> Result<Vec<Descriptor>, StoreError> {
-    let bytes = read(&named.digest, MANIFEST_BYTES_MAX)?;
+    // What is read at once is bounded by what the references say, so that has to be so.
+    let limit = named.size.clamp(SMALL_BYTES, MANIFEST_BYTES_MAX);
+    let bytes = read(&named.digest, limit)?;
     references::of(&named.media_type, &bytes)
         .map_err(|source| StoreError::Manifest { digest: named.digest, source })
 }
@@ -167,5 +185,30 @@ fn key(digest: &Digest) -> Option<[u8; 32]> {
     match digest.algorithm() {
         Algorithm::Sha256 => digest.as_bytes().try_into().ok(), // of 32 bytes, always
         Algorithm::Sha512 | Algorithm::Blake3 => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bonded_model::{MediaType, media_type};
+
+    #[test]
+    fn what_is_read_at_once_is_bounded_by_number_and_bytes() {
+        let check = |sizes: &[u64], expected: usize| {
+            let named = |size: &u64| {
+                let digest = Digest::sha256_of(b"");
+                Descriptor::new(MediaType::known(media_type::OCI_INDEX), digest, *size)
+            };
+            let unread: Vec<_> = sizes.iter().map(named).collect();
+            assert_eq!(batch_len(&unread), expected);
+        };
+        check(&[], 0);
+        check(&[0], 1);
+        check(&[u64::MAX], 1);
+        check(&[100; 1000], BATCH_COUNT);
+        check(&[MANIFEST_BYTES_MAX; 256], 8);
+        check(&[u64::MAX; 256], 8);
+        check(&[MANIFEST_BYTES_MAX, 1, 1], 3);
     }
 }

@@ -152,6 +152,7 @@ fn names_are_given_and_taken() {
         assert_eq!((attributes.kind, attributes.bytes), (FileKind::File, 1));
         assert_eq!((attributes.mode, attributes.link_count), (0o644, 2));
         assert!(attributes.modified_unix_seconds >= 1_700_000_000);
+        assert!(attributes.changed_unix_seconds >= attributes.modified_unix_seconds);
         assert_eq!(place.names("d"), ["a", "e/"]);
         // Two names of one file: neither goes.
         disk.rename(&place.at("d/a"), &place.at("d/e/b")).unwrap();

@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     IoOnce,
 }
 
+type Refuse = dyn Fn(Action, &Path) -> Option<Errno> + Send + Sync;
+
 type Watch = dyn Fn(Action, &Path) + Send + Sync;
 
 /// The disk; clones share the count of calls.
@@ -41,13 +43,15 @@ struct Faulty {
     how: Failure,
     /// Called before every call, to look on or to do what another process might.
     watch: Option<Arc<Watch>>,
+    /// Which calls fail every time, whatever else does.
+    refuse: Option<Arc<Refuse>>,
 }
 
 impl Disk {
     /// This disk, but its `at`-th call fails, counted from 1.
     pub(crate) fn failing(&self, at: u64, how: Failure) -> Self {
         let (inner, reached) = (self.system.clone(), Arc::default());
-        Self { system: Arc::new(Faulty { inner, reached, at, how, watch: None }) }
+        Self { system: Arc::new(Faulty { inner, reached, at, how, watch: None, refuse: None }) }
     }
 
     /// This disk, but `watch` is called before every call.
@@ -57,7 +61,18 @@ impl Disk {
     ) -> Self {
         let (inner, reached, how) = (self.system.clone(), Arc::default(), Failure::Crash);
         let watch: Option<Arc<Watch>> = Some(Arc::new(watch));
-        Self { system: Arc::new(Faulty { inner, reached, at: u64::MAX, how, watch }) }
+        Self { system: Arc::new(Faulty { inner, reached, at: u64::MAX, how, watch, refuse: None }) }
+    }
+
+    /// This disk, but every call fails for which `refuse` gives an error.
+    pub(crate) fn refusing(
+        &self,
+        refuse: impl Fn(Action, &Path) -> Option<Errno> + Send + Sync + 'static,
+    ) -> Self {
+        let (inner, reached, how) = (self.system.clone(), Arc::default(), Failure::Crash);
+        let refuse: Option<Arc<Refuse>> = Some(Arc::new(refuse));
+        let at = u64::MAX;
+        Self { system: Arc::new(Faulty { inner, reached, at, how, watch: None, refuse }) }
     }
 
     /// The file system of the operating system with a watcher.
@@ -84,6 +99,9 @@ impl Faulty {
     fn reach(&self, action: Action, path: &Path) -> io::Result<()> {
         if let Some(watch) = &self.watch {
             watch(action, path);
+        }
+        if let Some(errno) = self.refuse.as_ref().and_then(|refuse| refuse(action, path)) {
+            return Err(errno.into());
         }
         let is_counted = self.how == Failure::IoOnce || changes(action);
         let count = if is_counted { self.reached.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };

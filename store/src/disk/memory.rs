@@ -317,6 +317,7 @@ impl State {
             },
             mode: found.mode,
             owner: 0,
+            changed_unix_seconds: 1_700_000_000,
             link_count: found.link_count,
         }
     }

@@ -192,6 +192,7 @@ fn inspected(metadata: &Metadata) -> Inspected {
         },
         mode: metadata.mode() & MODE_BITS,
         owner: metadata.uid(),
+        changed_unix_seconds: metadata.ctime(),
         link_count: metadata.nlink(),
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Inspected {
     pub(super) mode: u32,
     /// The number of the user whom it belongs to.
     pub(super) owner: u32,
+    /// When the inode last changed.
+    pub(super) changed_unix_seconds: i64,
     pub(super) link_count: u64,
 }
 

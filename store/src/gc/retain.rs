@@ -1,6 +1,6 @@
 //! Which epochs are kept, and everything that those need.
 
-use bonded_model::Digest;
+use bonded_model::{Algorithm, Digest};
 
 use crate::blob::Pool;
 use crate::disk::DiskError;
@@ -10,9 +10,13 @@ use crate::index;
 use crate::lease;
 use crate::quarantine;
 use crate::reach::{Reached, Visited};
+use crate::references;
 use crate::store::Store;
 
 use super::{GcReport, GcRequest};
+
+/// Marking begins anew so often if epochs come and go meanwhile.
+const RETRY_COUNT: usize = 16;
 
 /// Marks everything that the kept epochs need, and what index.json names if another tool has changed it.
 /// What was marked before stays so, and costs nothing again.
@@ -29,14 +33,25 @@ pub(super) fn mark(
     let leased = lease::live(&pool.disk, &pool.layout)?.iter().map(|lease| lease.epoch).min();
     let epochs = store.epochs()?;
     check_settled(store)?;
+    let newest = store.newest()?.root;
     let (forgotten, kept) = split(&epochs, request.keep_epochs, leased);
     let read = |digest: &Digest, limit: u64| read_wherever(pool, digest, limit);
     let mut visit = |visited: Visited<'_>| match visited {
+        // Blobs have SHA-256 names here: what such a manifest refers to cannot be told.
+        Visited::Named(named)
+            if references::is_manifest(&named.media_type)
+                && named.digest.algorithm() != Algorithm::Sha256 =>
+        {
+            Err(StoreError::ForeignDigest { digest: named.digest })
+        }
         Visited::Named(_) => Ok(()),
         Visited::BadPage(_, error) | Visited::BadManifest(_, error) => Err(error),
     };
     for epoch in kept.iter().rev() {
-        let catalog = store.snapshot_at(*epoch)?.root();
+        let catalog = match *epoch == newest.epoch {
+            true => newest.catalog,
+            false => history::read_before(pool, *epoch, &newest)?.catalog,
+        };
         reached.follow_catalog(&catalog, &read, &mut visit)?;
     }
     let foreign = index::foreign_entries(&pool.disk, &pool.layout)?;
@@ -44,6 +59,24 @@ pub(super) fn mark(
     report.reachable = reached.len();
     (report.epochs_kept, report.epochs_forgotten) = (kept, forgotten);
     Ok(())
+}
+
+/// As [`mark`], while others write and collect: an epoch that is forgotten under its hands is no error, but
+/// a reason to begin anew. What was reached half-way counts for nothing then.
+pub(super) fn mark_beside_others(
+    store: &Store,
+    request: &GcRequest<'_>,
+    reached: &mut Reached,
+    report: &mut GcReport,
+) -> Result<(), StoreError> {
+    for _ in 0..RETRY_COUNT {
+        let before = store.epochs()?;
+        match mark(store, request, reached, report) {
+            Err(_forgotten) if store.epochs()? != before => *reached = Reached::default(),
+            result => return result,
+        }
+    }
+    mark(store, request, reached, report)
 }
 
 /// Refuses to collect while an epoch may have been lost: its blobs are what is left of it.

@@ -54,7 +54,9 @@ fn look(
 ) -> Result<Option<(Age, u64)>, DiskError> {
     match pool.disk.read_attributes(&pool.layout.blob(digest)) {
         Ok(found) => {
-            let old = is_past(found.modified_unix_seconds, request);
+            // A copy of a store that keeps times of modification is as young as its names.
+            let since = found.modified_unix_seconds.max(found.changed_unix_seconds);
+            let old = is_past(since, request);
             Ok(Some((if old { Age::Old } else { Age::Young }, found.bytes)))
         }
         Err(error) if error.is_not_found() => Ok(None),
@@ -120,7 +122,7 @@ pub(super) fn restore(
             if held {
                 continue;
             }
-            report.restored.add(pool.disk.read_attributes(&path)?.bytes);
+            report.restored.add(bytes_of(pool, &path)?);
             if !request.dry_run {
                 put_back(pool, &digest, &path)?;
             }
@@ -177,8 +179,16 @@ pub(super) fn delete(
     report: &mut GcReport,
 ) -> Result<(), DiskError> {
     let leases = lease::live(&pool.disk, &pool.layout)?;
+    if !request.dry_run {
+        // A copy in the pool, for the sake of which one here goes, may have its name in memory only.
+        pool.disk.sync_directory(&pool.layout.blobs())?;
+    }
     for generation in quarantine::generations(pool)? {
-        let last = pool.disk.read_attributes(&generation.directory)?.modified_unix_seconds;
+        let last = match pool.disk.read_attributes(&generation.directory) {
+            Ok(found) => found.modified_unix_seconds,
+            Err(error) if error.is_not_found() => continue, // another run has deleted it
+            Err(error) => return Err(error),
+        };
         let fate = fate(&generation, last, request, &leases);
         let mut amount = Amount::default();
         for (digest, path) in generation.blobs(pool)? {

@@ -461,3 +461,57 @@ fn a_failure_at_every_call_leaves_what_is_referred_to() {
     fail_everywhere(Failure::NoSpaceOnce, None);
     fail_everywhere(Failure::IoOnce, Some(Loss::AllUnsynced));
 }
+
+#[test]
+fn a_copy_that_keeps_times_of_modification_is_young() {
+    let world = world();
+    let lost = orphan(&world.store, b"lost");
+    let path = world.store.directory().join("blobs/sha256").join(&lost);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let changed = Disk::default().read_attributes(&path).unwrap().changed_unix_seconds;
+    let holder = holder();
+    let grace = Duration::from_secs(100);
+    let request = GcRequest { now: at(changed + 99), grace, ..request(&holder) };
+    assert!(gc(&world.store, &request, &()).unwrap().young.blobs >= 1);
+    assert!(path.exists());
+    gc(&world.store, &GcRequest { now: at(changed + 100), ..request }, &()).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_foreign_manifest_named_by_sha512_is_not_collected_around() {
+    let world = world();
+    let index = MediaType::known(media_type::OCI_INDEX);
+    let digest = Digest::from_sha512([7; 64]);
+    let named = Index::plain(vec![Descriptor::new(index, digest, 100)]);
+    fs::write(world.store_path.join("index.json"), named.to_bytes()).unwrap();
+    let lost = orphan(&world.store, b"lost");
+    let error = collect(&world.store).unwrap_err();
+    assert!(matches!(error, StoreError::ForeignDigest { digest: found } if found == digest));
+    assert!(blobs(&world.store).contains(&lost));
+}
+
+#[test]
+fn gc_begins_anew_where_another_one_forgets_an_epoch_meanwhile() {
+    let world = world();
+    world.ingest("demo@v2").unwrap();
+    let kept = world.store.epochs().unwrap();
+    let oldest = world.store.pool().layout.epoch(kept[0]);
+    for dry_run in [true, false] {
+        let (path, once) = (oldest.clone(), AtomicBool::new(false));
+        let disk = Disk::watched(move |action, at| {
+            let is_it = at == path && action == crate::disk::Action::Inspect;
+            if is_it && !once.swap(true, Ordering::SeqCst) {
+                fs::remove_file(&path).unwrap();
+            }
+        });
+        let record = fs::read(&oldest).unwrap();
+        let store = Store::open_on(&world.store_path, disk).unwrap();
+        let holder = holder();
+        let request = GcRequest { keep_epochs: 100, dry_run, ..request(&holder) };
+        let report = gc(&store, &request, &()).unwrap();
+        assert_eq!(report.epochs_kept, kept[1..]);
+        fs::write(&oldest, record).unwrap();
+    }
+}

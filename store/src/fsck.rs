@@ -15,6 +15,7 @@
 //! writer do not wait for one another.
 
 mod bytes;
+mod fetch;
 mod finding;
 mod mend;
 mod rate;
@@ -35,7 +36,8 @@ use crate::store::Store;
 
 use bytes::{Bad, Listed, What};
 use mend::Mending;
-use walk::Walked;
+use rate::Rate;
+use walk::{Judged, Walked};
 
 pub use finding::{Code, Finding, Remedy, Step, Way, Weight};
 pub use source::{BlobSource, DirectorySource, SourceError};
@@ -98,7 +100,7 @@ impl Progress for () {
 }
 
 /// What a check came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FsckReport {
     /// The epochs whose references were followed, ascending.
     pub epochs: Vec<u64>,
@@ -108,63 +110,87 @@ pub struct FsckReport {
     pub bytes: u64,
     /// What was found, in the order of codes, then digests, then paths.
     pub findings: Vec<Finding>,
+    /// Why mending did not come to its end. What was mended until then is told in the findings.
+    pub unfinished: Option<StoreError>,
 }
 
 impl FsckReport {
-    /// Whether there is a failure that was not mended.
+    /// Whether there is a failure that was not mended, or mending did not come to its end.
     pub fn remains(&self) -> bool {
-        self.findings.iter().any(Finding::remains)
+        self.unfinished.is_some() || self.findings.iter().any(Finding::remains)
     }
 }
 
 /// Checks a store.
 ///
 /// # Errors
-/// [`StoreError`] if it could not be done: a directory that cannot be listed, a writer that does not come
-/// to an end. What is wrong with the store is not an error but a finding.
+/// [`StoreError`] if it could not be done, as where a directory cannot be listed. What is wrong with the
+/// store is not an error but a finding; and what keeps it from being mended stands beside the findings.
 pub fn fsck(
     store: &Store,
     request: &FsckRequest<'_>,
     progress: &dyn Progress,
 ) -> Result<FsckReport, StoreError> {
     let pool = store.pool();
+    let rate = &Rate::new(request.bytes_per_second);
     let (held, mut findings) = bytes::list(pool)?;
-    let bytes = held.iter().map(|blob| blob.bytes).sum();
-    progress.planned(held.len(), bytes);
-    let bad = bytes::check_all(pool, store.facts(), &held, request, progress)?;
-    let not_whole: BTreeSet<Digest> =
-        bad.iter().filter(|bad| !matches!(bad.what, What::Facts)).map(|bad| bad.digest).collect();
+    let (blobs, bytes) = (held.len(), held.iter().map(|blob| blob.bytes).sum());
+    progress.planned(blobs, bytes);
+    let bad = bytes::check_all(pool, store.facts(), &held, rate, (request, progress))?;
+    let (judged, bad) = judge(held, bad);
     let (roots, of_epochs) = state::roots(store)?;
-    let mut walked = walk::walk(pool, &roots, &held, &not_whole)?;
+    let mut walked = walk::walk(pool, rate, &roots, &judged)?;
     findings.append(&mut walked.findings);
     findings.extend(of_epochs);
     findings.extend(state::findings(store)?);
-    findings.extend(bad.into_iter().map(|bad| of_bytes(bad, &walked, pool)));
-    findings.extend(unreferenced(&held, &not_whole, &walked, pool));
+    findings.extend(bad.into_iter().filter_map(|bad| of_bytes(bad, &walked, pool)));
+    findings.extend(unreferenced(&judged, &walked, pool));
     findings.extend(walk::missing(&walked, pool));
     let ways = tell_ways(store, &roots, &mut findings);
+    let mut unfinished = None;
     if let Mend::From(sources) = request.mend {
-        let paths = walk::public_paths(pool, &ways);
-        let (held, not_whole) = (&held, &not_whole);
-        let lost = not_whole.iter().filter(|digest| walked.reached.contains(digest));
-        let lost = lost.chain(walked.missing.keys()).copied().collect();
-        let roots = &roots;
-        let mending = Mending { store, request, sources, roots, held, not_whole, progress, paths };
-        mending.mend(lost, &mut findings)?;
+        let (paths, sizes) = (walk::public_paths(pool, &ways), BTreeMap::new());
+        let (roots, walked) = (&roots, Some(walked));
+        let mut mending = Mending {
+            store,
+            request,
+            sources,
+            roots,
+            rate,
+            progress,
+            judged,
+            walked,
+            paths,
+            sizes,
+        };
+        unfinished = mending.mend(&mut findings).err();
     }
     findings.sort_by(|a, b| (a.code, &a.digest, &a.path).cmp(&(b.code, &b.digest, &b.path)));
     let epochs = roots.iter().map(|root| root.epoch).collect();
-    Ok(FsckReport { epochs, blobs: held.len(), bytes, findings })
+    Ok(FsckReport { epochs, blobs, bytes, findings, unfinished })
+}
+
+/// What is held, and what of that is bad. What went meanwhile is held no more: whoever refers to it misses
+/// it.
+fn judge(mut held: Vec<Listed>, bad: Vec<Bad>) -> (Judged, Vec<Bad>) {
+    let (vanished, bad): (Vec<_>, Vec<_>) =
+        bad.into_iter().partition(|bad| matches!(bad.what, What::Vanished));
+    let vanished: BTreeSet<_> = vanished.iter().map(|bad| bytes::raw(&bad.digest)).collect();
+    held.retain(|listed| !vanished.contains(&listed.digest));
+    let not_whole = bad.iter().filter(|bad| !matches!(bad.what, What::Facts));
+    let not_whole = not_whole.map(|bad| bad.digest).collect();
+    (Judged { held, not_whole }, bad)
 }
 
 /// What is told about a blob whose bytes are not right, or facts about it.
-fn of_bytes(bad: Bad, walked: &Walked, pool: &Pool) -> Finding {
+fn of_bytes(bad: Bad, walked: &Walked, pool: &Pool) -> Option<Finding> {
     let Bad { digest, what } = bad;
     let (code, seen, remedy) = match what {
         What::Facts => {
-            let seen = "its BLAKE3 is not the one among the facts".to_owned();
+            let seen = "its BLAKE3 or SHA-512 is not the one among the facts".to_owned();
             (Code::FactsOutOfStep, seen, Remedy::Nothing)
         }
+        What::Vanished => return None,
         What::Unreadable(error) => (Code::UnreadableBlob, walk::chain(&error), Remedy::Nothing),
         What::Corrupt { found, bytes, remedy } => match walked.sizes.get(&digest) {
             Some(expected) if bytes < *expected => {
@@ -175,16 +201,12 @@ fn of_bytes(bad: Bad, walked: &Walked, pool: &Pool) -> Finding {
         },
     };
     let finding = Finding::new(code, seen).about(digest).at(pool.layout.blob(&digest));
-    Finding { remedy, ..finding }
+    Some(Finding { remedy, ..finding })
 }
 
 /// Whole blobs that no kept epoch needs.
-fn unreferenced(
-    held: &[Listed],
-    not_whole: &BTreeSet<Digest>,
-    walked: &Walked,
-    pool: &Pool,
-) -> Vec<Finding> {
+fn unreferenced(judged: &Judged, walked: &Walked, pool: &Pool) -> Vec<Finding> {
+    let Judged { held, not_whole } = judged;
     let digests = held.iter().map(|listed| (Digest::from_sha256(listed.digest), listed.bytes));
     let unneeded = digests
         .filter(|(digest, _)| !walked.reached.contains(digest) && !not_whole.contains(digest));
@@ -195,14 +217,15 @@ fn unreferenced(
     findings.collect()
 }
 
-/// Adds to each finding about a lost blob what needs it.
+/// Adds to each finding about a lost blob what needs it, unless that is told already.
 fn tell_ways(
     store: &Store,
     roots: &[Root],
     findings: &mut [Finding],
 ) -> BTreeMap<Digest, Vec<Way>> {
     let lost = |finding: &Finding| {
-        finding.is_loss() || matches!(finding.code, Code::WrongSize | Code::UnreadableManifest)
+        let of_manifests = matches!(finding.code, Code::WrongSize | Code::UnreadableManifest);
+        (finding.is_loss() || of_manifests) && finding.needed_by.is_empty()
     };
     let wanted: BTreeSet<Digest> =
         findings.iter().filter(|finding| lost(finding)).filter_map(|f| f.digest).collect();

@@ -172,22 +172,6 @@ impl Stage {
         self.settle(temporary, digests)
     }
 
-    /// Holds what `read` gives if it is the expected blob; tells what it is otherwise.
-    pub(crate) fn add_expected(
-        &self,
-        read: impl FnMut(&mut [u8]) -> Result<usize, DiskError>,
-        expected: &Digest,
-    ) -> Result<Result<(), Digest>, StoreError> {
-        let temporary = self.create_temporary()?;
-        match self.copy_in(read, &temporary, Sha512Wanted::No, Threads::PerDigest) {
-            Ok(digests) if digests.sha256 != *expected => {
-                self.pool.disk.remove(temporary.path())?;
-                Ok(Err(digests.sha256))
-            }
-            digests => Ok(Ok(self.settle(temporary, digests).map(drop)?)),
-        }
-    }
-
     /// Copies a stream into a temporary file while it is hashed.
     fn copy_in(
         &self,

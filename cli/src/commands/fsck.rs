@@ -37,13 +37,16 @@ pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<Outcome, CliErro
         wait: context.wait(&args.wait),
     };
     let progress = Progress::new("fsck");
-    let report = fsck(&store, &request, &progress).map_err(report::store_error)?;
+    let checked = fsck(&store, &request, &progress).map_err(report::store_error)?;
     drop(progress);
     match context.format {
-        Format::Text => output::data(&text(&report))?,
-        Format::Json => output::data_json(&json(&report))?,
+        Format::Text => output::data(&text(&checked))?,
+        Format::Json => output::data_json(&json(&checked))?,
     }
-    Ok(if report.remains() { Outcome::FindingsRemain } else { Outcome::Done })
+    if let Some(error) = checked.unfinished {
+        return Err(report::store_error(error));
+    }
+    Ok(if checked.remains() { Outcome::FindingsRemain } else { Outcome::Done })
 }
 
 fn sources(context: &Context, args: &FsckArgs) -> Result<Vec<Box<dyn BlobSource>>, CliError> {
@@ -139,8 +142,13 @@ fn advice(code: Code) -> &'static str {
 }
 
 fn json(report: &FsckReport) -> serde_json::Value {
-    json!({
+    let unfinished = report.unfinished.as_ref().map(ToString::to_string);
+    let mut document = json!({
         "epochs": report.epochs, "blobs": report.blobs, "bytes": report.bytes,
         "findings": report.findings, "remains": report.remains(),
-    })
+    });
+    if let (Some(unfinished), Some(fields)) = (unfinished, document.as_object_mut()) {
+        fields.insert("unfinished".to_owned(), unfinished.into());
+    }
+    document
 }

@@ -1,14 +1,14 @@
 //! Every blob is read to its end and hashed again, by several threads at one shared rate.
 //!
 //! The largest blobs come first, so that no thread is left with one when the others are done. SHA-256 alone
-//! is computed, unless a fact is compared as well.
+//! is computed, unless a fact is compared as well. Whatever is read is paid for at the rate.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use bonded_model::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::blob::Pool;
 use crate::disk::{Attributes, DiskError, FileState, Handle};
@@ -51,6 +51,8 @@ pub(super) enum What {
     Unreadable(DiskError),
     /// They are right, but a fact about them is not.
     Facts,
+    /// It went between the listing and the reading.
+    Vanished,
 }
 
 /// What lies in `blobs/`: the blobs, ordered by digest, and findings about the rest.
@@ -105,15 +107,15 @@ pub(super) fn check_all(
     pool: &Pool,
     facts: &Facts,
     blobs: &[Listed],
-    request: &FsckRequest<'_>,
-    progress: &dyn Progress,
+    rate: &Rate,
+    watch: (&FsckRequest<'_>, &dyn Progress),
 ) -> Result<Vec<Bad>, StoreError> {
+    let (request, progress) = watch;
     let mut largest_first = blobs.to_vec();
     largest_first.sort_unstable_by_key(|blob| std::cmp::Reverse(blob.bytes));
     let batches = batches(&largest_first);
     let (next, bad) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let check =
-        Check { pool, facts, request, progress, rate: &Rate::new(request.bytes_per_second) };
+    let check = Check { pool, facts, request, progress, rate };
     thread::scope(|scope| {
         let work = || {
             let mut buffer = vec![0; BUFFER_BYTES];
@@ -152,15 +154,18 @@ impl Check<'_> {
         let known = self.facts.get_many(&digests);
         let checked = digests.iter().filter_map(|digest| {
             let result = self.one(digest, known.get(digest), buffer);
-            let what = result
-                .unwrap_or_else(|error| (!error.is_not_found()).then_some(What::Unreadable(error)));
+            let what = match result {
+                Ok(what) => what,
+                Err(error) if error.is_not_found() => Some(What::Vanished),
+                Err(error) => Some(What::Unreadable(error)),
+            };
             self.progress.finished_blob();
             what.map(|what| Bad { digest: *digest, what })
         });
         checked.collect()
     }
 
-    /// What is wrong with one blob. One that is gone is not told here: it is missing, or was taken away.
+    /// What is wrong with one blob.
     fn one(
         &self,
         digest: &Digest,
@@ -174,6 +179,8 @@ impl Check<'_> {
             (Judge::Sha256, Some(_)) if state.bytes > SMALL_BYTES => None,
             (_, Some(known)) => Some(known.blake3),
         };
+        // Verdicts rest on this one, and few blobs have it.
+        let sha512 = known.and_then(|known| known.sha512);
         if self.request.judge == Judge::Facts && fact.is_some() {
             if self.hash(&mut handle, buffer, Wanted::BLAKE3)?.blake3 == fact {
                 return Ok(None);
@@ -181,14 +188,14 @@ impl Check<'_> {
             handle = self.pool.disk.open(handle.path())?;
         }
         // SHA-256 decides about the bytes; the fact is compared only if they are right.
-        let wanted = Wanted { sha256: true, blake3: fact.is_some() };
+        let wanted = Wanted { sha256: true, blake3: fact.is_some(), sha512: sha512.is_some() };
         let found = self.hash(&mut handle, buffer, wanted)?;
         match found.sha256 {
             Some(sha256) if sha256 != *digest => {
                 let remedy = self.set_aside(digest, sha256, &state);
                 Ok(Some(What::Corrupt { found: sha256, bytes: found.bytes, remedy }))
             }
-            _ if found.blake3 != fact => Ok(Some(What::Facts)),
+            _ if found.blake3 != fact || found.sha512 != sha512 => Ok(Some(What::Facts)),
             _ => Ok(None),
         }
     }
@@ -211,6 +218,7 @@ impl Check<'_> {
     ) -> Result<Hashed, DiskError> {
         let mut sha256 = wanted.sha256.then(Sha256::new);
         let mut blake3 = wanted.blake3.then(blake3::Hasher::new);
+        let mut sha512 = wanted.sha512.then(Sha512::new);
         let mut bytes = 0_u64;
         loop {
             let count = handle.read(buffer)?;
@@ -224,6 +232,9 @@ impl Check<'_> {
             if let Some(hash) = &mut blake3 {
                 hash.update(chunk);
             }
+            if let Some(hash) = &mut sha512 {
+                hash.update(chunk);
+            }
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             bytes = bytes.saturating_add(count);
             self.progress.advanced(count);
@@ -232,6 +243,7 @@ impl Check<'_> {
         Ok(Hashed {
             sha256: sha256.map(|hash| Digest::from_sha256(hash.finalize().into())),
             blake3: blake3.map(|hash| Digest::from_blake3(*hash.finalize().as_bytes())),
+            sha512: sha512.map(|hash| Digest::from_sha512(hash.finalize().into())),
             bytes,
         })
     }
@@ -241,14 +253,16 @@ impl Check<'_> {
 struct Wanted {
     sha256: bool,
     blake3: bool,
+    sha512: bool,
 }
 
 impl Wanted {
-    const BLAKE3: Self = Self { sha256: false, blake3: true };
+    const BLAKE3: Self = Self { sha256: false, blake3: true, sha512: false };
 }
 
 struct Hashed {
     sha256: Option<Digest>,
     blake3: Option<Digest>,
+    sha512: Option<Digest>,
     bytes: u64,
 }

@@ -2,42 +2,41 @@
 //!
 //! ```text
 //! 1  modes              a blob that could not be read may be whole
-//! 2  lost blobs         from what gc set aside, else from the sources: staged and hashed without the
-//!                       lock, published under it; what a manifest or a page brings to light is looked
-//!                       for in the next round
+//! 2  lost blobs         from what gc set aside, else from the sources (see `fetch`); what a manifest or a
+//!                       page brings to light is looked for in the next round
 //! 3  oci-layout, facts
 //! 4  ROOT, its epoch's file, index.json, staging      by taking the lock as every writer does
 //! 5  a barrier over all of it
 //! ```
 //!
 //! Nothing is deleted. Pages come back before the lock is taken as a writer does: that one would take an
-//! older epoch for the newest that can be read.
+//! older epoch for the newest that can be read. So it is not taken where anything before it failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bonded_model::Digest;
+use bonded_model::limits::CATALOG_PAGE_BYTES_MAX;
 
 use crate::blob::Pool;
-use crate::disk::{Action, DiskError};
+use crate::disk::{DiskError, DiskFault};
 use crate::error::StoreError;
-use crate::facts;
-use crate::hashing::Sha512Wanted;
+use crate::facts::{self, RebuildProgress};
 use crate::layout::OCI_LAYOUT;
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
-use crate::quarantine;
+use crate::quarantine::{self, Generation};
 use crate::root::Root;
-use crate::stage::Stage;
 use crate::store::Store;
 use crate::writer;
 
-use super::bytes::{Listed, usual_mode};
+use super::bytes::usual_mode;
+use super::fetch::{self, Batch, Copy, Published};
 use super::finding::{Code, Finding, Remedy};
+use super::rate::Rate;
 use super::source::{BlobSource, Reading, keys};
-use super::walk::{self, chain};
-use super::{FsckRequest, Progress, state};
+use super::walk::{self, Judged, Walked, chain};
+use super::{FsckRequest, Progress, state, tell_ways};
 
 /// What is looked for: a release, its images, their manifests and layers lie one behind the other.
 const ROUND_COUNT_MAX: usize = 64;
@@ -48,34 +47,42 @@ pub(super) struct Mending<'a> {
     pub(super) request: &'a FsckRequest<'a>,
     pub(super) sources: &'a [&'a dyn BlobSource],
     pub(super) roots: &'a [Root],
-    pub(super) held: &'a [Listed],
-    /// Blobs that are damaged or cannot be read, whether anything needs them or not.
-    pub(super) not_whole: &'a BTreeSet<Digest>,
+    pub(super) rate: &'a Rate,
     pub(super) progress: &'a dyn Progress,
+    pub(super) judged: Judged,
+    /// What following the references last came to, unless something was mended since.
+    pub(super) walked: Option<Walked>,
     /// Where lost files of releases stand in the public tree.
     pub(super) paths: BTreeMap<Digest, Vec<String>>,
+    /// How many bytes lost blobs have, as far as references say.
+    pub(super) sizes: BTreeMap<Digest, u64>,
 }
 
-impl Mending<'_> {
-    /// Mends what can be mended, and says so in the findings. `lost` are the blobs that are referred to and
-    /// not whole.
-    pub(super) fn mend(
-        &self,
-        mut lost: BTreeSet<Digest>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), StoreError> {
-        self.modes(&mut lost, findings)?;
-        self.blobs(lost, findings)?;
-        self.layout_file(findings)?;
-        self.facts(findings)?;
-        self.as_a_writer(findings)?;
+type MendStep<'a> = fn(&mut Mending<'a>, &mut Vec<Finding>) -> Result<(), StoreError>;
+
+impl<'a> Mending<'a> {
+    /// Mends what can be mended, and says so in the findings. The first error is told when the rest is done
+    /// that does not depend on it.
+    pub(super) fn mend(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        let steps: [MendStep<'a>; 4] = [Self::modes, Self::blobs, Self::layout_file, Self::facts];
+        let mut first = Ok(());
+        for step in steps {
+            first = first.and(step(self, findings));
+            if matches!(first, Err(StoreError::LockTimeout { .. })) {
+                break; // the others would wait as long again
+            }
+        }
+        if first.is_ok() {
+            first = self.as_a_writer(findings);
+        }
         // What was found in order may be so in memory only, left by a run that died. Whoever is told that
         // the store was mended must be able to rely on it.
         let Pool { disk, layout } = self.pool();
-        Ok(disk.sync_filesystem(&disk.open_directory(&layout.own())?)?)
+        let barrier = disk.open_directory(&layout.own()).and_then(|own| disk.sync_filesystem(&own));
+        first.and(barrier.map_err(StoreError::from))
     }
 
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &'a Pool {
         self.store.pool()
     }
 
@@ -85,127 +92,139 @@ impl Mending<'_> {
         lock::take(disk, layout, self.request.wait, self.request.holder, on_wait)
     }
 
-    fn modes(
-        &self,
-        lost: &mut BTreeSet<Digest>,
-        findings: &mut [Finding],
-    ) -> Result<(), StoreError> {
-        let disk = &self.pool().disk;
-        let of_modes = findings.iter_mut().filter(|finding| finding.code == Code::WrongMode);
-        for finding in of_modes {
-            let (Some(path), Some(digest)) = (&finding.path, finding.digest) else { continue };
-            if disk.read_kind(path).is_err_and(|error| error.is_not_found()) {
-                finding.remedy = Remedy::Mended; // it was moved aside, being damaged
-                continue;
-            }
-            disk.set_mode(path, usual_mode(disk.read_attributes(path)?.mode))?;
-            finding.remedy = Remedy::Mended;
-            if lost.contains(&digest) && self.pool().hash(&digest, Sha512Wanted::No).is_ok() {
-                lost.remove(&digest);
+    fn modes(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        for finding in findings.iter_mut().filter(|finding| finding.code == Code::WrongMode) {
+            let Some(path) = &finding.path else { continue };
+            match self.set_mode(path) {
+                Ok(()) => finding.remedy = Remedy::Mended,
+                // It was moved aside, being damaged.
+                Err(error) if error.is_not_found() => finding.remedy = Remedy::Mended,
+                Err(error) if is_refused(&error) => {
+                    finding.seen += &format!("; {}", chain(&error));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         for finding in findings.iter_mut().filter(|f| f.code == Code::UnreadableBlob) {
-            if finding.digest.is_some_and(|digest| !lost.contains(&digest)) {
+            let Some(digest) = finding.digest else { continue };
+            if fetch::is_whole(self.pool(), self.rate, &digest) {
                 finding.remedy = Remedy::Mended;
+                self.judged.forget(&digest);
+                self.walked = None; // what it refers to is not known yet
             }
         }
         Ok(())
     }
 
-    fn blobs(
-        &self,
-        mut lost: BTreeSet<Digest>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), StoreError> {
+    fn set_mode(&self, path: &Path) -> Result<(), DiskError> {
+        let disk = &self.pool().disk;
+        disk.set_mode(path, usual_mode(disk.read_attributes(path)?.mode))
+    }
+
+    fn blobs(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         let (mut asked, mut failures) = (BTreeSet::new(), BTreeMap::new());
-        let mut not_whole = self.not_whole.clone();
+        let mut result = Ok(());
         for _ in 0..ROUND_COUNT_MAX {
+            let lost = self.look(findings)?;
             let next: Vec<_> = lost.difference(&asked).copied().collect();
-            asked.extend(next.iter().copied());
-            let had = self.fetch_all(&next, &mut failures)?;
-            lost.retain(|digest| !had.contains_key(digest));
-            not_whole.retain(|digest| !had.contains_key(digest));
-            tell_restored(findings, &had);
-            if had.is_empty() {
+            if next.is_empty() {
                 break;
             }
-            // What was brought back may refer to more that is not there.
-            let walked = walk::walk(self.pool(), self.roots, self.held, &not_whole)?;
-            lost.extend(not_whole.iter().filter(|digest| walked.reached.contains(digest)));
-            for finding in walk::missing(&walked, self.pool()) {
-                if finding.digest.is_some_and(|digest| asked.contains(&digest)) {
-                    continue;
-                }
-                lost.extend(finding.digest);
-                findings.push(finding);
+            asked.extend(next.iter().copied());
+            result = self.fetch_all(&next, &mut failures, findings);
+            if result.is_err() || self.walked.is_some() {
+                break; // nothing came back that could refer to more
             }
-            let news = |finding: &Finding| !findings.iter().any(|known| known.is_like(finding));
-            let news: Vec<_> = walked.findings.into_iter().filter(news).collect();
-            findings.extend(news);
         }
         for finding in findings {
-            let failure =
-                finding.digest.filter(|_| finding.is_loss()).and_then(|d| failures.get(&d));
+            let is_lost = finding.is_loss() && finding.remains();
+            let failure = finding.digest.filter(|_| is_lost).and_then(|d| failures.get(&d));
             if let Some(failure) = failure {
                 finding.seen += &format!("; {failure}");
             }
         }
+        result
+    }
+
+    /// Follows the references, unless that was done, and tells what was not known before. Gives the blobs
+    /// that are referred to and not whole.
+    fn look(&mut self, findings: &mut Vec<Finding>) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut walked = match self.walked.take() {
+            Some(walked) => walked,
+            None => walk::walk(self.pool(), self.rate, self.roots, &self.judged)?,
+        };
+        let mut found = std::mem::take(&mut walked.findings);
+        found.extend(walk::missing(&walked, self.pool()));
+        let like = |finding: &Finding| (finding.code, finding.digest, finding.path.clone());
+        let known: BTreeSet<_> = findings.iter().map(like).collect();
+        findings.extend(found.into_iter().filter(|finding| !known.contains(&like(finding))));
+        let is_needed = |digest: &Digest| walked.reached.contains(digest);
+        let stale =
+            |f: &Finding| f.code == Code::UnreferencedBlob && f.digest.iter().any(is_needed);
+        findings.retain(|finding| !stale(finding));
+        let ways = tell_ways(self.store, self.roots, findings);
+        self.paths.extend(walk::public_paths(self.pool(), &ways));
+        self.sizes.extend(&walked.sizes);
+        self.sizes
+            .extend(walked.missing.iter().filter_map(|(digest, size)| Some((*digest, (*size)?))));
+        let not_whole = self.judged.not_whole.iter().filter(|digest| is_needed(digest));
+        let lost = not_whole.chain(walked.missing.keys()).copied().collect();
+        self.walked = Some(walked);
+        Ok(lost)
+    }
+
+    /// Brings back what can be had, some of it at a time: what has come is not lost with what follows.
+    fn fetch_all(
+        &mut self,
+        wanted: &[Digest],
+        failures: &mut BTreeMap<Digest, String>,
+        findings: &mut [Finding],
+    ) -> Result<(), StoreError> {
+        let set_aside = quarantine::generations(self.pool())?;
+        let mut wanted = wanted.iter().peekable();
+        while wanted.peek().is_some() {
+            // The state may be what is damaged, so the lease does not ask for its epoch, and keeps all.
+            let lease = Lease::take(self.pool(), self.request.holder, || Ok(0))?;
+            let mut batch = Batch::new(self.pool(), self.rate, lease);
+            while !batch.is_full()
+                && let Some(digest) = wanted.next()
+            {
+                if let Err(tried) = self.fetch(&mut batch, &set_aside, digest)? {
+                    failures.insert(*digest, tried);
+                }
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            let had = batch.publish(&self.lock()?)?;
+            had.keys().for_each(|digest| self.judged.forget(digest));
+            self.walked = None;
+            tell_restored(findings, &had);
+        }
         Ok(())
     }
 
-    /// Stages what can be had without the lock, and publishes it under the lock. Tells from where it came.
-    fn fetch_all(
+    /// Stages a blob, or tells what was tried.
+    fn fetch(
         &self,
-        wanted: &[Digest],
-        failures: &mut BTreeMap<Digest, String>,
-    ) -> Result<BTreeMap<Digest, String>, StoreError> {
-        let mut had = BTreeMap::new();
-        if wanted.is_empty() {
-            return Ok(had);
-        }
-        // The state may be what is damaged, so the lease does not ask for its epoch, and keeps all.
-        let lease = Lease::take(self.pool(), self.request.holder, || Ok(0))?;
-        let stage = Stage::new(self.pool().clone(), lease)?;
-        for digest in wanted {
-            self.move_unreadable(digest)?;
-            match self.fetch(&stage, digest)? {
-                Ok(from) => drop(had.insert(*digest, from)),
-                Err(tried) => drop(failures.insert(*digest, tried)),
-            }
-        }
-        if !had.is_empty() {
-            let _lock = self.lock()?;
-            stage.publish()?;
-        }
-        Ok(had)
-    }
-
-    /// What cannot be read to its end would be in the way of what takes its place.
-    fn move_unreadable(&self, digest: &Digest) -> Result<(), StoreError> {
-        let Pool { disk, layout } = self.pool();
-        match self.pool().hash(digest, Sha512Wanted::No) {
-            Err(StoreError::Disk(_)) => {
-                let aside = layout.damaged().join(format!("{}-unreadable", digest.hex()));
-                Ok(disk.rename(&layout.blob(digest), &aside)?)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Where a blob was had from, or what was tried.
-    fn fetch(&self, stage: &Stage, digest: &Digest) -> Result<Result<String, String>, StoreError> {
-        for generation in quarantine::generations(self.pool())?.iter().rev() {
+        batch: &mut Batch<'_>,
+        set_aside: &[Generation],
+        digest: &Digest,
+    ) -> Result<Result<(), String>, StoreError> {
+        let limit = self.sizes.get(digest).copied().unwrap_or(CATALOG_PAGE_BYTES_MAX);
+        for generation in set_aside.iter().rev() {
             let path = generation.directory.join(digest.hex());
-            if let Ok(handle) = self.pool().disk.open(&path)
-                && self.take(stage, digest, Box::new(Reading(handle)), path)?.is_ok()
-            {
-                return Ok(Ok("what gc had set aside".to_owned()));
+            let Ok(handle) = self.pool().disk.open(&path) else { continue };
+            let from = "what gc had set aside".to_owned();
+            let copy = Copy { read: Box::new(Reading(handle)), path, from };
+            if batch.add(digest, limit, copy)?.is_ok() {
+                return Ok(Ok(()));
             }
         }
         let mut tried = Vec::new();
         for source in self.sources {
-            match self.fetch_from(*source, stage, digest)? {
-                Ok(()) => return Ok(Ok(source.name())),
+            match self.fetch_from(*source, batch, digest, limit)? {
+                Ok(()) => return Ok(Ok(())),
                 Err(failure) => tried.push(failure),
             }
         }
@@ -218,8 +237,9 @@ impl Mending<'_> {
     fn fetch_from(
         &self,
         source: &dyn BlobSource,
-        stage: &Stage,
+        batch: &mut Batch<'_>,
         digest: &Digest,
+        limit: u64,
     ) -> Result<Result<(), String>, StoreError> {
         let mut failure = format!("{} does not have it", source.name());
         let paths = self.paths.get(digest).map_or(&[][..], Vec::as_slice);
@@ -227,8 +247,9 @@ impl Mending<'_> {
             match source.open(&key) {
                 Ok(None) => {}
                 Ok(Some(read)) => {
-                    let path = PathBuf::from(format!("{}/{key}", source.name()));
-                    match self.take(stage, digest, read, path)? {
+                    let from = source.name();
+                    let path = PathBuf::from(format!("{from}/{key}"));
+                    match batch.add(digest, limit, Copy { read, path, from })? {
                         Ok(()) => return Ok(Ok(())),
                         Err(why) => failure = why,
                     }
@@ -239,32 +260,7 @@ impl Mending<'_> {
         Ok(Err(failure))
     }
 
-    /// Stages what is read, if it is the blob. A source that fails in the middle is not the end of it; a
-    /// disk that does is.
-    fn take(
-        &self,
-        stage: &Stage,
-        digest: &Digest,
-        mut read: Box<dyn Read>,
-        path: PathBuf,
-    ) -> Result<Result<(), String>, StoreError> {
-        let mut failed = false;
-        let from = path.clone();
-        let next = |buffer: &mut [u8]| {
-            read.read(buffer).map_err(|source| {
-                failed = true;
-                DiskError::Io { action: Action::Read, path: from.clone(), source }
-            })
-        };
-        match stage.add_expected(next, digest) {
-            Ok(Ok(())) => Ok(Ok(())),
-            Ok(Err(found)) => Ok(Err(format!("{} hashes to {found}", path.display()))),
-            Err(error) if failed => Ok(Err(chain(&error))),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn layout_file(&self, findings: &mut [Finding]) -> Result<(), StoreError> {
+    fn layout_file(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         let Some(finding) = findings.iter_mut().find(|f| f.code == Code::LayoutFile) else {
             return Ok(());
         };
@@ -275,9 +271,9 @@ impl Mending<'_> {
         Ok(())
     }
 
-    fn facts(&self, findings: &mut [Finding]) -> Result<(), StoreError> {
+    fn facts(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         if findings.iter().any(|finding| finding.code == Code::FactsOutOfStep) {
-            facts::rebuild(self.store, &())?;
+            facts::rebuild(self.store, &Paying(self.rate))?;
             let of_facts = findings.iter_mut().filter(|f| f.code == Code::FactsOutOfStep);
             of_facts.for_each(|finding| finding.remedy = Remedy::Mended);
         }
@@ -308,10 +304,28 @@ impl Mending<'_> {
     }
 }
 
-fn tell_restored(findings: &mut [Finding], had: &BTreeMap<Digest, String>) {
+/// Whether the user may not do something; somebody else may.
+fn is_refused(error: &DiskError) -> bool {
+    matches!(error.fault(), DiskFault::PermissionDenied | DiskFault::ReadOnly)
+}
+
+/// Keeps the making of facts to the rate.
+struct Paying<'a>(&'a Rate);
+
+impl RebuildProgress for Paying<'_> {
+    fn planned(&self, _blobs: usize, _bytes: u64) {}
+    fn advanced(&self, bytes: u64) {
+        self.0.pay(bytes);
+    }
+}
+
+fn tell_restored(findings: &mut [Finding], had: &BTreeMap<Digest, Published>) {
     for finding in findings.iter_mut().filter(|finding| finding.is_loss()) {
-        if let Some(from) = finding.digest.and_then(|digest| had.get(&digest)) {
-            finding.remedy = Remedy::Restored { from: from.clone() };
+        if let Some(published) = finding.digest.and_then(|digest| had.get(&digest)) {
+            finding.remedy = Remedy::Restored { from: published.from.clone() };
+            if let Some(aside) = &published.aside {
+                finding.seen += &format!("; what stood in its place is {} now", aside.display());
+            }
         }
     }
 }

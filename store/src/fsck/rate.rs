@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What was not used for so long is forfeited: a stalled disk is not made good by a burst.
+/// At most so much unused time is made good: after a stall of the disk there is no long burst.
 const ARREARS_MAX: Duration = Duration::from_millis(100);
 
 /// A rate in bytes per second, or none.

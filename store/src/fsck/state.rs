@@ -5,25 +5,40 @@ use std::collections::BTreeMap;
 use bonded_model::Digest;
 
 use crate::blob::Pool;
+use crate::disk::{DiskError, LockAttempt};
 use crate::error::StoreError;
-use crate::history;
+use crate::history::{self, Newest};
 use crate::index::IndexState;
 use crate::layout::OCI_LAYOUT;
 use crate::lease;
 use crate::root::{ROOT_BYTES_MAX, Root};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 use super::finding::{Code, Finding};
 use super::walk::chain;
 
+/// How often something is looked at again that a commit may have changed meanwhile.
+const LOOK_COUNT: usize = 8;
+
 /// The documents of every epoch that is kept, ascending, ROOT's among them, and what is wrong with them.
-/// The file of an epoch later than a good ROOT is of a commit that was cut short, and no part of this.
+/// The file of an epoch later than a good ROOT is of a commit that is under way or was cut short, and no
+/// part of this.
 pub(super) fn roots(store: &Store) -> Result<(Vec<Root>, Vec<Finding>), StoreError> {
     let pool = store.pool();
     let Pool { disk, layout } = pool;
     let (mut roots, mut findings) = (BTreeMap::new(), Vec::new());
+    // Before the epochs: a commit writes them in the other order. Where ROOT is lost, all that was committed
+    // is told by the epochs.
+    let newest = store.newest().ok().filter(|newest| newest.recovery.is_none());
     for (path, _) in list_epochs(pool)? {
-        let parsed = disk.read(&path, ROOT_BYTES_MAX).map_err(|error| chain(&error));
+        let read = disk.read(&path, ROOT_BYTES_MAX);
+        if read.as_ref().is_err_and(DiskError::is_not_found) {
+            // gc has forgotten it meanwhile, and those before it, since it begins with the oldest.
+            roots.clear();
+            findings.clear();
+            continue;
+        }
+        let parsed = read.map_err(|error| chain(&error));
         let parsed = parsed.and_then(|bytes| Root::parse(&bytes).map_err(|error| chain(&error)));
         let named = |root: &Root| layout.epoch(root.epoch) == path;
         match parsed {
@@ -35,12 +50,10 @@ pub(super) fn roots(store: &Store) -> Result<(Vec<Root>, Vec<Finding>), StoreErr
             Err(seen) => findings.push(Finding::new(Code::EpochChainBroken, seen).at(path)),
         }
     }
-    // Where ROOT is lost, all that was committed is told by the epochs.
-    if let Ok(newest) = store.newest()
-        && newest.recovery.is_none()
-    {
-        roots.retain(|epoch, _| *epoch < newest.root.epoch);
-        roots.insert(newest.root.epoch, newest.root);
+    if let Some(Newest { root, .. }) = newest {
+        roots.retain(|epoch, _| *epoch < root.epoch);
+        findings.extend(own_record(pool, &root));
+        roots.insert(root.epoch, root);
     }
     findings.extend(root_file(store));
     for path in history::set_aside(disk, layout)? {
@@ -50,6 +63,24 @@ pub(super) fn roots(store: &Store) -> Result<(Vec<Root>, Vec<Finding>), StoreErr
     let roots: Vec<_> = roots.into_values().collect();
     findings.extend(roots.windows(2).filter_map(|pair| broken_link(pool, pair)));
     Ok((roots, findings))
+}
+
+/// Whether what ROOT is recovered from is there, byte for byte. One that cannot be read at all is told with
+/// the other epochs.
+fn own_record(pool: &Pool, root: &Root) -> Option<Finding> {
+    let Pool { disk, layout } = pool;
+    let path = layout.epoch(root.epoch);
+    let seen = match disk.read(&path, ROOT_BYTES_MAX) {
+        Ok(bytes) if bytes == root.to_bytes() => return None,
+        Ok(bytes) if Root::parse(&bytes).is_ok_and(|found| found.epoch == root.epoch) => {
+            "it is not what ROOT is"
+        }
+        Err(error) if error.is_not_found() => "the record of the newest epoch is missing",
+        _ => return None,
+    };
+    // gc may have forgotten it if there is a newer one by now.
+    let is_newest = store::read_root(disk, layout).is_ok_and(|now| now == *root);
+    is_newest.then(|| Finding::new(Code::EpochChainBroken, seen).at(path))
 }
 
 /// Whether ROOT leads to a catalog.
@@ -107,19 +138,49 @@ fn layout_file(pool: &Pool) -> Result<Option<Finding>, StoreError> {
     Ok(Some(Finding::new(Code::LayoutFile, seen).at(path)))
 }
 
-/// Where the catalog cannot be read, that has its own finding.
+/// Where the catalog cannot be read, that has its own finding. What is missing or behind may be so because
+/// a commit is under way: it is told only if there was none from before the look to after it.
 fn index_file(store: &Store) -> Option<Finding> {
     let path = store.pool().layout.index();
-    let seen = match store.index_state() {
-        Ok(IndexState::Current) => return None,
-        Ok(IndexState::Missing) => "it is missing".to_owned(),
-        Ok(IndexState::Behind) => "it is of another epoch".to_owned(),
-        Ok(IndexState::TooLong) => "the store has more names than it can list".to_owned(),
-        Ok(IndexState::Foreign) => "another tool has changed it".to_owned(),
-        Err(StoreError::Disk(error)) => chain(&error),
-        Err(_damaged) => return None,
-    };
-    Some(Finding::new(Code::IndexOutOfStep, seen).at(path))
+    let mut seen = None;
+    for _ in 0..LOOK_COUNT {
+        let before = epoch(store);
+        let of_a_commit = match store.index_state() {
+            Ok(IndexState::Current) => return None,
+            Ok(IndexState::Missing) => "it is missing",
+            Ok(IndexState::Behind) => "it is of another epoch",
+            Ok(IndexState::TooLong) => "the store has more names than it can list",
+            Ok(IndexState::Foreign) => {
+                seen = Some("another tool has changed it".to_owned());
+                break;
+            }
+            Err(StoreError::Disk(error)) => {
+                seen = Some(chain(&error));
+                break;
+            }
+            Err(_damaged) => return None,
+        };
+        if is_at_work(store) {
+            return None; // whoever writes puts it right
+        }
+        if before == epoch(store) && seen.as_deref() == Some(of_a_commit) {
+            break; // twice the same, and nobody at work between
+        }
+        seen = Some(of_a_commit.to_owned());
+    }
+    Some(Finding::new(Code::IndexOutOfStep, seen?).at(path))
+}
+
+fn epoch(store: &Store) -> Option<u64> {
+    let Pool { disk, layout } = store.pool();
+    Some(store::read_root(disk, layout).ok()?.epoch) // what is wrong with ROOT has its own finding
+}
+
+/// Whether somebody holds the writer's lock. If nobody does, it is free again at once.
+fn is_at_work(store: &Store) -> bool {
+    let Pool { disk, layout } = store.pool();
+    let attempt = disk.open(&layout.lock()).and_then(|lock| lock.try_lock());
+    attempt.is_ok_and(|attempt| attempt == LockAttempt::HeldByAnother)
 }
 
 /// A fact about a blob that is not held is not wrong: content and its digests stay what they are.

@@ -1,11 +1,11 @@
 //! Every reference of every kept epoch is followed, and the ways to what is bad or missing are told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bonded_model::descriptor::{ANNOTATION_REF_NAME, ANNOTATION_TITLE};
 use bonded_model::limits::MANIFEST_BYTES_MAX;
 use bonded_model::manifest::Manifest;
-use bonded_model::{Descriptor, Digest, ReleaseName, tree};
+use bonded_model::{ArtifactPath, Descriptor, Digest, ReleaseName, tree};
 
 use crate::blob::Pool;
 use crate::catalog::{Catalog, Pages};
@@ -19,6 +19,7 @@ use crate::store::Store;
 
 use super::bytes::{Listed, raw};
 use super::finding::{Code, Finding, Step, Way};
+use super::rate::Rate;
 
 /// Ways told for one blob; people need one, and a second to see that there is more to it.
 const WAY_COUNT_MAX: usize = 4;
@@ -37,18 +38,46 @@ pub(super) struct Walked {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Follows everything in these states, and what another tool has named. `bad` blobs are read by nobody.
+/// What lies in the pool, and what of it is not what it is named.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Ordered by digest.
+    pub(super) held: Vec<Listed>,
+    /// Damaged or unreadable, whether anything needs it or not.
+    pub(super) not_whole: BTreeSet<Digest>,
+}
+
+impl Judged {
+    /// What is known of a blob does not hold any more: it was put in its place, and is looked up there.
+    pub(super) fn forget(&mut self, digest: &Digest) {
+        self.not_whole.remove(digest);
+        if let Ok(index) = self.find(digest) {
+            self.held.remove(index);
+        }
+    }
+
+    fn find(&self, digest: &Digest) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&raw(digest), |listed| listed.digest)
+    }
+}
+
+/// Follows everything in these states, and what another tool has named. What is not whole is read by nobody.
 pub(super) fn walk(
     pool: &Pool,
+    rate: &Rate,
     roots: &[Root],
-    held: &[Listed],
-    bad: &BTreeSet<Digest>,
+    judged: &Judged,
 ) -> Result<Walked, StoreError> {
     let mut walked = Walked::default();
     let mut reached = Reached::default();
-    let read = |digest: &Digest, limit: u64| read_unless_bad(pool, bad, digest, limit);
+    let read = |digest: &Digest, limit: u64| {
+        let bytes = read_unless_bad(pool, &judged.not_whole, digest, limit)?;
+        rate.pay(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(bytes)
+    };
+    let mut told = BTreeSet::new();
     let mut visit = |visited: Visited<'_>| {
-        note(&mut walked, pool, held, bad, visited)?;
+        note(&mut walked, pool, judged, &mut told, visited)?;
         Ok(())
     };
     for root in roots.iter().rev() {
@@ -109,26 +138,25 @@ fn read_unless_bad(
     }
 }
 
+/// `told` are blobs whose size was told to be wrong.
 fn note(
     walked: &mut Walked,
     pool: &Pool,
-    held: &[Listed],
-    bad: &BTreeSet<Digest>,
+    judged: &Judged,
+    told: &mut BTreeSet<Digest>,
     visited: Visited<'_>,
 ) -> Result<(), DiskError> {
-    let (code, digest, error) = match visited {
-        Visited::Named(named) => return note_named(walked, pool, held, bad, named),
-        Visited::BadPage(digest, error) => (Code::UnreadablePage, *digest, error),
-        Visited::BadManifest(named, error) => (Code::UnreadableManifest, named.digest, error),
+    let (code, digest, size, error) = match visited {
+        Visited::Named(named) => return note_named(walked, pool, judged, told, named),
+        Visited::BadPage(digest, error) => (Code::UnreadablePage, *digest, None, error),
+        Visited::BadManifest(named, error) => {
+            (Code::UnreadableManifest, named.digest, Some(named.size), error)
+        }
     };
     match error {
-        // Bad ones have their finding, and missing manifests were named.
-        StoreError::MissingBlob { .. }
-            if code == Code::UnreadablePage && !bad.contains(&digest) =>
-        {
-            walked.missing.entry(digest).or_insert(None);
-        }
-        StoreError::MissingBlob { .. } => {}
+        // Bad ones have their finding. Others may have gone after they were looked at.
+        StoreError::MissingBlob { .. } if judged.not_whole.contains(&digest) => {}
+        StoreError::MissingBlob { .. } => drop(walked.missing.entry(digest).or_insert(size)),
         error => walked.findings.push(Finding::new(code, chain(&error)).about(digest)),
     }
     Ok(())
@@ -137,31 +165,30 @@ fn note(
 fn note_named(
     walked: &mut Walked,
     pool: &Pool,
-    held: &[Listed],
-    bad: &BTreeSet<Digest>,
+    judged: &Judged,
+    told: &mut BTreeSet<Digest>,
     named: &Descriptor,
 ) -> Result<(), DiskError> {
-    if bad.contains(&named.digest) {
-        walked.sizes.insert(named.digest, named.size);
+    if judged.not_whole.contains(&named.digest) {
+        let size = walked.sizes.entry(named.digest).or_default();
+        *size = named.size.max(*size);
         return Ok(());
     }
-    if walked.missing.contains_key(&named.digest) {
+    if let Some(size) = walked.missing.get_mut(&named.digest) {
+        *size = Some(size.map_or(named.size, |size| size.max(named.size)));
         return Ok(());
     }
-    let found = match held.binary_search_by_key(&raw(&named.digest), |listed| listed.digest) {
-        Ok(index) => held.get(index).map(|listed| listed.bytes),
+    let found = match judged.find(&named.digest) {
+        Ok(index) => judged.held.get(index).map(|listed| listed.bytes),
         // It may have come after the blobs were listed.
         Err(_) => size_of(pool, &named.digest)?,
     };
     match found {
         None if references::may_be_absent(&named.media_type) => {}
         None => drop(walked.missing.insert(named.digest, Some(named.size))),
-        Some(found) if found != named.size => {
-            let known = |finding: &Finding| finding.digest == Some(named.digest);
-            if !walked.findings.iter().any(known) {
-                let seen = format!("it has {found} bytes, a reference says {}", named.size);
-                walked.findings.push(Finding::new(Code::WrongSize, seen).about(named.digest));
-            }
+        Some(found) if found != named.size && told.insert(named.digest) => {
+            let seen = format!("it has {found} bytes, a reference says {}", named.size);
+            walked.findings.push(Finding::new(Code::WrongSize, seen).about(named.digest));
         }
         Some(_) => {}
     }
@@ -202,7 +229,14 @@ pub(super) fn ways_to(
     wanted: &BTreeSet<Digest>,
 ) -> BTreeMap<Digest, Vec<Way>> {
     let pool = store.pool();
-    let mut search = Search { pool, wanted, below: HashMap::new(), ways: BTreeMap::new() };
+    let mut search = Search {
+        pool,
+        wanted,
+        below: HashMap::new(),
+        passed: HashMap::new(),
+        ways: BTreeMap::new(),
+    };
+    let mut entries = HashSet::new();
     if wanted.is_empty() {
         return search.ways;
     }
@@ -210,7 +244,12 @@ pub(super) fn ways_to(
         // Where a page is missing, what is below it is not known; that has its own finding.
         let Ok(catalog) = Catalog::open(store.pages(), root.catalog) else { continue };
         for (key, named) in catalog.scan("").map_while(Result::ok) {
-            if search.leads(&named, STEP_COUNT_MAX) {
+            if search.is_over() {
+                return search.ways;
+            }
+            // An epoch mostly has the entries of the one after it.
+            let leads = search.leads(&named, STEP_COUNT_MAX);
+            if leads && entries.insert((key.as_str().to_owned(), named.digest)) {
                 search.tell(&named, &mut Vec::new(), &|steps| Way {
                     epoch: root.epoch,
                     key: key.as_str().to_owned(),
@@ -252,19 +291,29 @@ fn public_paths_of(pool: &Pool, digest: &Digest, way: &Way) -> Vec<String> {
         );
         paths.push(tree::unnamed_evidence(&name, digest));
     }
-    paths.extend(titles.iter().map(|title| format!("{}/{title}", tree::release(&name))));
+    // A title is somebody else's text; one that is no path of a release leads out of its directory.
+    let titles = titles.iter().filter_map(|title| title.parse::<ArtifactPath>().ok());
+    paths.extend(titles.map(|title| format!("{}/{title}", tree::release(&name))));
     paths
 }
 
 struct Search<'a> {
     pool: &'a Pool,
     wanted: &'a BTreeSet<Digest>,
-    /// Whether a manifest leads to anything that is wanted.
-    below: HashMap<Digest, bool>,
+    /// Whether a manifest leads to anything that is wanted, and in how many steps that was looked for.
+    below: HashMap<Digest, (bool, usize)>,
+    /// How often a manifest was passed on the way to something.
+    passed: HashMap<Digest, usize>,
     ways: BTreeMap<Digest, Vec<Way>>,
 }
 
 impl Search<'_> {
+    /// Whether there are ways enough to everything.
+    fn is_over(&self) -> bool {
+        self.ways.len() == self.wanted.len()
+            && self.ways.values().all(|ways| ways.len() >= WAY_COUNT_MAX)
+    }
+
     fn leads(&mut self, named: &Descriptor, steps_left: usize) -> bool {
         if self.wanted.contains(&named.digest) {
             return true;
@@ -272,16 +321,19 @@ impl Search<'_> {
         if !references::is_manifest(&named.media_type) {
             return false;
         }
-        if let Some(known) = self.below.get(&named.digest) {
-            return *known;
+        match self.below.get(&named.digest) {
+            Some((true, steps)) if *steps <= steps_left => return true,
+            Some((false, steps)) if *steps >= steps_left => return false,
+            _ => {}
         }
         let leads = steps_left > 0
             && self.references(named).iter().any(|named| self.leads(named, steps_left - 1));
-        self.below.insert(named.digest, leads);
+        self.below.insert(named.digest, (leads, steps_left));
         leads
     }
 
-    /// Adds the ways on from here, if there are not enough of them yet.
+    /// Adds the ways on from here, if there are not enough of them yet. Nothing is passed more often than
+    /// there are ways to tell: what lies below has them all then, and hostile images have many ways.
     fn tell(&mut self, named: &Descriptor, above: &mut Vec<Step>, way: &dyn Fn(Vec<Step>) -> Way) {
         above.push(Step { title: title(named), digest: named.digest });
         if self.wanted.contains(&named.digest) {
@@ -291,7 +343,7 @@ impl Search<'_> {
             if ways.len() < WAY_COUNT_MAX && !ways.iter().any(like) {
                 ways.push(told);
             }
-        } else if above.len() < STEP_COUNT_MAX {
+        } else if above.len() < STEP_COUNT_MAX && self.may_pass(&named.digest) {
             for next in self.references(named) {
                 if self.leads(&next, STEP_COUNT_MAX - above.len()) {
                     self.tell(&next, above, way);
@@ -301,16 +353,24 @@ impl Search<'_> {
         above.pop();
     }
 
+    fn may_pass(&mut self, digest: &Digest) -> bool {
+        let passed = self.passed.entry(*digest).or_default();
+        *passed += 1;
+        *passed <= WAY_COUNT_MAX
+    }
+
     /// What cannot be read leads nowhere; it has its own finding.
+    /// The same blob may be named under two titles, which are two ways to it.
     fn references(&self, named: &Descriptor) -> Vec<Descriptor> {
         if !references::is_manifest(&named.media_type) {
             return Vec::new();
         }
         let bytes = read_unless_bad(self.pool, self.wanted, &named.digest, MANIFEST_BYTES_MAX);
-        bytes
-            .ok()
-            .and_then(|bytes| references::of(&named.media_type, &bytes).ok())
-            .unwrap_or_default()
+        let of = |bytes: Vec<u8>| references::of(&named.media_type, &bytes).ok();
+        let mut references = bytes.ok().and_then(of).unwrap_or_default();
+        let mut seen = HashSet::new();
+        references.retain(|named| seen.insert((named.digest, title(named))));
+        references
     }
 }
 

@@ -14,6 +14,7 @@ mod ingest;
 mod inputs;
 mod ladder;
 mod lease;
+mod repair;
 mod retention;
 mod store;
 #[path = "../../../tests/world/vectors.rs"]

@@ -90,7 +90,7 @@ pub(super) fn walk(
     // A page that is no page has its finding, and what is below it cannot be looked at in its place.
     let is_whole = !walked.findings.iter().any(|finding| finding.code == Code::UnreadablePage)
         && !walked.missing.values().any(Option::is_none)
-        && bad.is_empty();
+        && judged.not_whole.is_empty();
     if is_whole {
         walked.findings.extend(misplaced(pool, roots));
     }

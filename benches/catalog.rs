@@ -57,6 +57,34 @@ fn main() {
     }
 }
 
+/// How long something took: by the clock, and of the processor. Other work on a machine makes the first
+/// longer and leaves the second alone.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    processor: Duration,
+}
+
+impl Took {
+    fn of<T>(work: impl FnOnce() -> T) -> (Self, T) {
+        let (began, processor) = (Instant::now(), processor_time());
+        let done = work();
+        (Self { wall: began.elapsed(), processor: processor_time() - processor }, done)
+    }
+
+    fn each(self, count: usize) -> Self {
+        let count = u32::try_from(count).expect("few");
+        Self { wall: self.wall / count, processor: self.processor / count }
+    }
+}
+
+/// What this thread, the only one that works then, has had of a processor.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/schedstat").expect("a Linux");
+    let nanoseconds = text.split_whitespace().next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
 fn digest(of: &str, number: u64) -> Digest {
     Digest::sha256_of(format!("{of} {number}").as_bytes())
 }
@@ -143,129 +171,152 @@ fn put_all(database: &Database, entries: &[(Key, Descriptor)]) {
 
 fn measure(count: u64, directory: &Path) {
     let rounds = if measure::smoke() { 1 } else { 5 };
-    let began = Instant::now();
-    let store = Store::open(&directory.join("store")).expect("the store");
-    let snapshot = store.snapshot().expect("its newest state");
-    report("open", began.elapsed(), None);
-    let database = Database::open(directory.join("redb")).expect("the database");
-
-    reads(&snapshot, &database, count);
-    scan(&snapshot, &database);
-    let memory = peak_memory_bytes();
-    let next = count.div_ceil(RELEASE_ENTRIES);
-    releases(&store, directory, &database, next, rounds);
+    let (open, (store, snapshot)) = Took::of(|| {
+        let store = Store::open(&directory.join("store")).expect("the store");
+        let snapshot = store.snapshot().expect("its newest state");
+        (store, snapshot)
+    });
+    compare("open", open, None);
+    let keys = keys(count);
+    let (anywhere, again) = reads(&snapshot, &keys);
+    let scanned = scan(&snapshot);
+    let release = releases(&store, directory, count.div_ceil(RELEASE_ENTRIES), rounds);
     difference(&store, directory, count);
-    println!(
-        "  resident memory at most {:.0} MiB, {:.0} before the commits",
-        mib(peak_memory_bytes()),
-        mib(memory)
-    );
+    println!("  resident memory at most {:.0} MiB", mib(peak_memory_bytes()));
+
+    // Last, since its cache is large.
+    let database = Database::open(directory.join("redb")).expect("the database");
+    let point = point_reads_in_redb(&database, &keys);
+    compare("point read, anywhere", anywhere, Some(point));
+    compare("point read, where it was before", again, Some(point));
+    compare("ordered scan", scanned, Some(scan_in_redb(&database, &keys)));
+    let in_redb = (0..rounds).map(|round| {
+        let entries = entries_of(2_000_000 + round);
+        let began = Instant::now();
+        put_all(&database, &entries);
+        began.elapsed()
+    });
+    report("names of a release, durable", release, Some(measure::median(in_redb.collect())));
+}
+
+/// Keys all over the catalog, as readers meet them.
+fn keys(count: u64) -> Vec<Key> {
+    let files = (count / RELEASE_ENTRIES).max(1) * FILE_COUNT;
+    let keys = (0..20_000_u64).map(|number| {
+        let file = number.wrapping_mul(7_919) % files;
+        Key::referrer(&digest("file", file), &digest("referrer", file))
+    });
+    keys.collect()
 }
 
 /// Point reads: all over the catalog, and again where they were before.
-fn reads(snapshot: &Snapshot, database: &Database, count: u64) {
-    let releases = count / RELEASE_ENTRIES;
-    let keys: Vec<Key> = (0..20_000_u64)
-        .map(|number| {
-            let file = number.wrapping_mul(7_919) % (releases.max(1) * FILE_COUNT);
-            Key::referrer(&digest("file", file), &digest("referrer", file))
-        })
-        .collect();
+fn reads(snapshot: &Snapshot, keys: &[Key]) -> (Took, Took) {
     let read = |keys: &[Key]| {
-        let began = Instant::now();
-        let found = keys
-            .iter()
-            .filter(|key| snapshot.catalog().get(key).expect("a readable page").is_some());
-        let found = found.count();
-        (began.elapsed() / u32::try_from(keys.len()).expect("few"), found)
+        let (took, ()) = Took::of(|| {
+            for key in keys {
+                std::hint::black_box(snapshot.catalog().get(key).expect("a readable page"));
+            }
+        });
+        took.each(keys.len())
     };
-    let (first, found) = read(&keys);
-    let hot = keys.get(..200).expect("there are more");
+    let anywhere = read(keys);
+    let (hot, _) = keys.split_at(200);
     read(hot);
-    let (again, _) = read(hot);
-    let began = Instant::now();
-    let transaction = database.begin_read().expect("a transaction");
-    let table = transaction.open_table(ENTRIES).expect("the table");
-    let in_redb = keys.iter().filter(|key| table.get(key.as_str()).expect("a read").is_some());
-    assert!(found == in_redb.count() || releases == 0, "both hold the same");
-    let redb = began.elapsed() / u32::try_from(keys.len()).expect("few");
-    report("point read, anywhere", first, Some(redb));
-    report("point read, again", again, Some(redb));
+    (anywhere, read(hot))
 }
 
-fn scan(snapshot: &Snapshot, database: &Database) {
-    let began = Instant::now();
+fn point_reads_in_redb(database: &Database, keys: &[Key]) -> Took {
+    let transaction = database.begin_read().expect("a transaction");
+    let table = transaction.open_table(ENTRIES).expect("the table");
+    let (took, ()) = Took::of(|| {
+        for key in keys {
+            let value = table.get(key.as_str()).expect("a read");
+            let value: Option<Descriptor> =
+                value.map(|value| serde_json::from_slice(value.value()).expect("a descriptor"));
+            std::hint::black_box(value);
+        }
+    });
+    took.each(keys.len())
+}
+
+fn scan(snapshot: &Snapshot) -> Took {
     let mut count = 0;
-    for entry in snapshot.catalog().scan("") {
-        std::hint::black_box(entry.expect("a readable page"));
-        count += 1;
-    }
-    let ours = began.elapsed();
-    let began = Instant::now();
-    let transaction = database.begin_read().expect("a transaction");
-    let table = transaction.open_table(ENTRIES).expect("the table");
-    let mut in_redb = 0;
-    for entry in table.iter().expect("a scan") {
-        let (key, value) = entry.expect("an entry");
-        let value: Descriptor = serde_json::from_slice(value.value()).expect("a descriptor");
-        std::hint::black_box((key.value().to_owned(), value));
-        in_redb += 1;
-    }
-    assert_eq!(in_redb, count);
-    report("ordered scan", ours, Some(began.elapsed()));
-    println!("    {:.2} M entries/s", f64::from(count) / ours.as_secs_f64() / 1e6);
+    let (took, ()) = Took::of(|| {
+        for entry in snapshot.catalog().scan("") {
+            std::hint::black_box(entry.expect("a readable page"));
+            count += 1;
+        }
+    });
+    let rate = |time: Duration| f64::from(count) / time.as_secs_f64() / 1e6;
+    let (wall, processor) = (rate(took.wall), rate(took.processor));
+    println!("  scan of {wall:.2} M entries/s, {processor:.2} for a second of processor");
+    took
 }
 
-/// Takes in releases: their blobs with one name, and with all the names that they have.
-fn releases(store: &Store, directory: &Path, database: &Database, next: u64, rounds: u64) {
-    let [mut blobs_alone, mut whole, mut listed, mut redb] = [(); 4].map(|()| Vec::new());
-    let (mut most_pages, mut most_bytes) = (0, 0);
-    let (mut list_pages, mut list_bytes) = (0, 0);
+fn scan_in_redb(database: &Database, keys: &[Key]) -> Took {
+    point_reads_in_redb(database, keys); // so that it has been used as much
+    let transaction = database.begin_read().expect("a transaction");
+    let table = transaction.open_table(ENTRIES).expect("the table");
+    let (took, ()) = Took::of(|| {
+        for entry in table.iter().expect("a scan") {
+            let (key, value) = entry.expect("an entry");
+            let value: Descriptor = serde_json::from_slice(value.value()).expect("a descriptor");
+            std::hint::black_box((key.value().to_owned(), value));
+        }
+    });
+    took
+}
+
+/// Takes in blobs with one name, with the names that a checksum list gives them, with all the names of a
+/// release, and beside as many plain blobs as that has pages. Gives what the names of a release cost.
+fn releases(store: &Store, directory: &Path, next: u64, rounds: u64) -> Duration {
+    let [mut alone, mut listed, mut whole, mut plain] = [(); 4].map(|()| Vec::new());
+    let (mut of_list, mut of_release) = ((0, 0), (0, 0));
     for round in 0..rounds {
-        let release = next + round;
-        let entries = entries_of(release);
-        let one = entries_of(release + 1_000_000).split_off(1);
-        blobs_alone.push(timed(store, 2 * release, one.get(..1).expect("many")));
+        let entries = entries_of(next + round);
+        let other = entries_of(next + round + 1_000_000);
+        let one = other.get(1..2).expect("many");
+        // Of each file, the referrer of what a statement names: spread all over the catalog.
+        let list: Vec<_> = other.iter().skip(3).step_by(3).cloned().collect();
+        let seed = 4 * (next + round);
+        alone.push(timed(store, seed, BLOB_COUNT, one));
         let before = pages(directory);
-        whole.push(timed(store, 2 * release + 1, &entries));
-        let after = pages(directory);
-        most_pages = most_pages.max(after.0 - before.0 - BLOB_COUNT);
-        most_bytes = most_bytes.max(after.1 - before.1 - BLOB_COUNT * BLOB_BYTES);
-        // One checksum list for all files: a referrer of each of them, found nowhere else.
-        let list: Vec<_> = one.iter().skip(2).step_by(3).cloned().collect();
+        listed.push(timed(store, seed + 1, BLOB_COUNT, &list));
+        of_list = most(of_list, before, pages(directory));
         let before = pages(directory);
-        listed.push(timed(store, 4_000_000 + release, &list));
-        let after = pages(directory);
-        list_pages = list_pages.max(after.0 - before.0 - BLOB_COUNT);
-        list_bytes = list_bytes.max(after.1 - before.1 - BLOB_COUNT * BLOB_BYTES);
-        let began = Instant::now();
-        put_all(database, &entries);
-        redb.push(began.elapsed());
+        whole.push(timed(store, seed + 2, BLOB_COUNT, &entries));
+        of_release = most(of_release, before, pages(directory));
+        let two = other.get(2..3).expect("many");
+        plain.push(timed(store, seed + 3, BLOB_COUNT + of_release.0, two));
     }
-    let [blobs_alone, whole, listed, redb] =
-        [blobs_alone, whole, listed, redb].map(measure::median);
-    report("2,000 blobs, one name", blobs_alone, None);
+    let [alone, listed, whole, plain] = [alone, listed, whole, plain].map(measure::median);
+    report("2,000 blobs, one name", alone, None);
     report("  with 501 names of a list", listed, None);
     report("  with 1,501 names of a release", whole, None);
-    report("beyond the blobs, list", listed.saturating_sub(blobs_alone), None);
-    report("beyond the blobs, release", whole.saturating_sub(blobs_alone), Some(redb));
-    println!(
-        "    new pages at most: list {list_pages}, {:.2} MiB; release {most_pages}, {:.2} MiB",
-        mib(list_bytes),
-        mib(most_bytes)
-    );
+    report("  with plain blobs for its pages", plain, None);
+    for (what, (count, bytes)) in [("list", of_list), ("release", of_release)] {
+        println!("  new pages of a {what}: {count}, {:.2} MiB", mib(bytes));
+    }
+    whole.saturating_sub(alone)
+}
+
+/// The largest growth so far, less that of the blobs.
+fn most(so_far: (u64, u64), before: (u64, u64), after: (u64, u64)) -> (u64, u64) {
+    let count = after.0 - before.0 - BLOB_COUNT;
+    let bytes = after.1 - before.1 - BLOB_COUNT * BLOB_BYTES;
+    so_far.max((count, bytes))
 }
 
 /// Blobs of a release of 500 files: files, their manifests, bundles, their manifests.
 const BLOB_COUNT: u64 = 4 * FILE_COUNT;
 const BLOB_BYTES: u64 = 4096;
 
-fn timed(store: &Store, seed: u64, entries: &[(Key, Descriptor)]) -> Duration {
+fn timed(store: &Store, seed: u64, blob_count: u64, entries: &[(Key, Descriptor)]) -> Duration {
     let began = Instant::now();
     let mut writer = writer(store);
-    for number in 0..BLOB_COUNT {
+    for number in 0..blob_count {
         let mut bytes = vec![0; usize::try_from(BLOB_BYTES).expect("small")];
-        let unique = digest("blob", seed * BLOB_COUNT + number);
+        let unique = digest("blob", seed * 1_000_000 + number);
         bytes.splice(..32, unique.as_bytes().iter().copied());
         writer.hold(MediaType::known(media_type::OCTET_STREAM), &bytes).expect("space");
     }
@@ -293,16 +344,12 @@ fn difference(store: &Store, directory: &Path, count: u64) {
     let after = commit(writer).epoch();
     let opened = Store::open(&directory.join("store")).expect("the store");
     let [old, new] = [before, after].map(|epoch| opened.snapshot_at(epoch).expect("a kept epoch"));
-    let find = || {
-        let began = Instant::now();
-        let changes = new.catalog().diff(old.catalog()).expect("readable catalogs");
-        (began.elapsed(), changes.len())
-    };
+    let find = || Took::of(|| new.catalog().diff(old.catalog()).expect("readable catalogs").len());
     let (first, found) = find();
     let (again, _) = find();
     println!("  {found} changes");
-    report("difference, first time", first, None);
-    report("difference, again", again, None);
+    compare("difference, first time", first, None);
+    compare("difference, again", again, None);
 }
 
 /// How many blobs there are, and how many bytes.
@@ -322,6 +369,16 @@ fn peak_memory_bytes() -> u64 {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
+}
+
+fn compare(name: &str, time: Took, redb: Option<Took>) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let (wall, processor) = (milliseconds(time.wall), milliseconds(time.processor));
+    let ratio = redb.map_or_else(String::new, |redb| {
+        let (redb_wall, redb) = (milliseconds(redb.wall), milliseconds(redb.processor));
+        format!("   redb {redb_wall:.4} ms, processor {redb:.4}: {:.2} x", redb / processor)
+    });
+    println!("  {name:32} {wall:>10.4} ms, processor {processor:.4}{ratio}");
 }
 
 fn report(name: &str, time: Duration, redb: Option<Duration>) {

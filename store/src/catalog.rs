@@ -114,8 +114,10 @@ impl Catalog {
         if self.changes.is_empty() {
             return Ok(Sealed { root: self.base.root.digest, pages: Vec::new() });
         }
+        let mut made = Vec::new();
         let edits = self.changes.iter().map(|(key, value)| {
-            let points_to = value.as_ref().map(|value| to_value(key, value)).transpose()?;
+            let points_to =
+                value.as_ref().map(|value| to_value(key, value, &mut made)).transpose()?;
             let key = PackedKey::of(key.as_str());
             Ok(Edit { key, points_to: points_to.map(PointsTo::Value) })
         });
@@ -202,7 +204,7 @@ impl Catalog {
         key: Key,
         value: Descriptor,
     ) -> Result<Option<Descriptor>, StoreError> {
-        to_value(&key, &value)?;
+        check_value(&key, &value)?;
         self.change(key, Some(value))
     }
 
@@ -274,13 +276,34 @@ fn to_descriptor(value: &Value) -> Descriptor {
     value.rest.to_descriptor(value.digest, value.size)
 }
 
-fn to_value(key: &Key, descriptor: &Descriptor) -> Result<Value, StoreError> {
+/// How many rests of descriptors are compared before one is made anew.
+const MADE_COUNT_MAX: usize = 16;
+
+/// That a descriptor can stand in a catalog.
+fn check_value(key: &Key, descriptor: &Descriptor) -> Result<(), StoreError> {
     let refused = |source| StoreError::Entry { key: key.clone(), source };
     if descriptor.digest.algorithm() != bonded_model::Algorithm::Sha256 {
         return Err(refused(CatalogError::NotSha256));
     }
+    Rest::check_length(descriptor).map_err(refused)
+}
+
+/// A descriptor as pages hold it. Most of those that come together have the same rest, so it is made once.
+fn to_value(
+    key: &Key,
+    descriptor: &Descriptor,
+    made: &mut Vec<Arc<Rest>>,
+) -> Result<Value, StoreError> {
+    let (digest, size) = (raw(&descriptor.digest), descriptor.size);
+    if let Some(rest) = made.iter().find(|rest| rest.is_of(descriptor)) {
+        return Ok(Value { digest, size, rest: rest.clone() });
+    }
+    let refused = |source| StoreError::Entry { key: key.clone(), source };
     let rest = Arc::new(Rest::of(descriptor).map_err(refused)?);
-    Ok(Value { digest: raw(&descriptor.digest), size: descriptor.size, rest })
+    if made.len() < MADE_COUNT_MAX {
+        made.push(rest.clone());
+    }
+    Ok(Value { digest, size, rest })
 }
 
 /// The entries of a base whose keys start with a prefix.

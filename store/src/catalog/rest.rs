@@ -56,6 +56,23 @@ impl Rest {
         Ok(Self { json, fields })
     }
 
+    /// Whether this is what is left of a descriptor.
+    pub(super) fn is_of(&self, descriptor: &Descriptor) -> bool {
+        let Fields { media_type, artifact_type, platform, annotations } = &self.fields;
+        *media_type == descriptor.media_type
+            && *artifact_type == descriptor.artifact_type
+            && *platform == descriptor.platform
+            && *annotations == descriptor.annotations
+    }
+
+    /// That it is not too long. Types alone never are.
+    pub(super) fn check_length(descriptor: &Descriptor) -> Result<(), CatalogError> {
+        match descriptor.platform.is_none() && descriptor.annotations.is_empty() {
+            true => Ok(()),
+            false => Self::of(descriptor).map(drop),
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, CatalogError> {
         if bytes.len() > REST_BYTES_MAX {
             return Err(CatalogError::RestTooLarge { bytes: bytes.len() });

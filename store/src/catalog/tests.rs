@@ -261,7 +261,7 @@ proptest! {
 }
 
 fn item(key: &str, value: &Descriptor) -> Item {
-    let value = to_value(&Key::parse(key.to_owned()).unwrap(), value).unwrap();
+    let value = to_value(&Key::parse(key.to_owned()).unwrap(), value, &mut Vec::new()).unwrap();
     Item { key: PackedKey::of(key), points_to: PointsTo::Value(value) }
 }
 

@@ -251,9 +251,12 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
             Component::Text(bytes) => text.extend_from_slice(bytes),
             Component::Packed(digest) => {
                 text.extend_from_slice(SHA256.as_bytes());
-                text.extend(digest.iter().flat_map(|byte| {
-                    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
-                }));
+                let mut hex = [0; 64];
+                for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
+                    let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+                    pair.copy_from_slice(&digits);
+                }
+                text.extend_from_slice(&hex);
             }
         }
     }

@@ -26,22 +26,24 @@ impl Snapshot {
     /// manifest cannot be read as one, or what is wrong with the blob of one.
     pub fn image_closure(&self, image: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
         let mut closure = Vec::new();
-        let (mut named, mut opened) = (BTreeSet::new(), BTreeSet::new());
+        let mut named = BTreeSet::new();
+        // One blob may be named as a layer first and as a manifest later, so the two are told apart.
+        let as_what = |one: &Descriptor| (one.digest, references::is_manifest(&one.media_type));
+        let mut queued = BTreeSet::from([as_what(image)]);
         let mut open = VecDeque::from([image.clone()]);
         while let Some(next) = open.pop_front() {
-            // One blob may be named as a layer first and as a manifest later, so the two are told apart.
-            if references::is_manifest(&next.media_type) && opened.insert(next.digest) {
+            if references::is_manifest(&next.media_type) {
                 let bytes = self.read(&next, MANIFEST_BYTES_MAX)?;
                 let points_to = references::of(&next.media_type, &bytes)
                     .map_err(|source| StoreError::Manifest { digest: next.digest, source })?;
-                open.extend(points_to);
+                open.extend(points_to.into_iter().filter(|one| queued.insert(as_what(one))));
             } else if references::may_be_absent(&next.media_type) && !self.is_held(&next.digest)? {
                 continue;
             }
             if named.insert(next.digest) {
                 closure.push(next);
             }
-            if closure.len().saturating_add(open.len()) > IMAGE_BLOB_COUNT_MAX {
+            if queued.len() > IMAGE_BLOB_COUNT_MAX {
                 let (digest, limit) = (image.digest, IMAGE_BLOB_COUNT_MAX);
                 return Err(StoreError::ImageTooLarge { digest, limit });
             }

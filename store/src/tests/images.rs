@@ -141,9 +141,9 @@ fn closures_that_are_refused() {
 
 #[test]
 fn a_closure_has_an_end() {
-    let layer = Descriptor::of(MediaType::known(media_type::OCI_LAYER), b"x");
+    let foreign = || MediaType::known(media_type::DOCKER_LAYER_FOREIGN);
     let wide = |number: u64| {
-        let of = |at| Descriptor { size: number * 20_000 + at, ..layer.clone() };
+        let of = |at: u64| Descriptor::of(foreign(), &(number * 20_000 + at).to_le_bytes());
         index_of((0..20_000).map(of).collect())
     };
     let wide: Vec<Image> = (0..6).map(wide).collect();
@@ -151,6 +151,17 @@ fn a_closure_has_an_end() {
     top.blobs.extend(wide.into_iter().flat_map(|image| image.blobs));
     let error = closure(&top).unwrap_err();
     assert!(matches!(error, StoreError::ImageTooLarge { digest, .. } if digest == top.top.digest));
+}
+
+#[test]
+fn a_blob_that_is_named_often_counts_once() {
+    let layer = Descriptor::of(MediaType::known(media_type::DOCKER_LAYER_FOREIGN), b"x");
+    // Each index is another one, and all of them name the same layer 20,000 times.
+    let wide = |number: usize| index_of(vec![layer.clone(); 20_000 - number]);
+    let wide: Vec<Image> = (0..6).map(wide).collect();
+    let mut top = index_of(wide.iter().map(|image| image.top.clone()).collect());
+    top.blobs.extend(wide.into_iter().flat_map(|image| image.blobs));
+    assert_eq!(closure(&top).unwrap().len(), 7);
 }
 
 #[test]

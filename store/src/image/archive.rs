@@ -79,7 +79,7 @@ pub enum ArchiveError {
 }
 
 /// Where the bytes of an entry lie in the archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Extent {
     pub(super) offset: u64,
     pub(super) bytes: u64,
@@ -146,7 +146,7 @@ impl Reader<'_> {
             let block = self.block()?;
             if block.iter().all(|byte| *byte == 0) {
                 return match extended.is_empty() {
-                    true => Ok(()),
+                    true => self.end(),
                     false => Err(header(at, "the archive ends after an extension header")),
                 };
             }
@@ -157,6 +157,16 @@ impl Reader<'_> {
             }
         }
         Err(ArchiveError::TooManyEntries)
+    }
+
+    /// After a block of zeroes there is another one, or nothing: what follows one alone, some programs
+    /// read and others do not.
+    fn end(&mut self) -> Result<(), ArchiveError> {
+        let at = self.at;
+        if at < self.bytes && self.block()?.iter().any(|byte| *byte != 0) {
+            return Err(header(at, "an entry follows a single block of zeroes"));
+        }
+        Ok(())
     }
 
     fn block(&mut self) -> Result<[u8; 512], ArchiveError> {
@@ -588,6 +598,20 @@ mod tests {
                 "{record}"
             );
         }
+    }
+
+    #[test]
+    fn must_reject_what_follows_one_block_of_zeroes() {
+        let first = Tar::default().file("a", b"x").unfinished();
+        let rest = Tar::default().file("b", b"y").finish();
+        let archive = [first.as_slice(), &[0; 512], &rest].concat();
+        assert_eq!(reason(&archive), "an entry follows a single block of zeroes");
+        let archive = [first.as_slice(), &[0; 700]].concat();
+        assert!(matches!(check(&archive, "a"), Err(ArchiveError::Cut { .. })));
+        // Behind two of them is no part of the archive any more.
+        let archive = [first.as_slice(), &[0; 1024], &rest].concat();
+        assert_eq!(check(&archive, "a").unwrap(), Some(b"x".to_vec()));
+        assert_eq!(check(&archive, "b").unwrap(), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use bonded_model::{Algorithm, Descriptor, Digest, ImageName, MediaType, media_ty
 use rayon::prelude::*;
 use serde::Deserialize;
 
+use super::archive::Extent;
 use super::entry::{Entry, Role};
 use super::error::ImportError;
 use super::source::{File, Source};
@@ -59,10 +60,18 @@ pub(super) fn entries_of(source: &mut Source) -> Result<Vec<Entry>, ImportError>
     if names.len() > LAYOUT_BLOB_COUNT_MAX {
         return Err(ImportError::TooManyBlobs);
     }
+    // One without a name is an entry as well.
+    let count =
+        listed.iter().map(|image| image.repo_tags.as_ref().map_or(1, |tags| tags.len().max(1)));
+    let count = count.sum();
+    if count > LAYOUT_ENTRY_COUNT_MAX {
+        return Err(ImportError::TooManyEntries { path, count });
+    }
     let layers = layers_of(source, &names)?;
+    let mut configs = BTreeMap::new();
     let mut entries = Vec::new();
     for image in &listed {
-        let manifest = manifest_of(source, image, &layers)?;
+        let manifest = manifest_of(source, image, &layers, &mut configs)?;
         let names = image.repo_tags.iter().flatten();
         let mut roles: Vec<_> = names.map(|name| (role_of(name), Some(name.clone()))).collect();
         if roles.is_empty() {
@@ -81,7 +90,7 @@ fn role_of(name: &str) -> Role {
     }
 }
 
-/// Every layer, hashed once however many images have it.
+/// Every layer, hashed once however many images have it and under however many names.
 fn layers_of(
     source: &mut Source,
     names: &[&String],
@@ -92,17 +101,21 @@ fn layers_of(
             files.insert((*name).clone(), find(source, name)?);
         }
     }
-    let hashed = files.into_par_iter().map(|(name, file)| {
+    let places: BTreeMap<Option<Extent>, File> =
+        files.values().map(|file| (file.place(), file.clone())).collect();
+    let hashed = places.into_par_iter().map(|(place, file)| {
         let mut hashed = file.clone();
         let digests = hashing::in_line(&mut HashOnly(&mut hashed), Sha512Wanted::No);
         let digests = digests.map_err(ImportError::Source)?;
         let media_type = MediaType::known(media_type_of(file.clone())?);
-        Ok((name, file, Descriptor::new(media_type, digests.sha256, digests.bytes)))
+        Ok((place, Descriptor::new(media_type, digests.sha256, digests.bytes)))
     });
+    let hashed = hashed.collect::<Result<BTreeMap<_, _>, ImportError>>()?;
     let mut layers = BTreeMap::new();
-    for (name, file, layer) in hashed.collect::<Result<Vec<_>, ImportError>>()? {
+    for (name, file) in files {
+        let Some(layer) = hashed.get(&file.place()) else { continue };
         source.name_blob(layer.digest, file);
-        layers.insert(name, layer);
+        layers.insert(name, layer.clone());
     }
     Ok(layers)
 }
@@ -130,25 +143,45 @@ impl Stream<DiskError> for HashOnly<'_> {
     }
 }
 
+/// A configuration that was read, with what it says of the layers.
+struct Known {
+    config: Descriptor,
+    diff_ids: Vec<Digest>,
+}
+
+/// Configurations that were read, by where they lie. What is kept of each is as long as a list of layers.
+type Configs = BTreeMap<Option<Extent>, Known>;
+
 fn manifest_of(
     source: &mut Source,
     image: &Listed,
     layers: &BTreeMap<String, Descriptor>,
+    configs: &mut Configs,
 ) -> Result<Descriptor, ImportError> {
-    let mut file = find(source, &image.config)?;
-    let bytes = file.read_all(MANIFEST_BYTES_MAX)?;
-    let config = Descriptor::of(MediaType::known(media_type::OCI_CONFIG), &bytes);
-    check_name(source, &image.config, &config.digest)?;
     let names = image.layers.iter().flatten();
     let layers: Vec<Descriptor> = names.filter_map(|name| layers.get(name).cloned()).collect();
-    let parsed: Config = source.parse(&image.config, &bytes, MANIFEST_BYTES_MAX)?;
-    check_layers(source, image, &parsed.rootfs.diff_ids.unwrap_or_default(), &layers)?;
-    let manifest = Manifest::image(config.clone(), layers).to_bytes();
+    let file = find(source, &image.config)?;
+    let place = file.place();
+    let known = match configs.remove(&place) {
+        Some(known) => known,
+        None => read_config(source, image, file)?,
+    };
+    check_name(source, &image.config, &known.config.digest)?;
+    check_layers(source, image, &known.diff_ids, &layers)?;
+    let manifest = Manifest::image(known.config.clone(), layers).to_bytes();
+    configs.insert(place, known);
     let descriptor = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &manifest);
-    source.name_blob(config.digest, File::made(file.path, bytes));
     let path = source.place_of(LIST);
     source.name_blob(descriptor.digest, File::made(path, manifest));
     Ok(descriptor)
+}
+
+fn read_config(source: &mut Source, image: &Listed, file: File) -> Result<Known, ImportError> {
+    let bytes = file.clone().read_all(MANIFEST_BYTES_MAX)?;
+    let config = Descriptor::of(MediaType::known(media_type::OCI_CONFIG), &bytes);
+    let parsed: Config = source.parse(&image.config, &bytes, MANIFEST_BYTES_MAX)?;
+    source.name_blob(config.digest, file);
+    Ok(Known { config, diff_ids: parsed.rootfs.diff_ids.unwrap_or_default() })
 }
 
 /// Docker and skopeo call a configuration by its digest.

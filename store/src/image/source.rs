@@ -77,6 +77,14 @@ impl File {
         self.bytes
     }
 
+    /// Where its bytes lie in the archive: two names of one file have one place.
+    pub(super) fn place(&self) -> Option<Extent> {
+        match &self.content {
+            Content::Stored { offset, .. } => Some(Extent { offset: *offset, bytes: self.bytes }),
+            Content::Made(_) => None,
+        }
+    }
+
     /// Reads on; 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let left = self.bytes.saturating_sub(self.position);

@@ -1,5 +1,6 @@
 //! Docker archives, which have no manifests of their own.
 
+use bonded_model::limits::LAYOUT_ENTRY_COUNT_MAX;
 use bonded_model::manifest::Manifest;
 use bonded_model::{Digest, media_type};
 use serde_json::json;
@@ -146,4 +147,36 @@ fn must_reject_lists() {
         assert!(matches!(error, ImportError::Json { .. }), "{list} {error:?}");
     }
     assert!(matches!(check("[]"), ImportError::Empty { .. }));
+}
+
+#[test]
+fn tags_are_counted_after_they_were_expanded() {
+    let check = |tags: usize| {
+        let tags = json!(vec!["a:1"; tags]);
+        let archive = Saved { tags, ..Saved::new() }.archive().finish();
+        let world = World::in_memory();
+        world.import(&world.file("a.tar", archive))
+    };
+    assert_eq!(check(LAYOUT_ENTRY_COUNT_MAX).unwrap().images.len(), 1);
+    let error = check(LAYOUT_ENTRY_COUNT_MAX + 1).unwrap_err();
+    let count = LAYOUT_ENTRY_COUNT_MAX + 1;
+    assert!(
+        matches!(error, ImportError::TooManyEntries { count: c, .. } if c == count),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn files_under_several_names_are_one() {
+    let of = |bytes: &[u8]| Digest::sha256_of(bytes);
+    let config = json!({ "rootfs": { "diff_ids": [of(b"x"), of(b"x"), of(b"x")] } }).to_string();
+    let image = |config: &str, tag: &str| json!({ "Config": config, "RepoTags": [tag], "Layers": ["a.tar", "b.tar", "a.tar"] });
+    let list = json!([image("c.json", "a:1"), image("d.json", "a:2")]).to_string();
+    let archive = Tar::default().file("a.tar", b"x").link(b'2', "b.tar", "a.tar");
+    let archive = archive.file("c.json", config.as_bytes()).link(b'1', "d.json", "c.json");
+    let archive = archive.file("manifest.json", list.as_bytes()).finish();
+    let world = World::in_memory();
+    let report = world.import(&world.file("a.tar", archive)).unwrap();
+    assert_eq!((report.images.len(), report.blobs), (2, 3));
+    assert_eq!(report.images[0].image, report.images[1].image);
 }

@@ -1,5 +1,8 @@
 //! `ingest`: takes files and directories into a release, with the evidence beside them.
 
+use std::path::Path;
+
+use bonded_store::disk;
 use bonded_store::image::{GivenName, ImageInput};
 use bonded_store::ingest::{
     IngestOptions, IngestReport, IngestRequest, Outcome as Ingested, Sha512, Sources, ingest,
@@ -46,8 +49,13 @@ fn options(context: &Context, args: &IngestArgs) -> IngestOptions {
     IngestOptions { sources, sha512 }
 }
 
-/// `LAYOUT_OR_ARCHIVE`, or with `=` and a name; what follows the last `=` and is none belongs to the path.
+/// `LAYOUT_OR_ARCHIVE`, or with `=` and a name; what follows the last `=` and is none belongs to the path,
+/// and so does all of it where there is such a file.
 fn image_input(text: &str) -> ImageInput {
+    // What cannot be looked at is told when it is opened.
+    if matches!(disk::kind_of(Path::new(text)), Ok(Some(_))) {
+        return ImageInput { source: text.into(), name: None };
+    }
     let named = text.rsplit_once('=').and_then(|(source, name)| {
         let image = name.parse().map(GivenName::Image);
         let name = image.or_else(|_no_image| name.parse().map(GivenName::Repository));
@@ -101,4 +109,28 @@ fn json(report: &IngestReport) -> serde_json::Value {
         "release": report.release, "outcome": outcome, "evidence": evidence,
         "bytes": report.bytes, "epoch": report.epoch,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test makes a directory by hand")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_follows_unless_it_is_part_of_a_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("layout=a");
+        let text = path.to_str().unwrap();
+        let name = || Some(GivenName::Repository("a".parse().unwrap()));
+        let source = directory.path().join("layout");
+        assert_eq!(image_input(text), ImageInput { source, name: name() });
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(image_input(text), ImageInput { source: path.clone(), name: None });
+        let named = image_input(&format!("{text}=a"));
+        assert_eq!(named, ImageInput { source: path.clone(), name: name() });
+        let image = Some(GivenName::Image("b:1".parse().unwrap()));
+        assert_eq!(image_input("x.tar=b:1"), ImageInput { source: "x.tar".into(), name: image });
+        let odd = ImageInput { source: "x=..".into(), name: None };
+        assert_eq!(image_input("x=.."), odd);
+    }
 }

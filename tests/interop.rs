@@ -195,7 +195,7 @@ fn a_release_with_its_evidence_goes_out_and_comes_in_again() {
         assert_eq!(exported["names"][0]["tag"], "demo/v1.0.0");
         assert_eq!(exported["referrers"], 2);
         world.ok("init again");
-        let imported = world.json(&format!("--store again import {to}"), 0);
+        let imported = world.json(&format!("--store again import {to} --releases"), 0);
         assert_eq!(imported["releases"][0]["outcome"], "created");
         assert_eq!(world.json("--store again show demo@v1.0.0", 0), shown);
         world.ok("--store again verify demo@v1.0.0 --policy policy.toml --no-record");

@@ -145,6 +145,7 @@ Examples:
   bonded import ./layout --repository registry.k8s.io/pause
   bonded import pause.tar --reference registry.k8s.io/pause:3.10
   bonded import image.tar --name example.com/demo/app:v1
+  bonded import backup --releases
   skopeo copy docker://… oci:STORE:example.com/demo/app:v1 && bonded import --adopt")]
 pub(crate) struct ImportArgs {
     /// A directory with an OCI layout, or an OCI or docker archive
@@ -159,8 +160,11 @@ pub(crate) struct ImportArgs {
     /// The name of the only image, whatever it is called there
     #[arg(long, value_name = "REPOSITORY:TAG", conflicts_with = "repository")]
     pub(crate) name: Option<ImageName>,
+    /// Also the releases that the layout holds, as a backup does
+    #[arg(long)]
+    pub(crate) releases: bool,
     /// Take in what another program has written into the store itself
-    #[arg(long, conflicts_with_all = ["source", "references"])]
+    #[arg(long, conflicts_with_all = ["source", "references", "releases"])]
     pub(crate) adopt: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
@@ -515,6 +519,7 @@ mod tests {
             "bonded import",
             "bonded import l --adopt",
             "bonded import --adopt --reference r",
+            "bonded import --adopt --releases",
             "bonded import l --name a",
             "bonded import l --repository a --name a:1",
             "bonded import l --repository A",

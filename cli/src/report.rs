@@ -248,7 +248,8 @@ fn import_hint(error: &ImportError) -> String {
             "a published name never changes what it stands for; give the image another tag: --reference REF --name REPOSITORY:TAG"
                 .to_owned()
         }
-        ImportError::HoldsRelease { .. } => "take it in as what it is: bonded import LAYOUT".to_owned(),
+        ImportError::OnlyReleases { .. } => "--releases".to_owned(),
+        ImportError::HoldsRelease { .. } => "take it in as what it is: bonded import LAYOUT --releases".to_owned(),
         ImportError::IsStore { .. } => "bonded import --adopt".to_owned(),
         ImportError::IndexChanged => "wait for the other program to end, then: bonded import --adopt".to_owned(),
         ImportError::Json { path, .. } | ImportError::TooLarge { path, .. } => {

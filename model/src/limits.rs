@@ -109,6 +109,9 @@ pub const LAYOUT_ENTRY_COUNT_MAX: usize = 250_000;
 /// once more.
 pub const LAYOUT_REFERRER_COUNT_MAX: usize = 2 * LAYOUT_ENTRY_COUNT_MAX;
 
+/// Digests that the statements of one import name, and places at which it lists what they are about.
+pub const NAMED_DIGEST_COUNT_MAX: usize = 2_000_000;
+
 /// Indexes within indexes. A release of multi-platform images has three levels.
 pub const MANIFEST_DEPTH_MAX: usize = 8;
 

@@ -12,7 +12,7 @@
 //!
 //! The text of a document can so not make its manifest longer than any reader takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bonded_model::descriptor::{ANNOTATION_PREDICATE_TYPE, ANNOTATION_TITLE};
@@ -78,7 +78,7 @@ pub fn attach(
     let release = writer.base().release(request.release)?;
     let documents: Vec<_> =
         request.documents.iter().map(|document| (request.subject.clone(), document)).collect();
-    add_documents(&mut writer, &release, &documents)?;
+    add_documents(&mut writer, &release, &documents, &[])?;
     Ok(writer.commit()?.epoch())
 }
 
@@ -94,14 +94,26 @@ struct Referrer<'a> {
     subjects: Vec<Digest>,
 }
 
+/// A referrer that somebody else made, and that is evidence as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AsItIs {
+    pub(crate) referrer: Descriptor,
+    /// The manifest that it is about.
+    pub(crate) about: Digest,
+    /// How many bytes its document has.
+    pub(crate) bytes: u64,
+}
+
 /// Adds documents to the change that a writer prepares; the release need not be committed yet.
-/// Where a referrer that is held has been damaged, and is among these, it is put back.
+/// Where a referrer that is held has been damaged, and is among these, it is put back. What is evidence as
+/// it is must be held already, and counts like the rest.
 pub(crate) fn add_documents(
     writer: &mut Writer,
     release: &Release,
     documents: &[(Subject, &NewDocument<'_>)],
+    as_they_are: &[AsItIs],
 ) -> Result<(), StoreError> {
-    if documents.is_empty() {
+    if documents.is_empty() && as_they_are.is_empty() {
         return Ok(());
     }
     let referrers = documents.iter().map(|(subject, document)| prepare(release, subject, document));
@@ -109,7 +121,13 @@ pub(crate) fn add_documents(
     let given = referrers.iter().map(|referrer| (referrer.manifest.digest, &*referrer.bytes));
     let held = writer.base().attached_or_given(release, &given.collect())?;
     check_titles(release, &held, documents)?;
-    check_amount(release, &held, &referrers)?;
+    check_amount(release, &held, &referrers, as_they_are)?;
+    for AsItIs { referrer, .. } in as_they_are {
+        writer.insert(Key::evidence(release.name(), &referrer.digest), referrer.clone())?;
+    }
+    if referrers.is_empty() {
+        return Ok(());
+    }
     writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}")?;
     for referrer in referrers {
         writer.hold(referrer.layer.media_type.clone(), referrer.document.bytes)?;
@@ -154,7 +172,6 @@ fn prepare<'a>(
     }
     let bytes = manifest.to_bytes();
     let named = recognise::subject_digests(document.bytes);
-    let files = release.artifacts().iter().map(|artifact| artifact.file.digest);
     Ok(Referrer {
         document,
         layer,
@@ -164,11 +181,17 @@ fn prepare<'a>(
         },
         bytes,
         about: manifest_of_subject.digest,
-        subjects: files
-            .filter(|file| named.contains(file))
-            .chain([manifest_of_subject.digest])
-            .collect(),
+        subjects: named_files(release, &named).chain([manifest_of_subject.digest]).collect(),
     })
+}
+
+/// The files of a release that its evidence names: evidence is listed under these, and what it is about.
+pub(crate) fn named_files<'a>(
+    release: &'a Release,
+    named: &'a BTreeSet<Digest>,
+) -> impl Iterator<Item = Digest> + 'a {
+    let files = release.artifacts().iter().map(|artifact| artifact.file.digest);
+    files.filter(|file| named.contains(file))
 }
 
 /// That a verdict can take all of it in: what is held and what comes, each referrer once.
@@ -176,6 +199,7 @@ fn check_amount(
     release: &Release,
     held: &[Attached],
     referrers: &[Referrer<'_>],
+    as_they_are: &[AsItIs],
 ) -> Result<(), StoreError> {
     let subjects = subjects_of(release);
     let count_of = |about| subjects.get(about).map_or(0, |subjects| subjects.len());
@@ -185,7 +209,9 @@ fn check_amount(
     let given = referrers.iter().map(|referrer| {
         (referrer.manifest.digest, (count_of(&referrer.about), referrer.layer.size))
     });
-    let all: BTreeMap<Digest, (usize, u64)> = held.chain(given).collect();
+    let as_they_are =
+        as_they_are.iter().map(|one| (one.referrer.digest, (count_of(&one.about), one.bytes)));
+    let all: BTreeMap<Digest, (usize, u64)> = held.chain(given).chain(as_they_are).collect();
     let count = all.values().map(|(count, _)| count).sum();
     check_evidence(release.name(), count, all.into_values().map(|(_, size)| size))
 }

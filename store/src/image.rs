@@ -36,11 +36,12 @@ mod source;
 mod tests;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use bonded_model::{Descriptor, Digest, ImageName, ReleaseName, Repository};
+use bonded_model::limits::NAMED_DIGEST_COUNT_MAX;
+use bonded_model::{Descriptor, Digest, ImageName, Release, ReleaseName, Repository};
 use rayon::prelude::*;
 
 pub use adopt::{AdoptRequest, adopt};
@@ -51,6 +52,7 @@ pub(crate) use entry::{ANNOTATION_CONTAINERD_NAME, ANNOTATION_KIND};
 pub use error::{ImportError, Trail};
 pub(crate) use plan::ANNOTATION_CONVENTION;
 
+use crate::attach::named_files;
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Disk, DiskError};
 use crate::error::StoreError;
@@ -62,7 +64,7 @@ use crate::store::Store;
 use crate::writer::Writer;
 
 use entry::Entry;
-use plan::{Plan, Wanted};
+use plan::{Plan, Referrer, Wanted};
 pub(crate) use source::is_layout;
 use source::{File, Form, Source};
 
@@ -78,6 +80,8 @@ pub struct ImportRequest<'a> {
     pub repository: Option<&'a Repository>,
     /// The name of the only image that is wanted, whatever the layout calls it.
     pub name: Option<&'a ImageName>,
+    /// Whether releases are wanted that `references` does not name.
+    pub releases: bool,
     /// Who imports; others that have to wait see it.
     pub holder: &'a Holder,
     /// How long to wait for another writer.
@@ -111,6 +115,8 @@ pub struct ImportReport {
     pub referrers: Vec<ImportedReferrer>,
     /// Entries that were left out, since nothing would name them.
     pub skipped: Vec<Descriptor>,
+    /// Releases that were left out, since nobody asked for them; ordered by name.
+    pub skipped_releases: Vec<ReleaseName>,
     /// How many blobs all this has.
     pub blobs: usize,
     /// How many bytes these have.
@@ -172,8 +178,8 @@ pub fn import(
     let disk = &store.pool().disk;
     refuse_store(store, request.source)?;
     let (source, entries) = open(disk, request.source)?;
-    let ImportRequest { references, repository, name, .. } = *request;
-    let plan = plan::plan(&source, entries, Wanted { references, repository, name })?;
+    let ImportRequest { references, repository, name, releases, .. } = *request;
+    let plan = plan::plan(&source, entries, Wanted { references, repository, name, releases })?;
     let work = Work { store, holder: request.holder, wait: request.wait };
     work.run(&source, &plan, progress)
 }
@@ -238,7 +244,11 @@ impl Work<'_> {
         check_names(writer.catalog(), plan)?;
         let releases = release::name_all(&mut writer, &plan.releases, &plan.referrers)?;
         let images = name_images(&mut writer, plan)?;
-        let referrers = name_referrers(self.store, &mut writer, plan)?;
+        let evidence_of = |referrer: &Referrer| {
+            let names = referrer.evidence_of.iter();
+            names.filter_map(|name| plan.releases.get(name)).collect()
+        };
+        let referrers = name_referrers(&mut writer, plan, evidence_of)?;
         let epoch = writer.commit()?.epoch();
         self.store.facts().put_many(&facts);
         Ok(ImportReport {
@@ -246,6 +256,7 @@ impl Work<'_> {
             images,
             referrers,
             skipped: plan.skipped.clone(),
+            skipped_releases: plan.skipped_releases.iter().cloned().collect(),
             blobs: facts.len(),
             bytes: plan.walk.bytes(),
             epoch,
@@ -284,20 +295,33 @@ fn name_images(writer: &mut Writer, plan: &Plan<'_>) -> Result<Vec<ImportedImage
     Ok(images)
 }
 
-/// Lists every referrer under what it says it is about, and under what its statements name of what is held.
-/// The convention is noted where it holds: no tag says that it is about what its statements name.
-fn name_referrers(
-    store: &Store,
+/// Lists every referrer under what it is about, and under what its statements name: evidence of releases
+/// under files of these, as attaching it would; any other under the manifests that come with it, and what
+/// the catalog has a name for. The convention is noted where it holds: no tag says that it is about what its
+/// statements name.
+fn name_referrers<'a>(
     writer: &mut Writer,
-    plan: &Plan<'_>,
+    plan: &'a Plan<'_>,
+    evidence_of: impl Fn(&Referrer) -> Vec<&'a Release>,
 ) -> Result<Vec<ImportedReferrer>, ImportError> {
+    let mut manifests = Manifests { plan, tops: None, known: BTreeMap::new() };
     let mut referrers = Vec::new();
+    let mut count = 0;
     for referrer in &plan.referrers {
         let mut subjects = referrer.about.clone();
-        for named in &referrer.named {
-            if plan.walk.has_blob(named) || store.pool().has(named)? {
-                subjects.insert(*named);
+        let releases = evidence_of(referrer);
+        for document in &referrer.documents {
+            let Some(named) = plan.named.get(document) else { continue };
+            match releases.as_slice() {
+                [] => subjects.extend(manifests.among(writer.catalog(), document, named)?),
+                _ => {
+                    releases.iter().for_each(|release| subjects.extend(named_files(release, named)))
+                }
             }
+        }
+        count += subjects.len();
+        if count > NAMED_DIGEST_COUNT_MAX {
+            return Err(ImportError::TooManyNamed);
         }
         for subject in &subjects {
             let key = Key::referrer(subject, &referrer.descriptor.digest);
@@ -315,6 +339,48 @@ fn name_referrers(
         referrers.push(ImportedReferrer { referrer: referrer.descriptor.clone(), subjects });
     }
     Ok(referrers)
+}
+
+/// The manifests that a referrer can be listed under because a statement names them.
+struct Manifests<'a> {
+    plan: &'a Plan<'a>,
+    /// The images and releases that have names; read when they are needed.
+    tops: Option<BTreeSet<Digest>>,
+    /// What was found for each document.
+    known: BTreeMap<Digest, Vec<Digest>>,
+}
+
+impl Manifests<'_> {
+    fn among(
+        &mut self,
+        catalog: &Catalog,
+        document: &Digest,
+        named: &BTreeSet<Digest>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        if let Some(known) = self.known.get(document) {
+            return Ok(known.clone());
+        }
+        let tops = match self.tops.take() {
+            Some(tops) => tops,
+            None => tops_of(catalog)?,
+        };
+        let is_known =
+            |digest: &&Digest| self.plan.walk.head(digest).is_some() || tops.contains(digest);
+        let known: Vec<Digest> = named.iter().filter(is_known).copied().collect();
+        self.tops = Some(tops);
+        self.known.insert(*document, known.clone());
+        Ok(known)
+    }
+}
+
+fn tops_of(catalog: &Catalog) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut tops = BTreeSet::new();
+    for prefix in [Key::IMAGES, Key::RELEASES] {
+        for listed in catalog.scan(prefix) {
+            tops.insert(listed?.1.digest);
+        }
+    }
+    Ok(tops)
 }
 
 /// Puts every blob on the stage, several at once, and returns what was learnt about them.

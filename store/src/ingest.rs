@@ -202,9 +202,10 @@ pub fn ingest(
         let path = input.source.clone();
         incoming.push(Incoming::open(disk, input).map_err(|source| image_error(&path, source))?);
     }
-    let images = incoming
-        .iter()
-        .map(|incoming| incoming.plan().map_err(|source| image_error(incoming.path(), source)));
+    let images = incoming.iter().map(|incoming| {
+        let planned = incoming.plan(request.release);
+        planned.map_err(|source| image_error(incoming.path(), source))
+    });
     let images: Vec<Planned<'_>> = images.collect::<Result<_, _>>()?;
     let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
     let sha512 = wants_sha512(request.options.sha512, &sidecars);
@@ -270,9 +271,10 @@ impl Work<'_> {
         let subjects = placed.iter().map(|(subject, _)| subject.clone());
         let from_images = of_images.iter().map(|(subject, document)| (subject.clone(), document));
         let attached: Vec<_> = subjects.zip(&documents).chain(from_images).collect();
-        attach::add_documents(&mut writer, &release, &attached)?;
+        let as_they_are: Vec<_> = self.images.iter().flat_map(Planned::as_they_are).collect();
+        attach::add_documents(&mut writer, &release, &attached, &as_they_are)?;
         for images in &self.images {
-            let named = images.name(self.store, &mut writer, release.name());
+            let named = images.name(&mut writer, &release);
             named.map_err(|source| image_error(images.path(), source))?;
         }
         let epoch_before = writer.base().epoch();
@@ -426,9 +428,9 @@ impl Work<'_> {
 fn of_image(document: &ImageDocument) -> IngestedDocument {
     IngestedDocument {
         title: None,
-        kind: document.recognised.kind,
+        kind: document.kind,
         subject: document.subject.clone(),
-        digest: Digest::sha256_of(&document.bytes),
+        digest: document.digest,
         how: How::BesideImage,
     }
 }

@@ -36,6 +36,11 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliEr
             "left out, since nothing names it; take it in with --reference DIGEST --name REPOSITORY:TAG",
         );
     }
+    if let Some(name) = report.skipped_releases.first() {
+        output::say(&format!(
+            "left out releases, since nobody asked for them; take them in with --releases, or one with --reference {name}"
+        ));
+    }
     Ok(Outcome::Done)
 }
 
@@ -47,6 +52,7 @@ fn take_in(context: &Context, store: &Store, args: &ImportArgs) -> Result<Import
         references: &args.references,
         repository: args.repository.as_ref(),
         name: args.name.as_ref(),
+        releases: args.releases,
         holder: &holder(&format!("import {}", source.display()))?,
         wait: context.wait(&args.wait),
     };
@@ -89,6 +95,9 @@ fn text(report: &ImportReport) -> String {
     for skipped in &report.skipped {
         text += &format!("  left out   {}  {}\n", skipped.digest, skipped.media_type);
     }
+    for name in &report.skipped_releases {
+        text += &format!("  left out   {name}  a release\n");
+    }
     text
 }
 
@@ -112,11 +121,11 @@ fn json(report: &ImportReport) -> serde_json::Value {
         .map(|found| json!({ "referrer": found.referrer, "subjects": found.subjects }));
     json!({
         "releases": releases.collect::<Vec<_>>(), "images": images.collect::<Vec<_>>(), "referrers": referrers.collect::<Vec<_>>(),
-        "skipped": report.skipped, "blobs": report.blobs, "bytes": report.bytes,
+        "skipped": report.skipped, "skipped_releases": report.skipped_releases, "blobs": report.blobs, "bytes": report.bytes,
         "epoch": report.epoch,
     })
 }
 
 fn empty(epoch: u64) -> serde_json::Value {
-    json!({ "releases": [], "images": [], "referrers": [], "skipped": [], "blobs": 0, "bytes": 0, "epoch": epoch })
+    json!({ "releases": [], "images": [], "referrers": [], "skipped": [], "skipped_releases": [], "blobs": 0, "bytes": 0, "epoch": epoch })
 }

@@ -63,7 +63,8 @@ pub fn adopt(
             new.push(entry);
         }
     }
-    let wanted = Wanted { references: &[], repository: request.repository, name: request.name };
+    let AdoptRequest { repository, name, .. } = *request;
+    let wanted = Wanted { references: &[], repository, name, releases: false };
     let plan = plan::plan(&source, new, wanted)?;
     let work = Work { store, holder: request.holder, wait: request.wait };
     let report = work.run(&source, &plan, progress)?;

@@ -4,6 +4,7 @@
 //! From every other manifest that is about such an image, by whatever convention, the documents that are
 //! recognised are attached; the manifest itself is held and listed under what it is about.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bonded_model::descriptor::ANNOTATION_TITLE;
@@ -11,17 +12,19 @@ use bonded_model::evidence::Subject;
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
 use bonded_model::manifest::Manifest;
 use bonded_model::release::ReleaseError;
-use bonded_model::{Artifact, Descriptor, Digest, ImageName, Repository};
+use bonded_model::{
+    Artifact, Descriptor, Digest, DocumentKind, ImageName, Release, ReleaseName, Repository,
+};
 
 use super::entry::Entry;
 use super::error::ImportError;
 use super::plan::{self, Plan, Referrer, Wanted};
 use super::source::Source;
 use super::{Progress, copy, name_referrers, open};
-use crate::attach::NewDocument;
-use crate::catalog::Key;
+use crate::attach::{AsItIs, NewDocument, check_evidence};
 use crate::disk::Disk;
 use crate::recognise::{self, Expected, Recognised, recognise};
+use crate::references;
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::writer::Writer;
@@ -57,10 +60,18 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct ImageDocument {
     pub(crate) subject: Subject,
-    pub(crate) recognised: Recognised,
-    pub(crate) bytes: Vec<u8>,
-    /// The referrer that is evidence as it is.
-    referrer: Option<Descriptor>,
+    pub(crate) kind: DocumentKind,
+    pub(crate) digest: Digest,
+    form: Form,
+}
+
+/// How a document becomes evidence.
+#[derive(Debug)]
+enum Form {
+    /// By the referrer that it came in. Its bytes are copied like any blob, and not needed here.
+    AsItIs(AsItIs),
+    /// By one that is made for it.
+    Attached { recognised: Recognised, bytes: Vec<u8> },
 }
 
 /// What is to be taken in, and the evidence that came with it.
@@ -81,23 +92,26 @@ impl Incoming {
         &self.path
     }
 
-    pub(crate) fn plan(&self) -> Result<Planned<'_>, ImportError> {
+    /// Plans to take all images of the source into a release.
+    pub(crate) fn plan(&self, release: &ReleaseName) -> Result<Planned<'_>, ImportError> {
         let (name, repository) = match &self.name {
             Some(GivenName::Image(name)) => (Some(name), None),
             Some(GivenName::Repository(repository)) => (None, Some(repository)),
             None => (None, None),
         };
-        let wanted = Wanted { references: &[], repository, name };
+        let wanted = Wanted { references: &[], repository, name, releases: true };
         let plan = plan::plan(&self.source, self.entries.clone(), wanted)?;
         if let Some(name) = plan.releases.keys().next() {
             return Err(ImportError::HoldsRelease { name: name.clone() });
         }
-        let mut documents = Vec::new();
-        for referrer in &plan.referrers {
-            if let Some(image) = image_of(&plan, referrer) {
-                documents.extend(documents_of(&self.source, &plan, referrer, &image)?);
-            }
+        // A release is immutable, so an image that is left out now could never be added.
+        let is_image = |entry: &&Descriptor| references::is_manifest(&entry.media_type);
+        if let Some(unnamed) = plan.skipped.iter().find(is_image) {
+            return Err(ImportError::NoName { digest: unnamed.digest });
         }
+        let mut documents = Documents::new(&self.source, &plan, release);
+        plan.referrers.iter().try_for_each(|referrer| documents.add(referrer))?;
+        let documents = documents.found;
         Ok(Planned { incoming: self, plan, documents })
     }
 }
@@ -133,17 +147,22 @@ impl Planned<'_> {
         Ok(())
     }
 
-    /// Lists what is about the images, and what of it is evidence of the release as it is.
-    pub(crate) fn name(
-        &self,
-        store: &Store,
-        writer: &mut Writer,
-        release: &bonded_model::ReleaseName,
-    ) -> Result<(), ImportError> {
-        name_referrers(store, writer, &self.plan)?;
-        for referrer in self.documents.iter().filter_map(|document| document.referrer.as_ref()) {
-            writer.insert(Key::evidence(release, &referrer.digest), referrer.clone())?;
-        }
+    /// The referrers that are evidence as they are.
+    pub(crate) fn as_they_are(&self) -> impl Iterator<Item = AsItIs> + '_ {
+        self.documents.iter().filter_map(|document| match &document.form {
+            Form::AsItIs(one) => Some(one.clone()),
+            Form::Attached { .. } => None,
+        })
+    }
+
+    /// Lists what is about the images.
+    pub(crate) fn name(&self, writer: &mut Writer, release: &Release) -> Result<(), ImportError> {
+        let evidence: BTreeSet<Digest> =
+            self.as_they_are().map(|one| one.referrer.digest).collect();
+        name_referrers(writer, &self.plan, |referrer| {
+            let is_evidence = evidence.contains(&referrer.descriptor.digest);
+            if is_evidence { vec![release] } else { Vec::new() }
+        })?;
         Ok(())
     }
 }
@@ -151,58 +170,103 @@ impl Planned<'_> {
 impl ImageDocument {
     /// As it is to be attached; `None` if it is evidence as it is.
     pub(crate) fn to_document(&self) -> Option<NewDocument<'_>> {
-        self.referrer.is_none().then(|| NewDocument {
-            bytes: &self.bytes,
-            kind: self.recognised.kind,
-            media_type: self.recognised.media_type.clone(),
+        let Form::Attached { recognised, bytes } = &self.form else { return None };
+        Some(NewDocument {
+            bytes,
+            kind: recognised.kind,
+            media_type: recognised.media_type.clone(),
             title: None,
-            predicate_type: self.recognised.predicate_type.as_deref(),
+            predicate_type: recognised.predicate_type.as_deref(),
         })
     }
 }
 
-/// The image that a referrer is about: it, or the one that what it is about is part of.
-fn image_of(plan: &Plan<'_>, referrer: &Referrer) -> Option<(ImageName, Digest)> {
-    let of = |about: &Digest| {
-        let itself = plan.images.iter().find(|(_, image)| image.digest == *about);
-        // The entry of any other trail is no name of an image.
-        let around = plan.walk.trail_to(about).entry.parse::<ImageName>().ok();
-        let found = itself.or_else(|| plan.images.get_key_value(&around?));
-        found.map(|(name, image)| (name.clone(), image.digest))
-    };
-    referrer.about.iter().find_map(of)
+/// Finds the documents of referrers. No more is read and kept than a verdict could take in: a few small
+/// manifests can name one large document as often as they like.
+struct Documents<'a> {
+    source: &'a Source,
+    plan: &'a Plan<'a>,
+    release: &'a ReleaseName,
+    /// The first name of each image.
+    names: BTreeMap<Digest, &'a ImageName>,
+    found: Vec<ImageDocument>,
+    bytes: u64,
+    /// What is attached to which image already.
+    attached: BTreeSet<(Digest, Digest)>,
+    /// What was recognised as nothing.
+    unknown: BTreeSet<Digest>,
 }
 
-fn documents_of(
-    source: &Source,
-    plan: &Plan<'_>,
-    referrer: &Referrer,
-    image: &(ImageName, Digest),
-) -> Result<Vec<ImageDocument>, ImportError> {
-    let (name, digest) = image;
-    let Some(artifact) =
-        plan.images.get(name).and_then(|image| Artifact::of_image(name, image).ok())
-    else {
-        return Ok(Vec::new()); // no image of a release; making the release says so
-    };
-    let whole = whole_evidence(source, referrer, digest)?;
-    let mut documents = Vec::new();
-    let head = plan.walk.head(&referrer.descriptor.digest);
-    for layer in head.into_iter().flat_map(super::walk::Head::documents) {
-        let Some(bytes) = read(source, layer, EVIDENCE_BYTES_MAX)? else { continue };
-        let found = [Expected::Attestation, Expected::Sbom];
-        // What is recognised as nothing proves nothing, and stays a referrer.
-        let found = found.into_iter().find_map(|expected| recognise(expected, &bytes).ok());
-        let Some(recognised) = found else { continue };
-        let as_is = whole && recognise::kind_of(&layer.media_type, &bytes) == recognised.kind;
-        documents.push(ImageDocument {
-            subject: Subject::Artifact(artifact.path.clone()),
-            recognised,
-            bytes,
-            referrer: as_is.then(|| referrer.descriptor.clone()),
-        });
+impl<'a> Documents<'a> {
+    fn new(source: &'a Source, plan: &'a Plan<'a>, release: &'a ReleaseName) -> Self {
+        // The last one that is collected stays.
+        let names = plan.images.iter().rev().map(|(name, image)| (image.digest, name)).collect();
+        let (attached, unknown) = (BTreeSet::new(), BTreeSet::new());
+        Self { source, plan, release, names, found: Vec::new(), bytes: 0, attached, unknown }
     }
-    Ok(documents)
+
+    /// Adds what a referrer holds, for each image that it is about.
+    fn add(&mut self, referrer: &Referrer) -> Result<(), ImportError> {
+        let images: BTreeSet<&ImageName> =
+            referrer.about.iter().filter_map(|about| self.image_of(about)).collect();
+        for name in images {
+            let Some(image) = self.plan.images.get(name) else { continue };
+            // What is no image of a release is refused when the release is made.
+            let Ok(artifact) = Artifact::of_image(name, image) else { continue };
+            self.add_about(referrer, &artifact)?;
+        }
+        Ok(())
+    }
+
+    /// The image with that digest, or the one that what has it is part of.
+    fn image_of(&self, about: &Digest) -> Option<&'a ImageName> {
+        if let Some(name) = self.names.get(about) {
+            return Some(name);
+        }
+        // The entry of any other trail is no name of an image.
+        let around = self.plan.walk.trail_to(about).entry.parse::<ImageName>().ok()?;
+        self.plan.images.get_key_value(&around).map(|(name, _)| name)
+    }
+
+    fn add_about(&mut self, referrer: &Referrer, artifact: &Artifact) -> Result<(), ImportError> {
+        let image = artifact.file.digest;
+        let whole = whole_evidence(self.source, referrer, &image)?;
+        let plan = self.plan;
+        let head = plan.walk.head(&referrer.descriptor.digest);
+        for layer in head.into_iter().flat_map(super::walk::Head::documents) {
+            let is_known = self.unknown.contains(&layer.digest)
+                || !whole && self.attached.contains(&(image, layer.digest));
+            if is_known {
+                continue;
+            }
+            let Some(bytes) = read(self.source, layer, EVIDENCE_BYTES_MAX)? else { continue };
+            let found = [Expected::Attestation, Expected::Sbom];
+            // What is recognised as nothing proves nothing, and stays a referrer.
+            let found = found.into_iter().find_map(|expected| recognise(expected, &bytes).ok());
+            let Some(recognised) = found else {
+                self.unknown.insert(layer.digest);
+                continue;
+            };
+            let as_is = whole && recognise::kind_of(&layer.media_type, &bytes) == recognised.kind;
+            if !as_is && !self.attached.insert((image, layer.digest)) {
+                continue;
+            }
+            let (kind, digest) = (recognised.kind, layer.digest);
+            let form = match as_is {
+                true => Form::AsItIs(AsItIs {
+                    referrer: referrer.descriptor.clone(),
+                    about: image,
+                    bytes: layer.size,
+                }),
+                false => Form::Attached { recognised, bytes },
+            };
+            let subject = Subject::Artifact(artifact.path.clone());
+            self.found.push(ImageDocument { subject, kind, digest, form });
+            self.bytes = self.bytes.saturating_add(layer.size);
+            check_evidence(self.release, self.found.len(), [self.bytes].into_iter())?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether a referrer is what this program would read as evidence about that image.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use bonded_model::json::JsonError;
 use bonded_model::limits::{
-    LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX,
-    MANIFEST_DEPTH_MAX,
+    IMAGE_BLOB_COUNT_MAX, LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX, LAYOUT_REFERRER_COUNT_MAX,
+    MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, NAMED_DIGEST_COUNT_MAX,
 };
 use bonded_model::manifest::ManifestError;
 use bonded_model::release::ReleaseError;
-use bonded_model::{Digest, ImageName, ReleaseName};
+use bonded_model::{Digest, ImageName, MediaType, ReleaseName};
 
 use super::archive::ArchiveError;
 use crate::disk::DiskError;
@@ -198,6 +198,27 @@ pub enum ImportError {
         #[source]
         source: ManifestError,
     },
+    /// One manifest is listed as two kinds of document.
+    #[error("{trail}: it is listed as {first} and as {second}, and cannot be both")]
+    TwoTypes {
+        /// The second way to it.
+        trail: Trail,
+        /// The media type listed first.
+        first: MediaType,
+        /// The media type listed second.
+        second: MediaType,
+    },
+    /// An image has more blobs than anything here would take out again.
+    #[error("image {digest} has more than {IMAGE_BLOB_COUNT_MAX} blobs")]
+    ImageTooLarge {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Evidence names more than is kept in mind at once.
+    #[error(
+        "the statements name more than {NAMED_DIGEST_COUNT_MAX} digests; take the images in one by one with --reference"
+    )]
+    TooManyNamed,
     /// A descriptor carries its content as `data`, and that is something else.
     #[error("the data that a descriptor carries is not what it describes: {trail}")]
     Data {
@@ -303,6 +324,14 @@ pub enum ImportError {
     UnknownRelease {
         /// The name listed.
         name: String,
+    },
+    /// There is nothing but releases, and nobody asked for these.
+    #[error(
+        "the layout holds release {name}, and releases are taken in only when they are asked for"
+    )]
+    OnlyReleases {
+        /// The first of them.
+        name: ReleaseName,
     },
     /// A layout that was given for its images holds a release.
     #[error("the layout holds release {name}, and a release is no part of another")]

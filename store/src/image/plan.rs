@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::limits::{EVIDENCE_BYTES_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX};
-use bonded_model::{Descriptor, Digest, ImageName, Release, ReleaseName, Repository};
+use bonded_model::limits::{
+    EVIDENCE_BYTES_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX, NAMED_DIGEST_COUNT_MAX,
+};
+use bonded_model::{
+    Algorithm, Descriptor, Digest, ImageName, MediaType, Release, ReleaseName, Repository,
+};
 use serde::Deserialize;
 
 use super::entry::{Convention, Entry, Role};
-use super::error::ImportError;
+use super::error::{ImportError, Trail};
 use super::release;
 use super::source::Source;
-use super::walk::{Head, Walk};
+use super::walk::Walk;
 use crate::recognise;
 
 /// Notes how a referrer without a subject says what it is about.
@@ -26,6 +30,9 @@ pub(super) struct Wanted<'a> {
     pub(super) references: &'a [String],
     pub(super) repository: Option<&'a Repository>,
     pub(super) name: Option<&'a ImageName>,
+    /// Whether releases are wanted that no reference names: whoever takes in the layout of somebody else
+    /// does not mean to publish releases in their name.
+    pub(super) releases: bool,
 }
 
 /// A manifest that is about another one.
@@ -33,8 +40,8 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Referrer {
     /// What it says it is about, or its place does.
     pub(super) about: BTreeSet<Digest>,
-    /// What its statements name, held or not.
-    pub(super) named: BTreeSet<Digest>,
+    /// Its documents.
+    pub(super) documents: Vec<Digest>,
     /// As the catalog lists it: with the type of the artifact, and the convention if it has no subject.
     pub(super) descriptor: Descriptor,
     /// The releases among what is taken in whose evidence it is.
@@ -49,6 +56,10 @@ pub(super) struct Plan<'a> {
     pub(super) referrers: Vec<Referrer>,
     /// Entries that are left out, since nothing would name them.
     pub(super) skipped: Vec<Descriptor>,
+    /// Releases that are left out, since nobody asked for them.
+    pub(super) skipped_releases: BTreeSet<ReleaseName>,
+    /// What the statements of a document name, held or not.
+    pub(super) named: BTreeMap<Digest, BTreeSet<Digest>>,
     pub(super) walk: Walk<'a>,
 }
 
@@ -72,6 +83,16 @@ struct Sorted {
     pending: Vec<Pending>,
     saved: Vec<(Entry, Convention)>,
     unknown: Vec<Descriptor>,
+    /// Releases that nobody asked for.
+    left: BTreeSet<ReleaseName>,
+    /// As what each manifest is listed.
+    types: BTreeMap<Digest, MediaType>,
+    /// The subjects of manifests that were read to learn them.
+    subjects: BTreeMap<Digest, Option<Digest>>,
+    /// What indexes under fallback tags list.
+    lists: BTreeMap<Digest, Vec<Descriptor>>,
+    /// Under which tags they do.
+    listed: BTreeSet<(Digest, Digest)>,
 }
 
 /// Plans the import of a source's entries.
@@ -87,15 +108,21 @@ pub(super) fn plan<'a>(
     let mut chosen = BTreeSet::new();
     let mut sorted = Sorted::default();
     for entry in entries {
-        let is_chosen = all || is_wanted(&entry);
+        let is_chosen = match (&entry.role, all) {
+            (Role::Release(name), true) if !wanted.releases => {
+                sorted.left.insert(name.clone());
+                continue;
+            }
+            _ => all || is_wanted(&entry),
+        };
         if is_chosen {
             chosen.insert(entry.descriptor.digest);
         }
         sorted.add(source, entry, is_chosen)?;
     }
-    let images = names(&sorted, wanted)?;
+    let mut images = names(&sorted, wanted)?;
     let releases = release::read_all(source, &sorted.releases)?;
-    sorted.settle_saved(&images)?;
+    sorted.settle_saved(source, &images)?;
     let mut walk = Walk::new(source);
     let mut reached = Vec::new();
     for (name, image) in &images {
@@ -104,19 +131,35 @@ pub(super) fn plan<'a>(
     for (name, release) in &releases {
         reached.extend(walk.add(&name.to_string(), release.index())?);
     }
+    let tops = images.values().chain(releases.values().flat_map(release::images_of));
+    walk.check_sizes(&tops.map(|image| image.digest).collect())?;
+    for image in images.values_mut() {
+        // The list may say what it likes; what it is, the manifest says.
+        image.artifact_type = walk.head(&image.digest).and_then(|head| head.artifact_type.clone());
+    }
+    let left = sorted.left;
     let taken = add_pending(&mut walk, sorted.pending, reached, |pending| {
-        all || chosen.contains(&pending.descriptor.digest)
+        let is_evidence_of_left = || {
+            let of = release::names_of(&pending.descriptor);
+            let mut of = of.peekable();
+            of.peek().is_some() && of.all(|name| left.contains(&name))
+        };
+        (all || chosen.contains(&pending.descriptor.digest)) && !is_evidence_of_left()
     })?;
     let is_reached = |descriptor: &Descriptor| walk.has_blob(&descriptor.digest);
-    let left = sorted.unnamed.into_iter().map(|entry| entry.descriptor).filter(|d| !is_reached(d));
-    let left: Vec<_> = left.chain(sorted.unknown).collect();
+    let unnamed =
+        sorted.unnamed.into_iter().map(|entry| entry.descriptor).filter(|d| !is_reached(d));
+    let skipped: Vec<_> = unnamed.chain(sorted.unknown).collect();
     let is_nothing = images.is_empty() && releases.is_empty() && taken.is_empty();
-    if let (true, Some(first)) = (is_nothing, left.first()) {
-        return Err(ImportError::NoName { digest: first.digest });
+    match (is_nothing, skipped.first(), left.first()) {
+        (true, Some(first), _) => return Err(ImportError::NoName { digest: first.digest }),
+        (true, None, Some(name)) => return Err(ImportError::OnlyReleases { name: name.clone() }),
+        _ => {}
     }
-    let referrers = referrers(source, &walk, &taken, &releases)?;
-    releases.values().try_for_each(|release| release::check(source, release, &referrers))?;
-    Ok(Plan { referrers, images, releases, skipped: left, walk })
+    let referrers = referrers(&walk, &taken, &releases);
+    let named = named(source, &walk, &referrers)?;
+    releases.values().try_for_each(|release| release::check(&walk, release, &referrers))?;
+    Ok(Plan { referrers, images, releases, skipped, skipped_releases: left, named, walk })
 }
 
 fn check_references(entries: &[Entry], references: &[String]) -> Result<(), ImportError> {
@@ -139,6 +182,9 @@ struct List {
 impl Sorted {
     /// Only chosen entries can become images; what is about a chosen image may be any.
     fn add(&mut self, source: &Source, entry: Entry, is_chosen: bool) -> Result<(), ImportError> {
+        if entry.role != Role::Unknown {
+            self.check_type(&entry)?;
+        }
         match entry.role.clone() {
             Role::Image(_) | Role::Tagged(_) | Role::Misnamed(_) if is_chosen => {
                 self.images.push(entry);
@@ -148,26 +194,66 @@ impl Sorted {
             Role::Evidence(subject, convention) => {
                 let (label, descriptor) = (entry.label(), entry.descriptor);
                 let convention = Some(convention);
-                self.pending.push(Pending { label, descriptor, subject, convention });
+                self.push(source, Pending { label, descriptor, subject, convention })?;
             }
             Role::SavedEvidence(convention) => self.saved.push((entry, convention)),
             Role::Referrers(subject) => self.add_listed(source, &entry, subject)?,
-            Role::Unnamed => {
-                let label = entry.label();
-                let (head, _) = Walk::read_alone(source, &label, &entry.descriptor)?;
-                match head.subject {
-                    Some(subject) => {
-                        let (subject, descriptor) = (subject.digest, entry.descriptor);
-                        self.pending.push(Pending { label, descriptor, subject, convention: None });
-                    }
-                    None if is_chosen => self.unnamed.push(entry),
-                    None => {}
+            Role::Unnamed => match self.subject_of(source, &entry)? {
+                Some(subject) => {
+                    let (label, descriptor) = (entry.label(), entry.descriptor);
+                    let convention = None;
+                    self.push(source, Pending { label, descriptor, subject, convention })?;
                 }
-            }
+                None if is_chosen => self.unnamed.push(entry),
+                None => {}
+            },
             Role::Unknown if is_chosen => self.unknown.push(entry.descriptor),
             Role::Unknown => {}
         }
         Ok(())
+    }
+
+    /// One manifest is one kind of document, however many entries name it.
+    fn check_type(&mut self, entry: &Entry) -> Result<(), ImportError> {
+        let Descriptor { digest, media_type, .. } = &entry.descriptor;
+        match self.types.get(digest) {
+            Some(first) if first != media_type => {
+                let trail = Trail { entry: entry.label(), steps: vec![digest.to_string()] };
+                let (first, second) = (first.clone(), media_type.clone());
+                Err(ImportError::TwoTypes { trail, first, second })
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.types.insert(*digest, media_type.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what is about a manifest, as long as nobody could have listed it all by hand.
+    fn push(&mut self, source: &Source, pending: Pending) -> Result<(), ImportError> {
+        if self.pending.len() >= LAYOUT_REFERRER_COUNT_MAX {
+            let path = source.place_of(super::entry::INDEX);
+            return Err(ImportError::TooManyReferrers { path });
+        }
+        self.pending.push(pending);
+        Ok(())
+    }
+
+    /// What an entry is about by its own words; each manifest is read once.
+    fn subject_of(
+        &mut self,
+        source: &Source,
+        entry: &Entry,
+    ) -> Result<Option<Digest>, ImportError> {
+        let digest = entry.descriptor.digest;
+        if let Some(subject) = self.subjects.get(&digest) {
+            return Ok(*subject);
+        }
+        let (head, _) = Walk::read_alone(source, &entry.label(), &entry.descriptor)?;
+        let subject = head.subject.map(|subject| subject.digest);
+        self.subjects.insert(digest, subject);
+        Ok(subject)
     }
 
     /// The referrers that an index under a fallback tag lists. The index itself follows from them.
@@ -177,16 +263,24 @@ impl Sorted {
         entry: &Entry,
         subject: Digest,
     ) -> Result<(), ImportError> {
-        let label = entry.label();
-        let (_, bytes) = Walk::read_alone(source, &label, &entry.descriptor)?;
-        let name = super::source::blob_name(&entry.descriptor.digest);
-        let list: List = source.parse(&name, &bytes, MANIFEST_BYTES_MAX)?;
-        for descriptor in list.manifests.into_iter().flatten() {
-            if self.pending.len() == LAYOUT_REFERRER_COUNT_MAX {
-                return Err(ImportError::TooManyReferrers { path: source.place_of(&name) });
+        let (label, digest) = (entry.label(), entry.descriptor.digest);
+        if !self.listed.insert((digest, subject)) {
+            return Ok(());
+        }
+        let listed = match self.lists.get(&digest) {
+            Some(listed) => listed.clone(),
+            None => {
+                let (_, bytes) = Walk::read_alone(source, &label, &entry.descriptor)?;
+                let name = super::source::blob_name(&digest);
+                let list: List = source.parse(&name, &bytes, MANIFEST_BYTES_MAX)?;
+                let listed: Vec<_> = list.manifests.iter().flatten().map(bare).collect();
+                self.lists.insert(digest, listed.clone());
+                listed
             }
+        };
+        for descriptor in listed {
             let (label, convention) = (label.clone(), Some(Convention::FallbackTag));
-            self.pending.push(Pending { label, descriptor, subject, convention });
+            self.push(source, Pending { label, descriptor, subject, convention })?;
         }
         Ok(())
     }
@@ -194,17 +288,18 @@ impl Sorted {
     /// What `cosign save` wrote is about the one image beside it.
     fn settle_saved(
         &mut self,
+        source: &Source,
         images: &BTreeMap<ImageName, Descriptor>,
     ) -> Result<(), ImportError> {
+        let digests: BTreeSet<Digest> = images.values().map(|image| image.digest).collect();
         for (entry, convention) in std::mem::take(&mut self.saved) {
-            let digests: BTreeSet<Digest> = images.values().map(|image| image.digest).collect();
             let (Some(subject), 1) = (digests.first(), digests.len()) else {
                 let (digest, count) = (entry.descriptor.digest, digests.len());
                 return Err(ImportError::NoSubject { digest, count });
             };
             let (label, subject) = (entry.label(), *subject);
             let (descriptor, convention) = (entry.descriptor, Some(convention));
-            self.pending.push(Pending { label, descriptor, subject, convention });
+            self.push(source, Pending { label, descriptor, subject, convention })?;
         }
         Ok(())
     }
@@ -286,11 +381,10 @@ fn add_pending(
 
 /// Every manifest that is about another: what it says itself counts, else what its place says.
 fn referrers(
-    source: &Source,
     walk: &Walk<'_>,
     taken: &[Pending],
     releases: &BTreeMap<ReleaseName, Release>,
-) -> Result<Vec<Referrer>, ImportError> {
+) -> Vec<Referrer> {
     let mut placed: BTreeMap<Digest, Vec<&Pending>> = BTreeMap::new();
     for one in taken {
         placed.entry(one.descriptor.digest).or_default().push(one);
@@ -311,29 +405,42 @@ fn referrers(
             }
         }
         if !about.is_empty() {
-            let named = named_subjects(source, head)?;
+            let documents = head.documents().map(|document| document.digest).collect();
             // Anybody may list what he likes under a fallback tag; `index.json` is the layout's own word.
             let own = placed.iter().filter(|one| one.convention != Some(Convention::FallbackTag));
             let listed = own.map(|one| &one.descriptor);
             let evidence_of = listed.flat_map(|one| release::evidence_of(one, releases)).collect();
-            referrers.push(Referrer { about, named, descriptor, evidence_of });
+            referrers.push(Referrer { about, documents, descriptor, evidence_of });
         }
     }
-    Ok(referrers)
+    referrers
 }
 
-/// The digests that the statements of a referrer name.
-fn named_subjects(source: &Source, head: &Head) -> Result<BTreeSet<Digest>, ImportError> {
-    let mut named = BTreeSet::new();
-    for document in head.documents() {
-        let text = document.media_type.as_str();
-        if document.size > EVIDENCE_BYTES_MAX
-            || !(text.contains("json") || text.contains("in-toto"))
+/// What the statements of all these referrers name. Each document is read once, however many manifests
+/// hold it, so this reads no more than the copying will.
+fn named(
+    source: &Source,
+    walk: &Walk<'_>,
+    referrers: &[Referrer],
+) -> Result<BTreeMap<Digest, BTreeSet<Digest>>, ImportError> {
+    let mut named = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut count = 0;
+    for document in referrers.iter().flat_map(|referrer| &referrer.documents) {
+        if !seen.insert(document) || walk.blob(document).is_none_or(|d| d.size > EVIDENCE_BYTES_MAX)
         {
             continue;
         }
-        let Some(mut file) = source.find_blob(&document.digest)? else { continue };
-        named.extend(recognise::subject_digests(&file.read_all(EVIDENCE_BYTES_MAX)?));
+        let Some(mut file) = source.find_blob(document)? else { continue };
+        let mut digests = recognise::subject_digests(&file.read_all(EVIDENCE_BYTES_MAX)?);
+        digests.retain(|digest| digest.algorithm() == Algorithm::Sha256);
+        count += digests.len();
+        if count > NAMED_DIGEST_COUNT_MAX {
+            return Err(ImportError::TooManyNamed);
+        }
+        if !digests.is_empty() {
+            named.insert(*document, digests);
+        }
     }
     Ok(named)
 }

@@ -18,7 +18,7 @@ use bonded_model::{Artifact, ArtifactPath, Descriptor, Digest, Release, ReleaseN
 use super::entry::{Entry, Role, release_of};
 use super::error::ImportError;
 use super::plan::{Referrer, bare};
-use super::source::Source;
+use super::source::{Source, blob_name};
 use super::walk::Walk;
 use super::{ImportedRelease, Outcome};
 use crate::attach::{check_evidence, file_and_directory};
@@ -35,6 +35,10 @@ pub(super) fn read_all(
     let mut releases = BTreeMap::new();
     for entry in entries {
         let Role::Release(name) = &entry.role else { continue };
+        let digest = entry.descriptor.digest;
+        if releases.get(name).is_some_and(|first: &Release| first.digest() == digest) {
+            continue;
+        }
         let release = read(source, entry, name)?;
         let second = release.digest();
         match releases.insert(name.clone(), release).map(|release| release.digest()) {
@@ -77,19 +81,43 @@ pub(super) fn evidence_of(
     listed: &Descriptor,
     releases: &BTreeMap<ReleaseName, Release>,
 ) -> BTreeSet<ReleaseName> {
-    let names = listed.annotations.get(ANNOTATION_EVIDENCE).map_or("", String::as_str);
-    // What is no name of a release, or of one that is not taken in, is a hint about nothing here.
-    names.split(' ').filter_map(release_of).filter(|name| releases.contains_key(name)).collect()
+    // That of one that is not taken in is a hint about nothing here.
+    names_of(listed).filter(|name| releases.contains_key(name)).collect()
 }
 
-/// That what is to be evidence of a release can be read as such.
+/// Of which releases an entry says that it is evidence.
+pub(super) fn names_of(listed: &Descriptor) -> impl Iterator<Item = ReleaseName> + '_ {
+    let names = listed.annotations.get(ANNOTATION_EVIDENCE).map_or("", String::as_str);
+    names.split(' ').filter_map(release_of) // what is no name of a release is none
+}
+
+/// The images that a release has.
+pub(super) fn images_of(release: &Release) -> impl Iterator<Item = &Descriptor> {
+    release.artifacts().iter().filter(|artifact| artifact.is_image()).map(|image| &image.manifest)
+}
+
+/// That the layout has this blob: images may leave some of theirs out, releases none.
+fn must_have(walk: &Walk<'_>, holder: &Digest, blob: &Descriptor) -> Result<(), ImportError> {
+    if walk.has_blob(&blob.digest) {
+        return Ok(());
+    }
+    let mut trail = walk.trail_to(holder);
+    trail.steps.push(format!("blob {}", blob.digest));
+    let path = walk.source().place_of(&blob_name(&blob.digest));
+    Err(ImportError::Missing { trail, path })
+}
+
+/// That a release is whole, and what is to be evidence of it can be read as such.
 pub(super) fn check(
-    source: &Source,
+    walk: &Walk<'_>,
     release: &Release,
     referrers: &[Referrer],
 ) -> Result<(), ImportError> {
     let subjects = subjects_of(release);
     let mut count = 0;
+    for artifact in release.artifacts() {
+        must_have(walk, &artifact.manifest.digest, &artifact.file)?;
+    }
     let mut taken: BTreeMap<String, Digest> = BTreeMap::new();
     let files: BTreeSet<&str> = release.artifacts().iter().map(|a| a.path.as_str()).collect();
     let mut sizes = Vec::new();
@@ -100,7 +128,7 @@ pub(super) fn check(
             reason,
         };
         let label = release.name().to_string();
-        let (_, bytes) = Walk::read_alone(source, &label, &referrer.descriptor)?;
+        let (_, bytes) = Walk::read_alone(walk.source(), &label, &referrer.descriptor)?;
         let manifest =
             Manifest::parse(&bytes).map_err(|_why| refused("it is no image manifest"))?;
         let about = manifest.subject.and_then(|subject| subjects.get(&subject.digest));
@@ -108,6 +136,7 @@ pub(super) fn check(
         let [document] = manifest.layers.as_slice() else {
             return Err(refused("it does not have exactly one layer"));
         };
+        must_have(walk, &referrer.descriptor.digest, document)?;
         if document.size > EVIDENCE_BYTES_MAX {
             return Err(refused("its document is longer than a verdict would read"));
         }

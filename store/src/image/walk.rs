@@ -9,36 +9,64 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bonded_model::limits::{LAYOUT_BLOB_COUNT_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX};
+use bonded_model::limits::{
+    IMAGE_BLOB_COUNT_MAX, LAYOUT_BLOB_COUNT_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX,
+};
 use bonded_model::manifest::ManifestError;
 use bonded_model::{Algorithm, Descriptor, Digest, MediaType, json};
 use serde::Deserialize;
 
 use super::error::{ImportError, Trail};
+use super::plan::bare;
 use super::source::{File, Source, blob_name};
 use crate::references;
 
+/// How many references are followed to find out how large images are that share most of their blobs.
+const CLOSURE_STEP_COUNT_MAX: usize = 100 * LAYOUT_BLOB_COUNT_MAX;
+
 /// What a manifest or an index says besides its references.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Stated")]
 pub(super) struct Head {
     pub(super) artifact_type: Option<MediaType>,
     pub(super) subject: Option<Descriptor>,
+    config_type: Option<MediaType>,
+    /// The content of an artifact, each document once.
+    documents: Vec<Descriptor>,
+}
+
+/// A head as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stated {
+    artifact_type: Option<MediaType>,
+    subject: Option<Descriptor>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
     blobs: Option<Vec<Descriptor>>,
+}
+
+impl From<Stated> for Head {
+    fn from(stated: Stated) -> Self {
+        let Stated { artifact_type, subject, config, layers, blobs } = stated;
+        let mut seen = BTreeSet::new();
+        let listed = layers.iter().chain(&blobs).flatten();
+        let documents = listed.filter(|one| seen.insert(one.digest)).map(bare).collect();
+        let subject = subject.as_ref().map(bare);
+        Self { artifact_type, subject, config_type: config.map(|one| one.media_type), documents }
+    }
 }
 
 impl Head {
     /// The type that the referrers API tells: a manifest without one has that of its configuration (OCI
     /// distribution-spec, "Listing Referrers").
     pub(super) fn referrer_type(&self) -> Option<&MediaType> {
-        self.artifact_type.as_ref().or_else(|| Some(&self.config.as_ref()?.media_type))
+        self.artifact_type.as_ref().or(self.config_type.as_ref())
     }
 
-    /// The content of an artifact.
+    /// The content of an artifact, each document once however often it is listed.
     pub(super) fn documents(&self) -> impl Iterator<Item = &Descriptor> {
-        self.layers.iter().chain(&self.blobs).flatten()
+        self.documents.iter()
     }
 }
 
@@ -69,6 +97,8 @@ pub(super) struct Walk<'a> {
 struct Read {
     media_type: MediaType,
     head: Head,
+    /// What it refers to, and whether as a manifest.
+    children: Vec<(Digest, bool)>,
 }
 
 impl<'a> Walk<'a> {
@@ -104,6 +134,11 @@ impl<'a> Walk<'a> {
         self.bytes
     }
 
+    /// Where all this lies.
+    pub(super) fn source(&self) -> &'a Source {
+        self.source
+    }
+
     pub(super) fn has_blob(&self, digest: &Digest) -> bool {
         self.blobs.contains_key(digest)
     }
@@ -111,6 +146,34 @@ impl<'a> Walk<'a> {
     /// The digests of all manifests and indexes that were reached.
     pub(super) fn manifests(&self) -> impl Iterator<Item = &Digest> {
         self.manifests.keys()
+    }
+
+    /// That no image among these has more blobs than [`crate::Snapshot::image_closure`] would give.
+    pub(super) fn check_sizes(&self, images: &BTreeSet<Digest>) -> Result<(), ImportError> {
+        if self.queued.len() < IMAGE_BLOB_COUNT_MAX {
+            return Ok(()); // not even all of them together have
+        }
+        let mut work = 0_usize;
+        for image in images {
+            let mut reached = BTreeSet::from([(*image, true)]);
+            let mut open = vec![*image];
+            while let Some(next) = open.pop() {
+                let children = self.manifests.get(&next).map(|read| read.children.as_slice());
+                for (child, is_manifest) in children.unwrap_or_default() {
+                    work += 1;
+                    if reached.insert((*child, *is_manifest)) && *is_manifest {
+                        open.push(*child);
+                    }
+                }
+                if reached.len() > IMAGE_BLOB_COUNT_MAX {
+                    return Err(ImportError::ImageTooLarge { digest: *image });
+                }
+                if work > CLOSURE_STEP_COUNT_MAX {
+                    return Err(ImportError::TooManyBlobs);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a manifest that was reached says.
@@ -153,6 +216,7 @@ impl<'a> Walk<'a> {
                 if self.nodes.len() >= LAYOUT_BLOB_COUNT_MAX {
                     return Err(ImportError::TooManyBlobs);
                 }
+                let descriptor = bare(&descriptor);
                 self.nodes.push(Node { descriptor, above: Some(at), depth });
                 queue.push_back(self.nodes.len() - 1);
             }
@@ -162,7 +226,7 @@ impl<'a> Walk<'a> {
 
     fn begin(&mut self, entry: &str, descriptor: &Descriptor) -> usize {
         let at = self.nodes.len();
-        self.nodes.push(Node { descriptor: descriptor.clone(), above: None, depth: 0 });
+        self.nodes.push(Node { descriptor: bare(descriptor), above: None, depth: 0 });
         self.entries.insert(at, entry.to_owned());
         at
     }
@@ -188,13 +252,20 @@ impl<'a> Walk<'a> {
         }
         match self.manifests.get(&digest) {
             Some(read) if read.media_type == media_type => return Ok(Vec::new()),
-            _ => {} // one that is listed as two things fails to be one of them
+            Some(Read { media_type: first, .. }) => {
+                let (trail, first) = (self.trail(at), first.clone());
+                return Err(ImportError::TwoTypes { trail, first, second: media_type });
+            }
+            None => {}
         }
         let bytes = self.read_manifest(at)?;
         let manifest_error = |source| ImportError::Manifest { trail: self.trail(at), source };
         let children = references::of(&media_type, &bytes).map_err(manifest_error)?;
         let head = self.parse_head(at, &bytes)?;
-        self.manifests.insert(digest, Read { media_type, head });
+        let as_child =
+            |child: &Descriptor| (child.digest, references::is_manifest(&child.media_type));
+        let listed = children.iter().map(as_child).collect();
+        self.manifests.insert(digest, Read { media_type, head, children: listed });
         manifests.push(digest);
         Ok(children)
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use bonded_model::evidence::Subject;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_TOTAL_BYTES_MAX};
-use bonded_model::{Algorithm, Digest, DocumentKind};
+use bonded_model::{Algorithm, Descriptor, Digest, DocumentKind, MediaType, media_type};
 
 use super::vectors::vectors;
 use super::{World, name, path};
@@ -405,4 +405,26 @@ fn every_real_sidecar_is_recognised() {
     world.file("a", b"a");
     let report = world.ingest_paths("demo@v1", &[&world.inputs, &kubernetes]).unwrap();
     assert_eq!(report.evidence[0].kind, DocumentKind::Statement);
+}
+
+#[test]
+fn what_is_evidence_as_it_is_counts_like_the_rest() {
+    let world = World::in_memory();
+    world.file("a", "a");
+    let release = world.ingest("demo@v1").unwrap().release;
+    let referrer = |text: &[u8]| Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), text);
+    let mut writer =
+        world.store.lock(std::time::Duration::ZERO, &super::holder(), &mut |_| {}).unwrap();
+    let as_is = |text, bytes| crate::attach::AsItIs {
+        referrer: referrer(text),
+        about: release.digest(),
+        bytes,
+    };
+    let most = EVIDENCE_TOTAL_BYTES_MAX;
+    let all = [as_is(b"1", most), as_is(b"2", 1)];
+    let error = crate::attach::add_documents(&mut writer, &release, &[], &all).unwrap_err();
+    assert!(matches!(error, StoreError::TooMuchEvidence { bytes, .. } if bytes == most + 1));
+    // The same one twice is one.
+    let twice = [all[0].clone(), all[0].clone()];
+    crate::attach::add_documents(&mut writer, &release, &[], &twice).unwrap();
 }

@@ -246,6 +246,7 @@ fn import_into(world: &World, source: &Path) -> Result<ImportReport, ImportError
         references: &[],
         repository: None,
         name: None,
+        releases: true,
         holder: &holder(),
         wait: std::time::Duration::ZERO,
     };

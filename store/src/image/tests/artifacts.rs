@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bonded_model::evidence::Subject;
-use bonded_model::{Digest, DocumentKind, media_type};
+use bonded_model::limits::DOCUMENT_COUNT_MAX;
+use bonded_model::manifest::Manifest;
+use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
 
 use super::evidence::{statement, tag_of, tagged_evidence};
-use super::{Layout, World};
-use crate::image::{GivenName, ImageInput};
+use super::{Layout, World, index_of};
+use crate::StoreError;
+use crate::image::{GivenName, ImageInput, ImportError};
 use crate::ingest::{
     How, IngestError, IngestOptions, IngestReport, IngestRequest, Outcome, ingest,
 };
@@ -122,4 +125,80 @@ fn evidence_of_no_known_kind_stays_a_referrer() {
     assert_eq!(world.referrers(&image.top.digest).len(), 2);
     let snapshot = world.store.snapshot().unwrap();
     assert_eq!(snapshot.evidence(&name("demo@v1")).unwrap().documents, []);
+}
+
+#[test]
+fn evidence_beside_an_image_is_counted_before_it_is_kept() {
+    let world = World::in_memory();
+    let image = Image::of("amd64", "x");
+    let document = statement(&image.top.digest);
+    let layer = Descriptor::of(MediaType::known(media_type::IN_TOTO), &document);
+    let mut layout = Layout::default().with(NAME, &image);
+    for number in 0..=DOCUMENT_COUNT_MAX {
+        let mut manifest = Manifest::artifact(layer.media_type.clone(), layer.clone());
+        manifest.subject = Some(image.top.clone());
+        manifest.annotations.insert("number".into(), number.to_string());
+        let bytes = manifest.to_bytes();
+        let top = Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &bytes);
+        layout = layout.with("", &Image { blobs: [(top.digest, bytes)].into(), top });
+    }
+    let blobs = [(layer.digest, document), (Descriptor::empty().digest, b"{}".to_vec())];
+    layout.blobs.extend(blobs);
+    let archive = world.file("a.tar", layout.archive());
+    let error = world.ingest_images(&[], &[given(archive, None)]).unwrap_err();
+    let too_many = IngestError::Store(StoreError::TooManyDocuments {
+        name: name("demo@v1"),
+        count: DOCUMENT_COUNT_MAX + 1,
+        limit: DOCUMENT_COUNT_MAX,
+    });
+    assert_eq!(error.to_string(), too_many.to_string());
+    world.must_be_untouched();
+}
+
+#[test]
+fn a_document_that_is_listed_often_is_attached_once() {
+    let world = World::in_memory();
+    let image = Image::of("amd64", "x");
+    let document = statement(&image.top.digest);
+    let mut tagged = tagged_evidence(media_type::IN_TOTO, &document);
+    let mut manifest = Manifest::parse(tagged.top_bytes()).unwrap();
+    manifest.layers = vec![manifest.layers[0].clone(); 20_000];
+    let bytes = manifest.to_bytes();
+    tagged.top = Descriptor::of(tagged.top.media_type, &bytes);
+    tagged.blobs.insert(tagged.top.digest, bytes);
+    let layout = Layout::default().with(NAME, &image);
+    layout.with(&tag_of(&image.top.digest, ".att"), &tagged).write(&world.inputs);
+    let report = world.ingest_images(&[&world.inputs], &[]).unwrap();
+    assert_eq!(report.evidence.len(), 1);
+}
+
+#[test]
+fn evidence_about_two_images_is_evidence_of_both() {
+    let world = World::in_memory();
+    let (one, two) = (Image::of("amd64", "1"), Image::of("amd64", "2"));
+    let tagged = tagged_evidence(media_type::IN_TOTO, &statement(&one.top.digest));
+    let mut list = index_of(vec![tagged.top.clone()]);
+    list.blobs.extend(tagged.blobs);
+    let layout = Layout::default().with("a:1", &one).with("a:2", &two);
+    let layout = layout.with(&tag_of(&one.top.digest, ""), &list);
+    layout.with(&tag_of(&two.top.digest, ""), &list).write(&world.inputs);
+    world.ingest_images(&[&world.inputs], &[]).unwrap();
+    let evidence = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    let subjects: Vec<_> = evidence.documents.into_iter().map(|one| one.subject).collect();
+    let expected = ["images/a/1", "images/a/2"];
+    assert_eq!(subjects, expected.map(|path| Subject::Artifact(path.parse().unwrap())));
+}
+
+#[test]
+fn an_image_without_a_name_beside_others_is_not_left_out() {
+    let world = World::in_memory();
+    let nameless = Image::of("amd64", "2");
+    let layout = Layout::default().with(NAME, &Image::of("amd64", "1")).with("", &nameless);
+    layout.write(&world.inputs);
+    let error = world.ingest_images(&[&world.inputs], &[]).unwrap_err();
+    let IngestError::Image { source: ImportError::NoName { digest }, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(digest, nameless.top.digest);
+    world.must_be_untouched();
 }

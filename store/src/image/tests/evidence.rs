@@ -215,3 +215,20 @@ fn a_tag_says_nothing_of_what_the_statements_behind_it_name() {
     tags.sort();
     assert_eq!(exported_tags(What::Everything, "both")[2..], tags);
 }
+
+#[test]
+fn what_lies_in_the_store_and_has_no_name_is_not_indexed() {
+    let world = World::in_memory();
+    let image = Image::of("amd64", "x");
+    let (garbage, digest) = (b"garbage".to_vec(), Digest::sha256_of(b"garbage"));
+    let blob = world.store_path.join(super::super::source::blob_name(&digest));
+    std::fs::write(blob, garbage).unwrap();
+    let held = Image::of("amd64", "held before");
+    world.import_layout(&Layout::default().with("a:1", &held)).unwrap();
+    let of = |about: &Digest| Image::referrer(&image.top, media_type::IN_TOTO, &statement(about));
+    let (about_garbage, about_held) = (of(&digest), of(&held.top.digest));
+    let layout = Layout::default().with(NAME, &image).with("", &about_garbage);
+    world.import_layout(&layout.with("", &about_held)).unwrap();
+    assert_eq!(world.referrers(&digest), []);
+    assert_eq!(world.referrers(&held.top.digest), [(about_held.top.digest, None)]);
+}

@@ -4,6 +4,8 @@ mod adopting;
 mod artifacts;
 mod evidence;
 mod layouts;
+mod limits;
+mod releases;
 mod saved;
 pub(crate) mod tar;
 
@@ -82,6 +84,7 @@ pub(super) struct Ask<'a> {
     pub(super) references: &'a [&'a str],
     pub(super) repository: &'a str,
     pub(super) name: &'a str,
+    pub(super) releases: bool,
 }
 
 impl World {
@@ -102,6 +105,7 @@ impl World {
             references: &references,
             repository: repository.as_ref(),
             name: name.as_ref(),
+            releases: ask.releases,
             holder: &holder(),
             wait: Duration::from_secs(20),
         };

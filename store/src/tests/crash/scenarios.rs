@@ -233,6 +233,7 @@ fn importing_an_image() {
             references: &[],
             repository: None,
             name: None,
+            releases: true,
             holder: &holder(),
             wait: Duration::ZERO,
         };

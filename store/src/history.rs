@@ -50,7 +50,7 @@ const ATTEMPT_COUNT: usize = 16;
 #[derive(Debug)]
 enum Lost {
     /// Its state cannot be had.
-    Unusable(StoreError),
+    Unusable(Box<StoreError>),
     /// It is good, but older than what was committed.
     Behind(Box<Newest>),
 }
@@ -68,7 +68,7 @@ pub(crate) fn newest(pool: &Pool, pages: &Pages) -> Result<Newest, StoreError> {
         let read = root.as_ref().ok().cloned();
         let lost = match root.and_then(|root| follow(pages, root)) {
             Ok(newest) if is_behind(pool, newest.root.epoch)? => Lost::Behind(Box::new(newest)),
-            Err(lost) if is_lost(&lost) => Lost::Unusable(lost),
+            Err(lost) if is_lost(&lost) => Lost::Unusable(Box::new(lost)),
             result => return result,
         };
         let recovered = recover(pool, pages, lost);
@@ -129,7 +129,7 @@ fn recover(pool: &Pool, pages: &Pages, lost: Lost) -> Result<Newest, StoreError>
         }
     }
     match lost {
-        Lost::Unusable(error) => Err(error),
+        Lost::Unusable(error) => Err(*error),
         Lost::Behind(newest) => {
             let recovery = notice(&pool.layout, &Lost::Behind(newest.clone()), newest.root.epoch);
             Ok(Newest { recovery: Some(recovery), ..*newest })

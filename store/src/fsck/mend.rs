@@ -64,7 +64,12 @@ impl<'a> Mending<'a> {
     /// Mends what can be mended, and says so in the findings. The first error is told when the rest is done
     /// that does not depend on it.
     pub(super) fn mend(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let steps: [MendStep<'a>; 4] = [Self::modes, Self::blobs, Self::layout_file, Self::facts];
+        let steps: [MendStep<'a>; 4] = [
+            |mending, findings| mending.modes(findings),
+            Self::blobs,
+            |mending, findings| mending.layout_file(findings),
+            |mending, findings| mending.facts(findings),
+        ];
         let mut first = Ok(());
         for step in steps {
             first = first.and(step(self, findings));
@@ -92,7 +97,7 @@ impl<'a> Mending<'a> {
         lock::take(disk, layout, self.request.wait, self.request.holder, on_wait)
     }
 
-    fn modes(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    fn modes(&mut self, findings: &mut [Finding]) -> Result<(), StoreError> {
         for finding in findings.iter_mut().filter(|finding| finding.code == Code::WrongMode) {
             let Some(path) = &finding.path else { continue };
             match self.set_mode(path) {
@@ -260,7 +265,7 @@ impl<'a> Mending<'a> {
         Ok(Err(failure))
     }
 
-    fn layout_file(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    fn layout_file(&mut self, findings: &mut [Finding]) -> Result<(), StoreError> {
         let Some(finding) = findings.iter_mut().find(|f| f.code == Code::LayoutFile) else {
             return Ok(());
         };
@@ -271,7 +276,7 @@ impl<'a> Mending<'a> {
         Ok(())
     }
 
-    fn facts(&mut self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    fn facts(&mut self, findings: &mut [Finding]) -> Result<(), StoreError> {
         if findings.iter().any(|finding| finding.code == Code::FactsOutOfStep) {
             facts::rebuild(self.store, &Paying(self.rate))?;
             let of_facts = findings.iter_mut().filter(|f| f.code == Code::FactsOutOfStep);

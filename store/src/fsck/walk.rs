@@ -102,10 +102,10 @@ fn misplaced(pool: &Pool, roots: &[Root]) -> Vec<Finding> {
     let pages = Pages::of(pool.clone());
     let mut found = BTreeMap::new();
     for root in roots {
-        match Catalog::open(&pages, root.catalog).and_then(|catalog| catalog.check()) {
-            Err(StoreError::Catalog { page, source }) => drop(found.insert(page, chain(&source))),
-            // Whatever else happens to a page has its own finding.
-            Ok(()) | Err(_) => {}
+        let checked = Catalog::open(&pages, root.catalog).and_then(|catalog| catalog.check());
+        // Whatever else happens to a page has its own finding.
+        if let Err(StoreError::Catalog { page, source }) = checked {
+            found.insert(page, chain(&source));
         }
     }
     let finding = |(page, seen)| Finding::new(Code::MisplacedPage, seen).about(page);

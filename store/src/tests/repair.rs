@@ -229,10 +229,10 @@ fn the_record_of_the_newest_epoch_is_compared_with_root() {
     check_with(&|path| fs::remove_file(path).unwrap());
     check_with(&|path| {
         let text = fs::read_to_string(path).unwrap();
-        let catalog = text.find("sha256:").unwrap() + 7;
-        let digit = if text.as_bytes()[catalog] == b'0' { "1" } else { "0" };
-        let text = format!("{}{digit}{}", &text[..catalog], &text[catalog + 1..]);
-        fs::write(path, text).unwrap();
+        let (before, after) = text.split_once("sha256:").unwrap();
+        let (first, after) = after.split_at(1);
+        let digit = if first == "0" { "1" } else { "0" };
+        fs::write(path, format!("{before}sha256:{digit}{after}")).unwrap();
     });
 }
 

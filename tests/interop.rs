@@ -197,7 +197,11 @@ fn a_release_with_its_evidence_goes_out_and_comes_in_again() {
         world.ok("init again");
         let imported = world.json(&format!("--store again import {to} --releases"), 0);
         assert_eq!(imported["releases"][0]["outcome"], "created");
-        assert_eq!(world.json("--store again show demo@v1.0.0", 0), shown);
+        let again = world.json("--store again show demo@v1.0.0", 0);
+        // All but the facts, which each store finds out for itself.
+        for part in ["release", "evidence", "evidenceDigest", "summaries"] {
+            assert_eq!(again[part], shown[part], "{part}");
+        }
         world.ok("--store again verify demo@v1.0.0 --policy policy.toml --no-record");
         std::fs::remove_dir_all(world.path("again")).unwrap();
     }

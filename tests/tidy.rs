@@ -292,7 +292,11 @@ fn files() -> Vec<File> {
         for entry in entries {
             let path = entry.expect("an entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() && !["target", ".git", "bonded-demo"].contains(&name.as_str()) {
+            // `.git` is a file in a second work tree.
+            if ["target", ".git", "bonded-demo"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
                 walk(&path, root, files);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let inside = path.strip_prefix(root).expect("walked from the root");

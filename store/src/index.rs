@@ -152,10 +152,12 @@ pub(crate) fn foreign_entries(disk: &Disk, layout: &Layout) -> Result<Vec<Descri
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    match json::parse::<Listed>(&bytes, INDEX_BYTES_MAX) {
-        Ok(listed) => Ok(listed.manifests),
-        Err(source) => Err(StoreError::ForeignIndex { path, source: ManifestError::Json(source) }),
-    }
+    let source = match json::parse::<ForeignList>(&bytes, INDEX_BYTES_MAX) {
+        Ok(ForeignList { schema_version: 2, manifests }) => return Ok(manifests),
+        Ok(ForeignList { schema_version: found, .. }) => ManifestError::SchemaVersion { found },
+        Err(source) => ManifestError::Json(source),
+    };
+    Err(StoreError::ForeignIndex { path, source })
 }
 
 /// Whether the file lists what it should, although it may have been made from an earlier catalog.
@@ -166,6 +168,15 @@ pub(crate) fn lists_the_same(
 ) -> Result<bool, DiskError> {
     let found = disk.read(&layout.index(), INDEX_BYTES_MAX)?;
     Ok(list_of(&found).is_some_and(|list| Some(list) == list_of(expected)))
+}
+
+/// What any tool's list must have (OCI image-spec, image-index.md). One without `manifests` is no empty
+/// list: nobody could say what it keeps.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ForeignList {
+    schema_version: u32,
+    manifests: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]

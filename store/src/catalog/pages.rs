@@ -14,7 +14,7 @@ use crate::error::StoreError;
 
 /// Memory for pages that were read. The pages above the leaves of a million entries take a fifth of
 /// it, so that a point read costs one file.
-const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+const CACHE_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// Gives the bytes of pages, checked against their digests.
 pub(super) trait PageSource: fmt::Debug + Send + Sync {
@@ -24,7 +24,7 @@ pub(super) trait PageSource: fmt::Debug + Send + Sync {
 
 impl PageSource for Pool {
     fn read_page(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        self.read(digest, CATALOG_PAGE_BYTES_MAX)
+        self.read_small(digest, CATALOG_PAGE_BYTES_MAX)
     }
 }
 

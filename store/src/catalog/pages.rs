@@ -12,8 +12,8 @@ use super::rest::Rests;
 use crate::blob::Pool;
 use crate::error::StoreError;
 
-/// Memory for pages that were read. The pages above the leaves of a million entries take a fifth of
-/// it, so that a point read costs one file.
+/// Memory for pages that were read. The pages above the leaves of a million entries take an eighth of
+/// it, so that a point read costs one file at most.
 const CACHE_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// Gives the bytes of pages, checked against their digests.

@@ -90,10 +90,12 @@ fn what_skopeo_writes_into_the_store_is_adopted() {
     layout(&world, "new", "latest", &new);
     world.ok("import old");
     skopeo(&world, "copy -q --preserve-digests oci:new:latest oci:store:registry.example/new:v2");
+    world.run("list").must(0).says(&["another tool", "bonded import --adopt"]);
     let adopted = world.json("import --adopt", 0);
     assert_eq!(adopted["images"].as_array().unwrap().len(), 1);
     assert_eq!(adopted["images"][0]["name"], "registry.example/new:v2");
     assert_eq!(adopted["images"][0]["image"]["digest"], new.top.digest.to_string());
+    assert!(!world.run("list").must(0).stderr.contains("another tool"));
     let listed = world.json("list", 0);
     assert_eq!(listed["images"].as_array().unwrap().len(), 2);
     assert_eq!((listed["releases"].as_array().unwrap().len(), &listed["epoch"]), (1, &3.into()));

@@ -202,6 +202,18 @@ impl Store {
         }
     }
 
+    /// Whether another tool has changed `index.json`. Costs a short read where nobody has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the state or the file cannot be read.
+    pub fn has_foreign_index(&self) -> Result<bool, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        if index::is_at_first_sight_from(disk, layout, self.snapshot()?.catalog())? {
+            return Ok(false);
+        }
+        Ok(self.index_state()? == IndexState::Foreign)
+    }
+
     /// Takes the writer's lock, waiting up to `wait` for another writer. `on_wait` is called once,
     /// with the name of that writer, if there is any waiting to do. What a dead writer left behind
     /// is cleared away first.

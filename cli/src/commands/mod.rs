@@ -65,11 +65,22 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, CliError> {
     let config = Config::load(cli.config.as_deref(), cli.store.as_deref())?;
     let context = Context { config, format: cli.format, opened: OnceCell::new() };
     let ran = run_verb(&context, cli.verb);
-    // Facts are looked at on the way; what is wrong with them fails no verb.
-    if let Some(notice) = context.opened.get().and_then(|store| store.facts().notice()) {
+    context.opened.get().into_iter().for_each(warn);
+    ran
+}
+
+/// Says what fails no verb but should be known.
+fn warn(store: &Store) {
+    if let Some(notice) = store.facts().notice() {
         output::say(&format!("warning: {notice}"));
     }
-    ran
+    // What cannot be read is told by the verb that needs it.
+    if store.has_foreign_index().unwrap_or(false) {
+        output::say(
+            "warning: another tool has changed index.json, so OCI tools do not see what is new here; \
+             take in what it lists with: bonded import --adopt",
+        );
+    }
 }
 
 fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {

@@ -45,7 +45,8 @@ pub struct AdoptRequest<'a> {
 ///
 /// # Errors
 /// [`ImportError`]; then `index.json` is as it was, and so is the catalog, but after
-/// [`ImportError::IndexChanged`], which comes when all that was listed is held.
+/// [`ImportError::IndexChanged`], which comes when all that was listed is held, and after a call on the disk
+/// that failed when that was done. Adopting again ends either.
 pub fn adopt(
     store: &Store,
     request: &AdoptRequest<'_>,

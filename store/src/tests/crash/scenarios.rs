@@ -18,7 +18,7 @@ use crate::disk::memory::Memory;
 use crate::disk::{Cloned, Disk, FileKind};
 use crate::fsck::{BlobSource, FsckRequest, Judge, Mend, SourceError, fsck};
 use crate::gc::{GcRequest, gc};
-use crate::image::{ImportRequest, import};
+use crate::image::{AdoptRequest, ImportRequest, adopt, import};
 use crate::layout::Layout;
 use crate::{AttachRequest, NewDocument, Store, StoreError, attach};
 
@@ -240,6 +240,31 @@ fn importing_an_image() {
         import(&open(disk)?, &request, &())?;
         Ok(())
     }));
+}
+
+/// What another tool wrote into the store itself.
+#[test]
+fn adopting_an_image() {
+    let memory = with_release(|disk| {
+        let layout = Layout::new(Path::new(STORE));
+        let image = Image::multi("hello");
+        let mut top = image.top.clone();
+        top.annotations = [(ANNOTATION_REF_NAME.to_owned(), "demo/image:v1".to_owned())].into();
+        for (digest, bytes) in &image.blobs {
+            disk.create(&layout.blob(digest), 0o644).unwrap().write_all(bytes).unwrap();
+        }
+        let index = disk.open_or_create(&layout.index()).unwrap();
+        index.overwrite(&Index::plain(vec![top]).to_bytes()).unwrap();
+    });
+    let scenario = Scenario::new("adopt", memory, |disk| {
+        let (repository, name) = (None, None);
+        let wait = Duration::ZERO;
+        let request = AdoptRequest { repository, name, holder: &holder(), wait };
+        adopt(&open(disk)?, &request, &())?;
+        Ok(())
+    });
+    // What comes after the commit may fail; adopting again ends it.
+    survives_everything(&scenario.with_foreign_blobs().that_may_hide_success());
 }
 
 /// A store whose ROOT has been lost in some way, and has to be recovered before anything is written.

@@ -413,8 +413,7 @@ fn what_is_evidence_as_it_is_counts_like_the_rest() {
     world.file("a", "a");
     let release = world.ingest("demo@v1").unwrap().release;
     let referrer = |text: &[u8]| Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), text);
-    let mut writer =
-        world.store.lock(std::time::Duration::ZERO, &super::holder(), &mut |_| {}).unwrap();
+    let mut writer = world.store.lock(super::WAIT, &super::holder(), &mut |_| {}).unwrap();
     let as_is = |text, bytes| crate::attach::AsItIs {
         referrer: referrer(text),
         about: release.digest(),

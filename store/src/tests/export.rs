@@ -58,7 +58,7 @@ impl World {
             subject,
             documents: &[document],
             holder: &holder(),
-            wait: std::time::Duration::ZERO,
+            wait: super::WAIT,
         };
         attach(&self.store, &request, &mut |_| {}).unwrap();
     }
@@ -248,7 +248,7 @@ fn import_into(world: &World, source: &Path) -> Result<ImportReport, ImportError
         name: None,
         releases: true,
         holder: &holder(),
-        wait: std::time::Duration::ZERO,
+        wait: super::WAIT,
     };
     import(&world.store, &request, &())
 }
@@ -438,7 +438,7 @@ fn evidence_under_another_spelling_of_a_file_is_refused() {
         release.index(),
         &Image { blobs: [(top.digest, bytes)].into(), top: top.clone() },
     );
-    let wait = std::time::Duration::ZERO;
+    let wait = super::WAIT;
     let mut writer = world.store.lock(wait, &holder(), &mut |_| {}).unwrap();
     writer.insert(Key::evidence(&name("demo@v1"), &top.digest), top).unwrap();
     writer.commit().unwrap();

@@ -38,7 +38,7 @@ pub(super) fn check(store: &Store) -> FsckReport {
 pub(super) fn mend(store: &Store, sources: &[&dyn BlobSource]) -> FsckReport {
     let holder = holder();
     let mend = Mend::From(sources);
-    fsck(store, &FsckRequest { mend, ..request(&holder) }, &()).unwrap()
+    fsck(store, &FsckRequest { mend, wait: super::WAIT, ..request(&holder) }, &()).unwrap()
 }
 
 /// The codes of problems, and how often each was found.
@@ -390,7 +390,7 @@ fn a_good_copy_in_quarantine_comes_back_without_a_source() {
 fn a_writer_is_waited_for_only_where_something_is_mended() {
     let world = world();
     fs::remove_file(path_of(&world.store, &tool(&world))).unwrap();
-    let _writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let _writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     assert_eq!(problems(&check(&world.store)), [(Code::MissingBlob, 1)]);
     let holder = holder();
     fs::remove_file(world.store_path.join("oci-layout")).unwrap();

@@ -287,7 +287,7 @@ fn a_file_that_is_also_a_manifest_is_followed() {
 #[test]
 fn a_second_writer_is_waited_for() {
     let world = world();
-    let _writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let _writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     assert!(matches!(collect(&world.store), Err(StoreError::LockTimeout { .. })));
     let holder = holder();
     gc(&world.store, &GcRequest { dry_run: true, ..request(&holder) }, &()).unwrap();

@@ -109,7 +109,7 @@ fn history_is_kept_beside_the_blobs_and_mended_by_writers() {
             Some(content) => overwrite(&epoch_file(&world, 2), content),
             None => fs::remove_file(epoch_file(&world, 2)).unwrap(),
         }
-        world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+        world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
         assert_eq!(fs::read(epoch_file(&world, 2)).unwrap(), document);
     }
 }
@@ -157,7 +157,7 @@ fn check_recovers(world: &World, what: &str, epoch: u64) {
     assert_eq!(store.snapshot().unwrap().epoch(), epoch, "{what}");
     assert_eq!(releases(&store), names(usize::try_from(epoch).unwrap()), "{what}");
     assert_eq!(fs::read(root(world)).ok(), before, "{what}: a reader changes nothing");
-    drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+    drop(store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap());
     assert_eq!(fs::read(root(world)).unwrap(), fs::read(epoch_file(world, epoch)).unwrap());
     let mended = Store::open(&world.store_path).unwrap();
     assert_eq!((mended.recovery(), releases(&mended)), (None, releases(&store)), "{what}");
@@ -275,7 +275,7 @@ fn a_store_is_never_taken_to_be_empty() {
             if what != "its catalog is gone" {
                 // A store that is open may have it in memory.
                 assert!(is_expected(&world.store.snapshot().unwrap_err()), "{what}");
-                let error = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap_err();
+                let error = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap_err();
                 assert!(is_expected(&error), "{what}: {error}");
             }
             if !root(&world).exists() {
@@ -300,7 +300,7 @@ fn other_formats_are_refused_and_never_recovered() {
         |error: &StoreError| matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. });
     assert!(is_newer(&Store::open(&world.store_path).unwrap_err()));
     assert!(is_newer(&world.store.snapshot().unwrap_err()));
-    assert!(is_newer(&world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap_err()));
+    assert!(is_newer(&world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap_err()));
     overwrite(&root(&world), version(1));
     let error = Store::open(&world.store_path).unwrap_err();
     assert!(matches!(error, StoreError::OlderFormat { found: 1, .. }), "{error}");
@@ -324,7 +324,7 @@ fn a_commit_that_was_cut_short_is_finished_by_the_next_writer() {
     assert_eq!((cut_short.store.epochs().unwrap(), cut_short.store.recovery()), (vec![0, 1], None));
     let error = cut_short.store.snapshot_at(2).unwrap_err();
     assert!(matches!(error, StoreError::NoEpoch { wanted: 2, newest: 1, .. }), "{error}");
-    drop(cut_short.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+    drop(cut_short.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap());
     assert_eq!(
         (releases(&cut_short.store), cut_short.store.epochs().unwrap()),
         (names(2), vec![0, 1, 2])
@@ -365,7 +365,7 @@ fn a_later_record_that_does_not_follow_is_set_aside_and_stops_gc() {
         let world = before_the_second();
         damage(&epoch_file(&world, 2));
         let lost = fs::read(epoch_file(&world, 2)).unwrap();
-        drop(world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+        drop(world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap());
         assert_eq!((releases(&world.store), set_aside(&world)), (names(1), vec![lost]), "{what}");
         assert!(!epoch_file(&world, 2).exists());
         let error = collect(&world).unwrap_err();
@@ -373,7 +373,7 @@ fn a_later_record_that_does_not_follow_is_set_aside_and_stops_gc() {
     }
     let world = before_the_second();
     overwrite(&epoch_file(&world, 2), "x".repeat(5000));
-    drop(world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+    drop(world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap());
     let aside = world.store_path.join(format!("bonded/quarantine/epoch-{:020}-5000-bytes", 2));
     assert!(aside.exists() && !epoch_file(&world, 2).exists());
 }

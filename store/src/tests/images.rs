@@ -63,7 +63,7 @@ impl World {
     }
 
     fn writer(&self) -> Writer {
-        self.store.lock(std::time::Duration::ZERO, &holder(), &mut |_| {}).unwrap()
+        self.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap()
     }
 }
 
@@ -195,7 +195,7 @@ fn what_refers_to_an_image_is_evidence_for_each_of_its_tags() {
             predicate_type: None,
         }],
         holder: &holder(),
-        wait: std::time::Duration::ZERO,
+        wait: super::WAIT,
     };
     attach(&world.store, &request, &mut |_| {}).unwrap();
     let snapshot = world.store.snapshot().unwrap();
@@ -225,7 +225,7 @@ fn attach_to_tags(tags: usize, documents: &[Vec<u8>]) -> (World, Result<u64, Sto
         subject: &Subject::Artifact("images/a/v0".parse().unwrap()),
         documents: &documents.collect::<Vec<_>>(),
         holder: &holder(),
-        wait: std::time::Duration::ZERO,
+        wait: super::WAIT,
     };
     let attached = attach(&world.store, &request, &mut |_| {});
     (world, attached)

@@ -218,7 +218,7 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     let world = World::new();
     let file = world.file("a", vec![1; 20_000_000]);
     let (release, inputs, holder) = (name("demo@v1"), [file.clone()], holder());
-    let wait = std::time::Duration::ZERO;
+    let wait = super::WAIT;
     let request = IngestRequest {
         release: &release,
         inputs: &inputs,

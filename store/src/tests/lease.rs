@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bonded_model::{ArtifactPath, Digest};
 
@@ -23,7 +22,7 @@ fn blob(world: &World, bytes: &[u8]) -> PathBuf {
 }
 
 fn clear(world: &World) {
-    drop(world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+    drop(world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap());
 }
 
 #[test]
@@ -152,8 +151,8 @@ fn ingest_while(
     meanwhile: impl Fn() + Sync,
 ) -> Result<(Outcome, u64), IngestError> {
     let (release, inputs, holder) = (name(release), [input.to_owned()], holder());
-    // No waiting: whoever hashes holds no lock.
-    let wait = Duration::ZERO;
+    // Long enough for a test, and not for whoever waits for itself: who hashes holds no lock.
+    let wait = super::WAIT;
     let request = IngestRequest {
         release: &release,
         inputs: &inputs,
@@ -374,7 +373,7 @@ fn a_lease_that_took_the_place_of_a_dead_one_just_now_is_left_alone() {
             *keep.lock().unwrap() = Some(new);
         });
         match looked {
-            "clear" => drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap()),
+            "clear" => drop(store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap()),
             _ => assert_eq!(store.leases().unwrap().len(), 1),
         }
         assert_eq!(fs::read(directory.join("0")).unwrap(), b"its work", "{looked}");

@@ -32,6 +32,10 @@ use crate::Store;
 use crate::ingest::{IngestError, IngestOptions, IngestReport, IngestRequest, ingest};
 use crate::lock::Holder;
 
+/// How long tests wait for a lock that is free: a child that another test has just forked holds a copy of
+/// every open file until it is another program.
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
+
 /// A store in one temporary directory and files to ingest in another.
 pub(crate) struct World {
     _directory: TempDir,
@@ -106,7 +110,7 @@ pub(crate) fn ingest_into(
     release: &str,
     inputs: &[&Path],
 ) -> Result<IngestReport, IngestError> {
-    ingest_waiting(store, release, inputs, Duration::from_secs(20))
+    ingest_waiting(store, release, inputs, WAIT)
 }
 
 pub(crate) fn ingest_waiting(

@@ -296,7 +296,7 @@ fn an_image_with_many_ways_to_one_blob_is_told_in_little_time() {
         below = copies.collect();
     }
     let key = bonded_model_key();
-    let mut writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let mut writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     writer.insert(key, below[0].clone()).unwrap();
     writer.commit().unwrap();
     let report = check(&world.store);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, Release, media_t
 
 use super::{World, holder, ingest_into, name};
 use crate::catalog::Key;
+use crate::disk::memory::Memory;
 use crate::disk::{Action, Disk, DiskFault};
 use crate::ingest::Outcome;
 use crate::{AttachRequest, IndexState, NewDocument, Store, StoreError, attach};
@@ -80,7 +82,7 @@ fn a_damaged_blob_stays_while_somebody_writes() {
     let blob = world.store_path.join("blobs/sha256").join(digest.hex());
     fs::remove_file(&blob).unwrap();
     fs::write(&blob, b"evil").unwrap();
-    let writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     let mut reader = world.store.snapshot().unwrap().open_blob(&digest).unwrap();
     for _ in 0..2 {
         let error = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err();
@@ -166,7 +168,7 @@ fn evidence_of_a_release_has_a_limit_in_all() {
     let world = World::new();
     world.file("a", b"a");
     let release = world.ingest("demo@v1").unwrap().release;
-    let mut writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let mut writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     let media_type = MediaType::known(media_type::IN_TOTO);
     let count = EVIDENCE_TOTAL_BYTES_MAX / EVIDENCE_BYTES_MAX + 1;
     for number in 0..count {
@@ -204,7 +206,7 @@ fn attach_statement(
         subject: &Subject::Release,
         documents: &[document],
         holder: &holder(),
-        wait: Duration::ZERO,
+        wait: super::WAIT,
     };
     attach(&world.store, &request, &mut |_| {})
 }
@@ -266,9 +268,11 @@ fn the_nearest_name_is_told() {
 
 #[test]
 fn a_second_writer_waits_and_is_told_for_whom() {
-    let world = World::new();
-    let first = world.store.lock(Duration::ZERO, &holder(), &mut |_| panic!("it is free")).unwrap();
-    let other = Store::open(&world.store_path).unwrap();
+    let (memory, path) = (Memory::default(), Path::new("/disks/store"));
+    memory.disk().create_directory(Path::new("/disks")).unwrap();
+    let store = Store::init_on(path, memory.disk(), Duration::ZERO).unwrap();
+    let first = store.lock(Duration::ZERO, &holder(), &mut |_| panic!("it is free")).unwrap();
+    let other = Store::open_on(path, memory.disk()).unwrap();
     let mut told = Vec::new();
     let second = other.lock(Duration::from_millis(50), &holder(), &mut |by| told.push(by.clone()));
     let Err(StoreError::LockTimeout { holder: by, .. }) = second else { panic!("{second:?}") };
@@ -301,7 +305,7 @@ fn a_commit_that_lost_its_base_is_refused() {
     let world = World::new();
     world.file("a", b"a");
     let root = world.store_path.join("bonded/ROOT");
-    let mut writer = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let mut writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     let held = writer.hold(MediaType::known(media_type::OCI_EMPTY), b"{}").unwrap();
     writer.insert(Key::release(&name("demo@v1")), held).unwrap();
     let text = fs::read_to_string(&root).unwrap();

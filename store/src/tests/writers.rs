@@ -153,7 +153,7 @@ fn an_index_that_another_tool_writes_meanwhile_is_left_alone() {
             }
         });
         let store = Store::open_on(Path::new("/disks/store"), disk).unwrap();
-        let mut writer = store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+        let mut writer = store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
         let held = writer.hold(MediaType::known(media_type::OCI_INDEX), b"{}").unwrap();
         writer.insert(Key::release(&name("demo@v1")), held).unwrap();
         writer.commit().unwrap();
@@ -207,7 +207,7 @@ fn a_lock_that_is_removed_while_it_is_taken_is_taken_anew() {
         }
     });
     let store = Store::open_on(&world.store_path, disk).unwrap();
-    let writer = store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    let writer = store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
     let error = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, StoreError::LockTimeout { .. }), "{error}");
     drop(writer);

@@ -124,14 +124,14 @@ pub(crate) fn live(disk: &Disk, layout: &Layout) -> Result<Vec<LeaseInfo>, DiskE
 }
 
 /// What nobody holds a lease on: leftovers of the dead. Something that is about to begin may be among it.
-pub(crate) fn stray(pool: &Pool) -> Result<Vec<PathBuf>, DiskError> {
+pub(crate) fn stray(pool: &Pool) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
     let Pool { disk, layout } = pool;
     let mut stray = Vec::new();
     for (path, kind) in disk.list(&layout.staging())? {
         let is_held = kind == FileKind::Directory
             && matches!(read_state(disk, &path)?, State::Held(_) | State::Changing);
         if !is_held {
-            stray.push(path);
+            stray.push((path, kind));
         }
     }
     Ok(stray)

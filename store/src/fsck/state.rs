@@ -1,11 +1,12 @@
 //! What lies beside the blobs: ROOT and the epochs, `oci-layout`, `index.json`, facts, staging.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bonded_model::Digest;
 
 use crate::blob::Pool;
-use crate::disk::{DiskError, LockAttempt};
+use crate::disk::{DiskError, FileKind, LockAttempt};
 use crate::error::StoreError;
 use crate::history::{self, Newest};
 use crate::index::IndexState;
@@ -92,9 +93,7 @@ fn root_file(store: &Store) -> Option<Finding> {
     Some(Finding::new(Code::RootDamaged, seen).at(store.pool().layout.root()))
 }
 
-fn list_epochs(
-    pool: &Pool,
-) -> Result<Vec<(std::path::PathBuf, crate::disk::FileKind)>, StoreError> {
+fn list_epochs(pool: &Pool) -> Result<Vec<(PathBuf, FileKind)>, StoreError> {
     match pool.disk.list(&pool.layout.epochs()) {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         result => Ok(result?),
@@ -122,10 +121,23 @@ pub(super) fn findings(store: &Store) -> Result<Vec<Finding>, StoreError> {
     findings.extend(layout_file(pool)?);
     findings.extend(index_file(store));
     findings.extend(facts(store));
-    for path in lease::stray(pool)? {
+    for path in stray(store)? {
         findings.push(Finding::new(Code::StrayStaging, "nobody is at work there").at(path));
     }
     Ok(findings)
+}
+
+/// What lies in the staging directory and is nobody's. A file there belongs to whoever holds the writer's
+/// lock, and is gone when that is let go: so what is there after the lock was seen free is of the dead.
+fn stray(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
+    let mut stray = lease::stray(store.pool())?;
+    let is_file = |(_, kind): &(PathBuf, FileKind)| *kind != FileKind::Directory;
+    if stray.iter().any(is_file) && is_at_work(store) {
+        stray.retain(|left| !is_file(left));
+    }
+    let disk = &store.pool().disk;
+    stray.retain(|(path, _)| !disk.read_kind(path).is_err_and(|error| error.is_not_found()));
+    Ok(stray.into_iter().map(|(path, _)| path).collect())
 }
 
 fn layout_file(pool: &Pool) -> Result<Option<Finding>, StoreError> {

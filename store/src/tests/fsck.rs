@@ -244,12 +244,27 @@ fn what_lies_beside_the_blobs_is_looked_at() {
         fs::create_dir(world.store_path.join("bonded/staging/1-1")).unwrap();
         fs::write(world.store_path.join("bonded/staging/1-1/0"), b"x").unwrap();
     });
+    check(Code::StrayStaging, &|world| {
+        fs::write(world.store_path.join("bonded/staging/replacement-1-0"), b"x").unwrap();
+    });
     check(Code::FactsOutOfStep, &|world| {
         let digest = Digest::sha256_of(b"read me");
         let known = world.store.facts().get(&digest).unwrap();
         let wrong = BlobFacts { blake3: Digest::from_blake3([1; 32]), ..known.clone() };
         world.store.facts().put_many(&[(digest, wrong)].into());
     });
+}
+
+#[test]
+fn what_a_living_writer_is_about_to_rename_is_not_stray() {
+    let world = world();
+    let writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
+    fs::write(world.store_path.join("bonded/staging/replacement-1-0"), b"x").unwrap();
+    let codes =
+        |report: FsckReport| report.findings.into_iter().map(|f| f.code).collect::<Vec<_>>();
+    assert_eq!(codes(check(&world.store)), []);
+    drop(writer);
+    assert_eq!(codes(check(&world.store)), [Code::StrayStaging]);
 }
 
 #[test]

@@ -98,6 +98,14 @@ struct Renaming {
 }
 
 impl Edit {
+    /// Where it changes the content, and how much of it.
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Self::Write { offset, bytes } => (*offset, bytes.len()),
+            Self::Truncate(bytes) => (*bytes, 0),
+        }
+    }
+
     fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Self::Truncate(bytes) => content.resize(*bytes, 0),

@@ -226,7 +226,7 @@ struct Run<'a> {
     scenario: &'a Scenario,
     before: State,
     after: State,
-    /// Disks that have been looked at; many calls leave the same one.
+    /// Disks that have been looked at, with the failure that left them; many calls leave the same one.
     seen: BTreeSet<String>,
     how: Failure,
     at: u64,
@@ -263,12 +263,18 @@ impl Run<'_> {
         std::iter::once(Loss::AllUnsynced).chain(random)
     }
 
+    /// Whether no such disk was found after such a failure with such an outcome; notes that it was.
+    fn is_new(&mut self, memory: &Memory, result: &Result<(), Failed>) -> bool {
+        let outcome = (result.is_ok(), result.as_ref().is_err_and(Failed::has_happened));
+        self.seen.insert(format!("{:?} {outcome:?} {}", self.how, memory.describe()))
+    }
+
     /// After a crash: the old state or the new, and the new one if it was acknowledged.
     fn check_crash(&mut self, memory: &Memory, result: &Result<(), Failed>) {
         let killed = ("a kill".to_owned(), memory.after_kill());
         let lost = self.losses().map(|loss| (format!("{loss:?}"), memory.after_power_loss(loss)));
         for (how, memory) in std::iter::once(killed).chain(lost.collect::<Vec<_>>()) {
-            if !self.seen.insert(format!("{} {}", result.is_ok(), memory.describe())) {
+            if !self.is_new(&memory, result) {
                 continue;
             }
             let found = self.look(&memory);
@@ -294,7 +300,7 @@ impl Run<'_> {
             }
         }
         let has_happened = result.as_ref().map_or_else(Failed::has_happened, |()| true);
-        if !self.seen.insert(format!("{} {has_happened} {}", result.is_ok(), memory.describe())) {
+        if !self.is_new(memory, result) {
             return;
         }
         let found = self.look(memory);

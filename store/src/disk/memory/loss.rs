@@ -1,5 +1,6 @@
 //! What is found on a disk in memory after a kill or a power loss.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -56,7 +57,17 @@ impl Memory {
     pub(crate) fn describe(&self) -> String {
         let state = self.lock();
         let mut out = String::new();
-        state.describe(ROOT, "", &mut out);
+        let mut paths = BTreeMap::from([(ROOT, String::new())]);
+        state.describe(ROOT, &mut paths, &mut out);
+        for Renaming { given, taken } in &state.renames {
+            let [given, taken] = [given, taken].map(|entry| {
+                entry.as_ref().map(|entry| {
+                    let directory = paths.get(&entry.directory).map_or("gone", String::as_str);
+                    format!("{directory}/{} is {}", shown(&entry.name), state.file(entry.inode))
+                })
+            });
+            writeln!(out, "{given:?} {taken:?}").unwrap();
+        }
         out
     }
 }
@@ -89,19 +100,22 @@ impl State {
         }
     }
 
-    fn describe(&self, inode: usize, path: &str, out: &mut String) {
-        let found = &self.inodes[inode];
-        match &found.body {
-            Body::File { content, durable, edits } => {
-                let [now, durable] = [content, durable].map(|bytes| blake3::hash(bytes));
-                let Inode { mode, durable_mode, has_untold_loss, .. } = found;
-                let is_synced = edits.is_empty();
-                writeln!(
-                    out,
-                    "{path} {mode:o} {durable_mode:o} {now} {durable} {is_synced} {has_untold_loss}"
-                )
-                .unwrap();
-            }
+    /// A file, whatever its names; a directory is told by what is in it.
+    fn file(&self, inode: usize) -> String {
+        let Inode { body, mode, durable_mode, has_untold_loss, link_count, .. } =
+            &self.inodes[inode];
+        let Body::File { content, durable, edits } = body else { return "a directory".into() };
+        let [now, durable] = [content, durable].map(|bytes| blake3::hash(bytes));
+        let edits: Vec<_> = edits.iter().map(Edit::extent).collect();
+        format!(
+            "{mode:o} {durable_mode:o} {now} {durable} {edits:?} {has_untold_loss} {link_count}"
+        )
+    }
+
+    fn describe(&self, inode: usize, paths: &mut BTreeMap<usize, String>, out: &mut String) {
+        let path = paths[&inode].clone();
+        match &self.inodes[inode].body {
+            Body::File { .. } => writeln!(out, "{path} {}", self.file(inode)).unwrap(),
             Body::Directory { names, durable } => {
                 let differing = |of: &Names, other: &Names| {
                     let differing =
@@ -111,7 +125,8 @@ impl State {
                 let (new, old) = (differing(names, durable), differing(durable, names));
                 writeln!(out, "{path}/ {new:?} {old:?}").unwrap();
                 for (name, inode) in names {
-                    self.describe(*inode, &format!("{path}/{}", shown(name)), out);
+                    paths.insert(*inode, format!("{path}/{}", shown(name)));
+                    self.describe(*inode, paths, out);
                 }
             }
         }

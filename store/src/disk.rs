@@ -42,7 +42,7 @@ pub use system::FileKind;
 pub(crate) use system::{Cloned, FileState, LockAttempt};
 
 use rustix::io::Errno;
-use system::{FileSystem, Inspected, Links, OpenFile, Opening};
+use system::{FileSystem, Flusher, Inspected, Links, OpenFile, Opening};
 
 /// What the file system tells about a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,15 +352,36 @@ impl Handle {
         self.file.sync().map_err(failed(Action::Sync, &self.path))
     }
 
-    /// Makes what was written so far durable, while others may write on. An error is told once only:
-    /// a later [`Handle::sync`] need not repeat it.
-    pub(crate) fn sync_data(&self) -> Result<(), DiskError> {
-        self.file.sync_data().map_err(failed(Action::Sync, &self.path))
+    /// Makes what is written from now on durable whenever it is asked to, while more is written.
+    pub(crate) fn flushing(&self) -> Result<Flushing<'_>, DiskError> {
+        let flusher = self.file.flusher().map_err(failed(Action::Sync, &self.path))?;
+        Ok(Flushing { flusher, path: &self.path })
     }
 
     /// Tries to take the file's exclusive lock, which the kernel drops with the last handle.
     pub(crate) fn try_lock(&self) -> Result<LockAttempt, DiskError> {
         self.file.try_lock().map_err(failed(Action::Lock, &self.path))
+    }
+}
+
+/// What is written of a file becomes durable while more of it is written.
+#[derive(Debug)]
+pub(crate) struct Flushing<'a> {
+    flusher: Box<dyn Flusher + 'a>,
+    path: &'a Path,
+}
+
+impl Flushing<'_> {
+    /// Begins to make durable what was written so far, and waits for nothing. It says whether it did: while
+    /// that is still under way, or after it has failed, nothing is begun.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.flusher.begin()
+    }
+
+    /// Waits for what was begun. The kernel tells an error once: if it does so here, a later
+    /// [`Handle::sync`] need not repeat it.
+    pub(crate) fn finish(self) -> Result<(), DiskError> {
+        self.flusher.finish().map_err(failed(Action::Sync, self.path))
     }
 }
 

@@ -22,16 +22,14 @@ mod ladder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use bonded_model::{Descriptor, Digest, MediaType};
 
 use crate::blob::{HashOnly, Pool};
-use crate::disk::{DiskError, DiskFault, Handle};
+use crate::disk::{DiskError, DiskFault, Flushing, Handle};
 use crate::error::StoreError;
-use crate::hashing::{self, Digests, Sha512Wanted, Stream, joined};
+use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 use crate::lease::Lease;
 use crate::quarantine;
 
@@ -94,14 +92,13 @@ pub(crate) enum Threads {
 
 /// After so many bytes, what was written of a large file is flushed while the rest is read; else the
 /// disk would idle during the hashing, and the hashing during the final sync.
-const FLUSH_BYTES: u64 = 4 * LARGE_BYTES;
+pub(crate) const FLUSH_BYTES: u64 = 4 * LARGE_BYTES;
 
 /// Copies a source to a temporary file while it is hashed.
 struct Copy<'a, R> {
     read: R,
     temporary: &'a Handle,
-    /// Asks for a flush; nobody waits for it.
-    flush: SyncSender<()>,
+    flushing: Flushing<'a>,
     unflushed_bytes: u64,
 }
 
@@ -113,7 +110,7 @@ impl<R: FnMut(&mut [u8]) -> Result<usize, DiskError>> Stream<DiskError> for Copy
     fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         self.temporary.write_all(bytes)?;
         self.unflushed_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if self.unflushed_bytes >= FLUSH_BYTES && self.flush.try_send(()).is_ok() {
+        if self.unflushed_bytes >= FLUSH_BYTES && self.flushing.begin() {
             self.unflushed_bytes = 0;
         }
         Ok(())
@@ -180,19 +177,14 @@ impl Stage {
         wanted: Sha512Wanted,
         threads: Threads,
     ) -> Result<Digests, DiskError> {
-        thread::scope(|scope| {
-            let (flush, asked) = sync_channel(0);
-            let flushing =
-                scope.spawn(move || asked.iter().try_for_each(|()| temporary.sync_data()));
-            let mut copy = Copy { read, temporary, flush, unflushed_bytes: 0 };
-            let digests = match threads {
-                Threads::One => hashing::in_line(&mut copy, wanted),
-                Threads::PerDigest => hashing::pipelined(&mut copy, wanted),
-            };
-            drop(copy); // ends the flushing
-            // The kernel tells an error of writing once, so it has to be heard here.
-            joined(flushing.join()).and(digests)
-        })
+        let flushing = temporary.flushing()?;
+        let mut copy = Copy { read, temporary, flushing, unflushed_bytes: 0 };
+        let digests = match threads {
+            Threads::One => hashing::in_line(&mut copy, wanted),
+            Threads::PerDigest => hashing::pipelined(&mut copy, wanted),
+        };
+        // The kernel tells an error of writing once, so it has to be heard here.
+        copy.flushing.finish().and(digests)
     }
 
     /// Makes everything staged durable and gives it its name. After success every blob that was

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::faulty::Failure;
-use super::memory::Memory;
-use super::{Cloned, Disk, DiskError, FileKind, LockAttempt};
+use super::memory::{Loss, Memory};
+use super::{Action, Cloned, Disk, DiskError, FileKind, LockAttempt};
 
 /// A disk and an empty directory on it.
 struct Place {
@@ -99,12 +99,62 @@ fn content_is_what_was_written() {
         assert_eq!(reader.read_to_end(3).unwrap(), b"w");
         assert_eq!(reader.read(&mut buffer).unwrap(), 0);
         check(place, "write", reader.write_at(0, b"!"), Errno::BADF);
-        for sync in [super::Handle::sync, super::Handle::sync_data] {
-            sync(&file).unwrap();
-        }
+        file.sync().unwrap();
         disk.sync_filesystem(&disk.open_directory(&place.directory).unwrap()).unwrap();
         assert!(matches!(disk.read(&place.at("a"), 2), Err(DiskError::OverLimit { bytes: 3, .. })));
     });
+}
+
+#[test]
+fn a_file_is_flushed_while_it_is_written() {
+    on_every_disk(|place| {
+        let file = place.disk.create(&place.at("a"), 0o644).unwrap();
+        let mut flushing = file.flushing().unwrap();
+        for bytes in [b"12", b"34"] {
+            file.write_all(bytes).unwrap();
+            while !flushing.begin() {
+                std::thread::yield_now(); // the one before is under way
+            }
+        }
+        file.write_all(b"5").unwrap();
+        flushing.finish().unwrap();
+        assert_eq!(place.read("a"), b"12345");
+        // Nobody has to ask.
+        file.flushing().unwrap().finish().unwrap();
+    });
+}
+
+#[test]
+fn a_flush_that_fails_is_told_at_the_end_and_is_the_last() {
+    let memory = Memory::new(Cloned::Yes);
+    let disk = memory.disk().refusing(|action, _| (action == Action::Sync).then_some(Errno::IO));
+    let file = disk.create(Path::new("/a"), 0o644).unwrap();
+    file.write_all(b"1").unwrap();
+    let mut flushing = file.flushing().unwrap();
+    assert!(flushing.begin());
+    assert!(!flushing.begin(), "it has failed");
+    let told = flushing.finish();
+    assert!(
+        matches!(&told, Err(DiskError::Io { action: Action::Sync, path, source })
+            if path == Path::new("/a") && source.raw_os_error() == Some(Errno::IO.raw_os_error())),
+        "{told:?}"
+    );
+}
+
+/// What was flushed survives a power loss, and what came after it does not.
+#[test]
+fn a_flush_makes_durable_what_was_written_before_it() {
+    let memory = Memory::new(Cloned::Yes);
+    let disk = memory.disk();
+    let file = disk.create(Path::new("/a"), 0o644).unwrap();
+    disk.sync_directory(Path::new("/")).unwrap();
+    let mut flushing = file.flushing().unwrap();
+    file.write_all(b"1").unwrap();
+    assert!(flushing.begin());
+    file.write_all(b"2").unwrap();
+    flushing.finish().unwrap();
+    let lost = memory.after_power_loss(Loss::AllUnsynced).disk();
+    assert_eq!(lost.read(Path::new("/a"), 9).unwrap(), b"1");
 }
 
 #[test]

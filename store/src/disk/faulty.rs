@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
-use super::memory::MemoryFile;
+use super::memory::{InLine, MemoryFile};
 use super::system::{
-    Cloned, FileKind, FileSystem, Inspected, Links, LockAttempt, OpenFile, Opening,
+    Cloned, FileKind, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile, Opening,
 };
 use super::{Action, Disk};
 
@@ -298,9 +298,8 @@ impl OpenFile for FaultyFile {
         self.inner.sync()
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        self.lose_if_it_fails(Action::Sync, MemoryFile::lose_writes)?;
-        self.inner.sync_data()
+    fn flusher(&self) -> io::Result<Box<dyn Flusher + '_>> {
+        Ok(Box::new(InLine::new(self)))
     }
 
     fn sync_filesystem(&self) -> io::Result<()> {

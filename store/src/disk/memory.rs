@@ -27,12 +27,41 @@ use rustix::io::Errno;
 
 use super::Disk;
 use super::system::{
-    Cloned, FileKind, FileState, FileSystem, Inspected, Links, LockAttempt, OpenFile, Opening,
+    Cloned, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile,
+    Opening,
 };
 
 mod loss;
 
 pub(crate) use loss::Loss;
+
+/// Flushes before the caller goes on, so that calls come in one order; an error is told at the end, as if
+/// it had happened beside the writing.
+#[derive(Debug)]
+pub(super) struct InLine<'a> {
+    file: &'a dyn OpenFile,
+    flushed: io::Result<()>,
+}
+
+impl<'a> InLine<'a> {
+    pub(super) fn new(file: &'a dyn OpenFile) -> Self {
+        Self { file, flushed: Ok(()) }
+    }
+}
+
+impl Flusher for InLine<'_> {
+    fn begin(&mut self) -> bool {
+        let may_begin = self.flushed.is_ok();
+        if may_begin {
+            self.flushed = self.file.sync();
+        }
+        may_begin
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.flushed
+    }
+}
 
 const ROOT: usize = 0;
 const UMASK: u32 = 0o022;
@@ -646,8 +675,8 @@ impl OpenFile for MemoryFile {
         }
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync()
+    fn flusher(&self) -> io::Result<Box<dyn Flusher + '_>> {
+        Ok(Box::new(InLine::new(self)))
     }
 
     fn sync_filesystem(&self) -> io::Result<()> {

@@ -10,12 +10,15 @@ use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions, TryLockE
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::system::{
-    Cloned, FileKind, FileState, FileSystem, Inspected, Links, LockAttempt, OpenFile, Opening,
+    Cloned, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile,
+    Opening,
 };
 
 /// The bits of a mode that are permissions; the others say what kind of file it is.
@@ -143,8 +146,13 @@ impl OpenFile for File {
         self.sync_all()
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        File::sync_data(self)
+    fn flusher(&self) -> io::Result<Box<dyn Flusher>> {
+        let (ask, asked) = sync_channel(0);
+        // The same open file by another number: an error of writing is told once for both.
+        let file = self.try_clone()?;
+        let flush_all = move || asked.iter().try_for_each(|()| file.sync_data());
+        let thread = thread::Builder::new().name("flush".into()).spawn(flush_all)?;
+        Ok(Box::new(FlushingThread { ask, thread }))
     }
 
     fn sync_filesystem(&self) -> io::Result<()> {
@@ -157,6 +165,26 @@ impl OpenFile for File {
             Err(TryLockError::WouldBlock) => Ok(LockAttempt::HeldByAnother),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// Flushes while others write and hash. Where it is not asked any more, it ends by itself.
+#[derive(Debug)]
+struct FlushingThread {
+    /// Taken while the thread waits for it, and not during a flush.
+    ask: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher for FlushingThread {
+    fn begin(&mut self) -> bool {
+        self.ask.try_send(()).is_ok()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { ask, thread } = *self;
+        drop(ask);
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

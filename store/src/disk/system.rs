@@ -140,6 +140,16 @@ pub(super) trait FileSystem: fmt::Debug + Send + Sync + Any {
     fn is_real(&self) -> bool;
 }
 
+/// Makes what was written of a file durable while more of it is written, where that saves time, so that
+/// little is left for the sync at the end.
+pub(super) trait Flusher: fmt::Debug {
+    /// Begins a flush of what was written so far and waits for nothing; false if there is none, since the
+    /// one before is under way or has failed.
+    fn begin(&mut self) -> bool;
+    /// Waits for the last flush. What failed is told here, and no sync need tell it again.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
 /// The calls on an open file. It is closed, and its lock let go, when it is dropped.
 pub(super) trait OpenFile: fmt::Debug + Send + Sync + Any {
     fn inspect(&self) -> io::Result<Inspected>;
@@ -154,8 +164,8 @@ pub(super) trait OpenFile: fmt::Debug + Send + Sync + Any {
     fn truncate(&self, bytes: u64) -> io::Result<()>;
     /// Makes content and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// The same, without times.
-    fn sync_data(&self) -> io::Result<()>;
+    /// Begins to flush what is written from now on, whenever it is asked to.
+    fn flusher(&self) -> io::Result<Box<dyn Flusher + '_>>;
     /// Makes everything durable on the file system that this file is on.
     fn sync_filesystem(&self) -> io::Result<()>;
     fn try_lock(&self) -> io::Result<LockAttempt>;

@@ -7,7 +7,7 @@
 //! before or the state after, and the one after if the act was acknowledged; the act can be done again,
 //! by the same program or the next one, and what it acknowledges then survives a power loss as well.
 //!
-//! The scenarios stand in `scenarios`; a new one is a few lines there.
+//! The scenarios stand in `scenarios`, those of large files in `large`; a new one is a few lines there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +26,7 @@ use crate::ingest::IngestError;
 use crate::{IndexState, Snapshot, Store, StoreError};
 
 mod exports;
+mod large;
 mod scenarios;
 
 /// Where things lie on a disk in memory.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use bonded_model::slsa::{
-    PROVENANCE_V0_2, PROVENANCE_V1, Provenance, ProvenanceError, Source, SourceRole,
-    normalise_repository,
+    PROVENANCE_V0_1, PROVENANCE_V0_2, PROVENANCE_V1, Provenance, ProvenanceError, Source,
+    SourceRole, normalise_repository,
 };
 use bonded_model::statement::Statement;
 
@@ -32,7 +32,7 @@ impl Assessed {
 }
 
 /// Every predicate type under this prefix is taken for provenance, so that an unknown version is
-/// refused by name; only the two exact ones are ever accepted.
+/// refused by name; only the three exact ones are ever accepted.
 const FAMILY: &str = "https://slsa.dev/provenance/";
 
 pub(crate) fn is_type(predicate_type: &str) -> bool {
@@ -72,7 +72,8 @@ pub(crate) fn assess(
 fn parse_fault(error: &ProvenanceError) -> Fault {
     match error {
         ProvenanceError::PredicateType { found } => {
-            Fault::new(Code::ProvPredicate, format!("{PROVENANCE_V1} or {PROVENANCE_V0_2}"), found)
+            let expected = [PROVENANCE_V1, PROVENANCE_V0_2, PROVENANCE_V0_1].join(" or ");
+            Fault::new(Code::ProvPredicate, expected, found)
         }
         _ => Fault::of_error(Code::ProvMalformed, "a provenance predicate", error),
     }

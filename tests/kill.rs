@@ -39,12 +39,17 @@ impl Chance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Deed {
     Ingest,
+    IngestLarge,
     Attest,
     Import,
     Collect,
 }
 
-const DEEDS: [Deed; 4] = [Deed::Ingest, Deed::Attest, Deed::Import, Deed::Collect];
+const DEEDS: [Deed; 5] =
+    [Deed::Ingest, Deed::Attest, Deed::Import, Deed::IngestLarge, Deed::Collect];
+
+/// From 8 MiB on, a file is streamed, hashed by threads of its own and synced by itself.
+const LARGE_BYTES: usize = 9 << 20;
 
 /// What a line of arguments is about.
 #[derive(Clone, Debug)]
@@ -85,8 +90,8 @@ impl Field {
         let windows = DEEDS.map(|deed| (deed, Duration::ZERO)).into();
         let (images, releases, counts) = Default::default();
         let mut field = Self { world, images, releases, newest: None, windows, counts };
-        for deed in DEEDS {
-            let (line, about) = field.prepare(deed, u64::MAX);
+        for (deed, round) in DEEDS.into_iter().zip((0..u64::MAX).rev()) {
+            let (line, about) = field.prepare(deed, round);
             let began = Instant::now();
             field.world.ok(&line);
             field.windows.insert(deed, began.elapsed());
@@ -108,21 +113,29 @@ impl Field {
             }
             (Deed::Import, _) => self.prepare_image(round),
             (Deed::Collect, _) => ("gc --keep-epochs 3 --grace 0s".to_owned(), About::Store),
-            (Deed::Ingest | Deed::Attest, _) => self.prepare_release(round),
+            (Deed::IngestLarge, _) => {
+                let mut image = round.to_le_bytes().to_vec();
+                image.resize(LARGE_BYTES, 7);
+                self.prepare_release(round, &[("image", image)])
+            }
+            (Deed::Ingest | Deed::Attest, _) => self.prepare_release(
+                round,
+                &[
+                    ("bin/tool", format!("tool {round}\n").repeat(2_000).into()),
+                    ("note", format!("note {round}\n").into()),
+                    ("licence", "the same in all of them\n".into()),
+                ],
+            ),
         }
     }
 
-    fn prepare_release(&mut self, round: u64) -> (String, About) {
+    fn prepare_release(&mut self, round: u64, files: &[(&str, Vec<u8>)]) -> (String, About) {
         let release = name(round);
         let inputs = format!("in/{round}");
         let mut known = Known::default();
-        for (file, bytes) in [
-            ("bin/tool", format!("tool {round}\n").repeat(2_000)),
-            ("note", format!("note {round}\n")),
-            ("licence", "the same in all of them\n".to_owned()),
-        ] {
-            self.world.write(&format!("{inputs}/{file}"), &bytes);
-            known.files.insert(file.to_owned(), Digest::sha256_of(bytes.as_bytes()));
+        for (file, bytes) in files {
+            self.world.write(&format!("{inputs}/{file}"), bytes);
+            known.files.insert((*file).to_owned(), Digest::sha256_of(bytes));
         }
         self.releases.insert(release.clone(), known);
         (format!("ingest --release {release} {inputs}"), About::Release(release))
@@ -167,6 +180,9 @@ impl Field {
         std::thread::sleep(chance.part_of(self.windows[&deed]));
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
+        if deed == Deed::IngestLarge {
+            std::fs::remove_dir_all(self.world.path(&format!("in/{round}"))).unwrap();
+        }
         let ended = output.status.code();
         assert!(matches!(ended, None | Some(0)), "round {round}: {line}: {:?}", Run::of(&output));
         let window = self.windows.get_mut(&deed).unwrap();
@@ -242,6 +258,7 @@ fn a_store_survives_two_hundred_kills() {
         field.check(round);
         round += 1;
     }
+    eprintln!("{:?}", field.counts);
     assert!(field.count(true) > KILLS / 10, "{:?}", field.counts);
     let (line, about) = field.prepare(Deed::Ingest, round);
     field.world.ok(&line);

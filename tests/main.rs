@@ -22,6 +22,7 @@ mod interop;
 mod kill;
 mod mirror;
 mod readme;
+mod reports;
 mod serve;
 mod vectors;
 mod world;

@@ -235,7 +235,8 @@ Examples:
   bonded verify demo@v1.0.0 --policy policy.toml
   bonded verify kubectl --bundle kubectl.sigstore.json --policy policy.toml
   bonded verify sha256:HEX --bundle b.json --identity SAN --issuer URL
-  bonded verify kubectl --bundle kubectl.sigstore.json --key release.pub")]
+  bonded verify kubectl --bundle kubectl.sigstore.json --key release.pub
+  bonded verify demo@v1.0.0 --policy policy.toml --report sarif > verdict.sarif")]
 pub(crate) struct VerifyArgs {
     /// PROJECT@VERSION in the store; with --bundle a file, or sha256: and 64 hex digits
     pub(crate) target: String,
@@ -262,11 +263,23 @@ pub(crate) struct VerifyArgs {
     /// The release's version, where the policy's source names `{version}` and a file is verified
     #[arg(long, value_name = "VERSION", requires = "bundle")]
     pub(crate) release_version: Option<bonded_model::Version>,
+    /// Print the verdict as a report for other tools, whatever --format says
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) report: Option<ReportForm>,
     /// Do not attach the verdict's summary to the release
     #[arg(long, conflicts_with = "bundle")]
     pub(crate) no_record: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+/// A form of a verdict for other tools than bonded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportForm {
+    /// SARIF 2.1.0, for code-scanning pages and editors
+    Sarif,
+    /// One page of HTML, without scripts
+    Html,
 }
 
 /// `policy …`

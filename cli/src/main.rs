@@ -14,10 +14,12 @@ mod error;
 mod judge;
 mod lock_file_sbom;
 mod output;
+mod page;
 mod progress;
 mod quantity;
 mod report;
 mod runtime;
+mod sarif;
 mod signing;
 
 use std::process::ExitCode;

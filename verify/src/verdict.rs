@@ -89,6 +89,18 @@ pub enum Role {
     Checksum,
 }
 
+impl Role {
+    /// The name of the rule, as the JSON of a verdict has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Provenance => "provenance",
+            Self::Sbom => "sbom",
+            Self::Checksum => "checksum",
+        }
+    }
+}
+
 /// Who signed a document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]

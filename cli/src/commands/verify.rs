@@ -12,11 +12,11 @@ use bonded_store::{AttachRequest, NewDocument, Snapshot, Store, attach, disk};
 use bonded_verify::{FileExpectation, FileQuestion, SummaryRequest, Verdict, verify_file};
 
 use super::{Context, Outcome, holder, lease_from};
-use crate::args::VerifyArgs;
+use crate::args::{ReportForm, VerifyArgs};
 use crate::error::CliError;
 use crate::judge::{self, Judge};
 use crate::output::{self, Format};
-use crate::{describe, progress, report};
+use crate::{describe, page, progress, report, sarif};
 
 /// Who speaks in a summary. A summary is an unsigned record until somebody signs it.
 const VERIFIER_ID: &str = concat!("https://bonded.invalid/verifier/v", env!("CARGO_PKG_VERSION"));
@@ -31,10 +31,12 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
     }
 }
 
-fn print(context: &Context, verdict: &Verdict) -> Result<Outcome, CliError> {
-    match context.format {
-        Format::Text => output::data(&describe::verdict(verdict))?,
-        Format::Json => {
+fn print(context: &Context, args: &VerifyArgs, verdict: &Verdict) -> Result<Outcome, CliError> {
+    match (args.report, context.format) {
+        (Some(ReportForm::Sarif), _) => output::data_json(&sarif::log(verdict))?,
+        (Some(ReportForm::Html), _) => output::data(&page::page(verdict))?,
+        (None, Format::Text) => output::data(&describe::verdict(verdict))?,
+        (None, Format::Json) => {
             output::data_bytes(&verdict.to_json())?;
             output::data("\n")?;
         }
@@ -54,7 +56,7 @@ fn on_release(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError>
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let verdict = judge.verdict(&snapshot, &name)?;
     drop(lease);
-    let outcome = print(context, &verdict)?;
+    let outcome = print(context, args, &verdict)?;
     if !args.no_record {
         record(context, args, &store, &snapshot, &verdict)?;
     }
@@ -140,7 +142,7 @@ fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcom
             ask(context, args, &FileExpectation::Policy(&policy), &question)?
         }
     };
-    print(context, &verdict)
+    print(context, args, &verdict)
 }
 
 fn ask(

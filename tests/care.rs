@@ -109,3 +109,31 @@ fn fsck_mends_what_the_store_can_prove() {
     world.run("fsck --rate fast").must(2).says(&["200MiB"]);
     world.run("fsck --repair-from nonsense://x").must(2);
 }
+
+#[test]
+fn a_store_is_kept_without_index_json_if_asked() {
+    let world = World::new();
+    world.write("in/tool", "tool");
+    world.ok("init store --no-index");
+    world.ok("ingest --release demo@v1 in");
+    assert!(!world.path("store/index.json").exists());
+    assert!(world.ok("index").starts_with("off: "));
+    assert_eq!(world.json("config show", 0)["store.index"]["value"], "off");
+    assert!(world.ok("fsck").starts_with("sound"));
+    world.ok("init other");
+    world.run("--store other import store --releases").must(2).says(&["export --to", "index on"]);
+
+    let on = world.json("index on", 0);
+    assert_eq!((&on["index"], &on["state"]), (&"on".into(), &"current".into()));
+    world.ok("--store other import store --releases");
+    let off = world.json("index off", 0);
+    assert_eq!((&off["index"], &off["state"]), (&"off".into(), &"off".into()));
+    world.ok("index off");
+
+    world.write("store/index.json", "{\"schemaVersion\":2,\"manifests\":[]}");
+    world.run("index").must(0).says(&["import --adopt"]);
+    world.run("fsck").must(1).says(&["import --adopt"]);
+    world.ok("import --adopt");
+    assert!(!world.path("store/index.json").exists());
+    world.run("index of").must(2).says(&["off"]);
+}

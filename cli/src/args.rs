@@ -66,6 +66,8 @@ pub(crate) enum Verb {
     Gc(GcArgs),
     /// Check every byte and every reference of the store, and mend what can be proven
     Fsck(FsckArgs),
+    /// Keep index.json, in which other OCI tools see what the store holds, or do without it
+    Index(IndexArgs),
     /// Make a signing key
     Keygen(KeygenArgs),
     /// Sign a statement about artifacts of a release, and attach it
@@ -88,6 +90,28 @@ pub(crate) enum Verb {
 pub(crate) struct InitArgs {
     /// Where [default: the configured store]
     pub(crate) dir: Option<PathBuf>,
+    /// Keep it without index.json, for very many releases and images; bonded index on undoes this
+    #[arg(long)]
+    pub(crate) no_index: bool,
+}
+
+/// `index`
+#[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// Keep the store with index.json, or without it [default: say how it is]
+    #[arg(value_name = "on|off")]
+    pub(crate) setting: Option<IndexSwitch>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// What `index` may be set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IndexSwitch {
+    /// Other OCI tools see what the store holds
+    On,
+    /// No commit writes a list of all names
+    Off,
 }
 
 /// `ingest`

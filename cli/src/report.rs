@@ -250,6 +250,10 @@ fn import_hint(error: &ImportError) -> String {
         }
         ImportError::OnlyReleases { .. } => "--releases".to_owned(),
         ImportError::HoldsRelease { .. } => "take it in as what it is: bonded import LAYOUT --releases".to_owned(),
+        ImportError::StoreWithoutIndex { path } => {
+            let path = path.display();
+            format!("bonded --store {path} export --to LAYOUT, or: bonded --store {path} index on")
+        }
         ImportError::IsStore { .. } => "bonded import --adopt".to_owned(),
         ImportError::IndexChanged => "wait for the other program to end, then: bonded import --adopt".to_owned(),
         ImportError::Json { path, .. } | ImportError::TooLarge { path, .. } => {

@@ -6,6 +6,11 @@
 //! the list, so that a list which somebody else changed can be told from one that is merely behind;
 //! another names what the list was made from, so that a writer sees without making it anew that it is up
 //! to date.
+//!
+//! It grows with every name, and is written as a whole. A store with very many is kept without it: then there
+//! is an empty file `bonded/no-index`, which every writer honours (see `keep`).
+
+mod keep;
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::json;
@@ -14,9 +19,11 @@ use bonded_model::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Key};
-use crate::disk::{Disk, DiskError, DiskFault};
+use crate::disk::{Disk, DiskError};
 use crate::error::StoreError;
 use crate::layout::Layout;
+
+pub(crate) use keep::{begin, read_setting, set, take_back, tend};
 
 /// The digest of the list beside it, over its canonical JSON.
 const ANNOTATION_LIST: &str = "vnd.bonded.list";
@@ -29,6 +36,16 @@ const LISTED: [&str; 2] = [Key::RELEASES, Key::IMAGES];
 
 /// The longest `index.json` that is written or read: 64 MiB are some 200,000 releases.
 const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Whether a store is kept with `index.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexSetting {
+    /// With it, so that other OCI tools see what the store holds.
+    On,
+    /// Without it, so that no commit has to write a list of all names.
+    Off,
+}
 
 /// How `index.json` stands to the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +63,10 @@ pub enum IndexState {
     Foreign,
     /// It would be longer than any reader takes, and is not written any more.
     TooLong,
+    /// It is not there, as it should be: the store is kept without it.
+    Off,
+    /// It is ours, but the store is kept without it. The next writer removes it.
+    Unwanted,
 }
 
 /// The bytes of `index.json` for a catalog.
@@ -121,21 +142,44 @@ pub(crate) fn read_state(
     if is_too_long(expected) {
         return Ok(IndexState::TooLong);
     }
-    let found = match disk.read(&layout.index(), INDEX_BYTES_MAX) {
-        Ok(found) => found,
-        Err(error) if error.fault() == DiskFault::NotFound => return Ok(IndexState::Missing),
-        Err(DiskError::OverLimit { .. } | DiskError::NotAFile { .. }) => {
-            return Ok(IndexState::Foreign);
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(if found == expected {
-        IndexState::Current
-    } else if list_of(&found).is_some() {
-        IndexState::Behind
-    } else {
-        IndexState::Foreign
+    Ok(match Found::read(disk, layout)? {
+        Found::Nothing => IndexState::Missing,
+        Found::Bytes(found) if found == expected => IndexState::Current,
+        found if found.is_own() => IndexState::Behind,
+        _ => IndexState::Foreign,
     })
+}
+
+/// What the file is where the store is kept without it.
+pub(crate) fn read_state_without(disk: &Disk, layout: &Layout) -> Result<IndexState, DiskError> {
+    Ok(match Found::read(disk, layout)? {
+        Found::Nothing => IndexState::Off,
+        found if found.is_own() => IndexState::Unwanted,
+        _ => IndexState::Foreign,
+    })
+}
+
+/// What stands in the place of `index.json`.
+enum Found {
+    Nothing,
+    /// No file, or one that is longer than any of ours.
+    Unreadable,
+    Bytes(Vec<u8>),
+}
+
+impl Found {
+    fn read(disk: &Disk, layout: &Layout) -> Result<Self, DiskError> {
+        match disk.read(&layout.index(), INDEX_BYTES_MAX) {
+            Ok(bytes) => Ok(Self::Bytes(bytes)),
+            Err(error) if error.is_not_found() => Ok(Self::Nothing),
+            Err(DiskError::OverLimit { .. } | DiskError::NotAFile { .. }) => Ok(Self::Unreadable),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if list_of(bytes).is_some())
+    }
 }
 
 /// Whether a list has more than is ever read, and so must not be written.

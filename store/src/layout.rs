@@ -6,6 +6,7 @@
 //! <store>/blobs/sha256/<64 hex>    every byte held
 //! <store>/bonded/ROOT              see `root`
 //! <store>/bonded/epochs/<N>        what ROOT was at epoch N, in 20 digits, see `history`
+//! <store>/bonded/no-index          if it is there, the store is kept without index.json, see `index`
 //! <store>/bonded/lock              see `lock`
 //! <store>/bonded/staging/<work>/   see `lease`: temporary files, a directory for each running work
 //! <store>/bonded/quarantine/       blobs that were found damaged
@@ -20,6 +21,9 @@ use bonded_model::Digest;
 
 /// The one content that `oci-layout` may have (OCI image-spec, image-layout.md, "oci-layout file").
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// From a store's directory, what says that it is kept without `index.json`.
+pub(crate) const NO_INDEX: &str = "bonded/no-index";
 
 /// The paths of one store.
 #[derive(Clone, Debug)]
@@ -59,6 +63,11 @@ impl Layout {
 
     pub(crate) fn root(&self) -> PathBuf {
         self.own().join("ROOT")
+    }
+
+    /// What says that the store is kept without `index.json`.
+    pub(crate) fn no_index(&self) -> PathBuf {
+        self.directory.join(NO_INDEX)
     }
 
     pub(crate) fn lock(&self) -> PathBuf {

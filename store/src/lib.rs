@@ -47,7 +47,7 @@ pub use blob::{BlobReader, VerifiedBlob};
 pub use catalog::Catalog;
 pub use error::StoreError;
 pub use facts::{BlobFacts, Facts};
-pub use index::IndexState;
+pub use index::{IndexSetting, IndexState};
 pub use journal::{Journal, JournalError};
 pub use lease::{Lease, LeaseInfo};
 pub use lock::Holder;

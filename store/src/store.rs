@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskError, DiskFault, FileKind, containing};
 use crate::error::StoreError;
 use crate::facts::Facts;
 use crate::history::{self, Newest};
-use crate::index::{self, IndexState};
+use crate::index::{self, IndexSetting, IndexState};
 use crate::journal::Journal;
 use crate::layout::{Layout, OCI_LAYOUT};
 use crate::lease::{self, Lease, LeaseInfo};
@@ -51,6 +51,14 @@ impl Store {
         Self::init_on(directory, Disk::default(), INIT_WAIT)
     }
 
+    /// Makes an empty store that is kept without `index.json`.
+    ///
+    /// # Errors
+    /// As [`Store::init`].
+    pub fn init_without_index(directory: &Path) -> Result<Self, StoreError> {
+        Self::init_with(directory, Disk::default(), INIT_WAIT, IndexSetting::Off)
+    }
+
     /// Opens the store in a directory.
     ///
     /// # Errors
@@ -66,6 +74,15 @@ impl Store {
         disk: Disk,
         wait: Duration,
     ) -> Result<Self, StoreError> {
+        Self::init_with(directory, disk, wait, IndexSetting::On)
+    }
+
+    pub(crate) fn init_with(
+        directory: &Path,
+        disk: Disk,
+        wait: Duration,
+        index: IndexSetting,
+    ) -> Result<Self, StoreError> {
         let layout = Layout::new(directory);
         create_durably(&disk, directory)?;
         check_vacant(&disk, &layout)?;
@@ -74,11 +91,11 @@ impl Store {
         disk.sync_directory(directory)?;
         let _lock = lock::take_unnamed(&disk, &layout, wait)?;
         check_vacant(&disk, &layout)?; // another program may have made it meanwhile
-        Self::make(&disk, &layout)?;
+        Self::make(&disk, &layout, index)?;
         Self::open_on(directory, disk)
     }
 
-    fn make(disk: &Disk, layout: &Layout) -> Result<(), StoreError> {
+    fn make(disk: &Disk, layout: &Layout, index: IndexSetting) -> Result<(), StoreError> {
         for part in [
             layout.staging(),
             layout.quarantine(),
@@ -98,7 +115,7 @@ impl Store {
         stage.add(MediaType::known(media_type::BONDED_CATALOG), &empty)?;
         stage.publish()?;
         writer::replace(disk, layout, &layout.oci_layout(), OCI_LAYOUT)?;
-        writer::replace(disk, layout, &layout.index(), &index::empty())?;
+        index::begin(disk, layout, index)?;
         disk.sync_directory(&layout.directory().join("blobs"))?;
         history::write(disk, layout, &root)?;
         Ok(writer::replace(disk, layout, &layout.root(), &root.to_bytes())?)
@@ -187,13 +204,25 @@ impl Store {
         Ok(earlier.chain([newest]).collect())
     }
 
+    /// Whether the store is kept with `index.json`; [`Writer::set_index`] changes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that cannot be read.
+    pub fn index_setting(&self) -> Result<IndexSetting, StoreError> {
+        let Pool { disk, layout } = &self.inner.pool;
+        Ok(index::read_setting(disk, layout)?)
+    }
+
     /// Whether `index.json` is what the newest state gives, or somebody else has changed it.
     ///
     /// # Errors
     /// [`StoreError`] if the state or the file cannot be read.
     pub fn index_state(&self) -> Result<IndexState, StoreError> {
-        let expected = index::generate(self.snapshot()?.catalog())?;
         let Pool { disk, layout } = &self.inner.pool;
+        if self.index_setting()? == IndexSetting::Off {
+            return Ok(index::read_state_without(disk, layout)?);
+        }
+        let expected = index::generate(self.snapshot()?.catalog())?;
         match index::read_state(disk, layout, &expected)? {
             IndexState::Behind if index::lists_the_same(disk, layout, &expected)? => {
                 Ok(IndexState::Current)

@@ -5,7 +5,7 @@
 //! 2  ROOT is compared with the one that the change started from
 //! 3  epochs/<N>: temporary file → write → fsync → rename → fsync bonded/epochs/
 //! 4  ROOT: the same document, in the same way, fsync bonded/            here it happens
-//! 5  index.json the same way, if a tagged name changed
+//! 5  index.json the same way, if a tagged name changed and the store is kept with it
 //! ```
 //!
 //! Step 0, before anything else, is an fsync of `bonded/`, so that what the change starts from is
@@ -19,11 +19,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bonded_model::{Descriptor, MediaType, media_type};
 use rayon::prelude::*;
 
+use crate::blob::Pool;
 use crate::catalog::{Catalog, Key};
 use crate::disk::{Action, Disk, DiskError, containing};
 use crate::error::StoreError;
 use crate::history::{self, Newest};
-use crate::index::{self, IndexState};
+use crate::index::{self, IndexSetting};
 use crate::layout::Layout;
 use crate::lease;
 use crate::lock::WriterLock;
@@ -52,9 +53,7 @@ impl Writer {
         let newest = settle(&store)?;
         let pool = store.pool();
         let base = Snapshot::new(store.clone(), newest.root, newest.catalog);
-        if !index::is_at_first_sight_from(&pool.disk, &pool.layout, base.catalog())? {
-            write_index(&pool.disk, &pool.layout, base.catalog())?;
-        }
+        index::tend(&pool.disk, &pool.layout, base.catalog())?;
         Ok(Self { catalog: base.catalog().clone(), store, base, stage, lock })
     }
 
@@ -125,12 +124,22 @@ impl Writer {
         lock.check(&pool.disk)?;
         make_newest(&pool.disk, &pool.layout, &root)?;
         if is_listed_anew {
-            write_index(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
+            index::tend(&pool.disk, &pool.layout, &catalog).map_err(|error| match error {
                 StoreError::Disk(source) => StoreError::IndexNotWritten { epoch, source },
                 error => error,
             })?;
         }
         Ok(Snapshot::new(store, root, catalog))
+    }
+
+    /// Keeps the store with `index.json` from now on, or without it. Happens at once, without a commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the setting or the file cannot be written; the next writer puts the file right if
+    /// the setting was.
+    pub fn set_index(&self, setting: IndexSetting) -> Result<(), StoreError> {
+        let Pool { disk, layout } = self.store.pool();
+        index::set(disk, layout, setting, self.base.catalog())
     }
 
     /// The names as they will be after the commit.
@@ -170,28 +179,6 @@ fn make_newest(disk: &Disk, layout: &Layout, root: &Root) -> Result<(), StoreErr
     }
 }
 
-/// Brings `index.json` up to date, unless somebody else has changed it. Whoever changes it from the last look
-/// on until the rename is overwritten: there is no lock that other tools would take.
-fn write_index(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), StoreError> {
-    let (path, expected) = (layout.index(), index::generate(catalog)?);
-    let look = || match disk.read_state(&path) {
-        Ok(state) => Ok(Some(state)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    };
-    let before = look()?;
-    match index::read_state(disk, layout, &expected)? {
-        IndexState::Current | IndexState::Foreign | IndexState::TooLong => return Ok(()),
-        IndexState::Missing | IndexState::Behind => {}
-    }
-    let temporary = stage_replacement(disk, layout, &expected)?;
-    if look()? != before {
-        return Ok(disk.remove(&temporary)?); // the next writer looks at what it is now
-    }
-    disk.rename(&temporary, &path)?;
-    Ok(disk.sync_directory(containing(&path))?)
-}
-
 /// Replaces a small file in one step, durably. For use under the lock, which is also what protects the
 /// temporary file.
 pub(crate) fn replace(
@@ -206,7 +193,11 @@ pub(crate) fn replace(
 }
 
 /// Writes what is to replace a file, durable but for its name.
-fn stage_replacement(disk: &Disk, layout: &Layout, bytes: &[u8]) -> Result<PathBuf, DiskError> {
+pub(crate) fn stage_replacement(
+    disk: &Disk,
+    layout: &Layout,
+    bytes: &[u8],
+) -> Result<PathBuf, DiskError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary = layout.staging().join(format!("replacement-{}-{number}", std::process::id()));

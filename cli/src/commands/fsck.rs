@@ -123,7 +123,7 @@ fn advice(code: Code) -> &'static str {
             "bonded fsck --repair"
         }
         Code::IndexOutOfStep => {
-            "bonded fsck --repair, or bonded import --adopt for what another tool has written"
+            "bonded fsck --repair; bonded import --adopt for what another tool has written; bonded index off where the list is too long"
         }
         Code::EpochChainBroken => {
             "bonded fsck --repair; an epoch that stays unreadable goes with: bonded gc --keep-epochs N"

@@ -14,7 +14,11 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Outcome, CliErro
         Some(directory) => directory.as_path(),
         None => context.config.store()?,
     };
-    let store = Store::init(directory).map_err(report::store_error)?;
+    let made = match args.no_index {
+        true => Store::init_without_index(directory),
+        false => Store::init(directory),
+    };
+    let store = made.map_err(report::store_error)?;
     let shown = store.directory().display();
     match context.format {
         Format::Text => output::data_line(&format!("made a store in {shown}"))?,

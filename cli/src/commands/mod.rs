@@ -10,6 +10,7 @@ mod facts;
 mod fsck;
 mod gc;
 mod import;
+mod index;
 mod ingest;
 mod init;
 mod keygen;
@@ -99,6 +100,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {
         Verb::Serve(args) => serve::run(context, &args),
         Verb::Gc(args) => gc::run(context, &args),
         Verb::Fsck(args) => fsck::run(context, &args),
+        Verb::Index(args) => index::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Attest(kind) => attest::run(context, &kind),
         Verb::Demo(args) => demo::run(&args),

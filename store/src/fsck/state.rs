@@ -158,9 +158,10 @@ fn index_file(store: &Store) -> Option<Finding> {
     for _ in 0..LOOK_COUNT {
         let before = epoch(store);
         let of_a_commit = match store.index_state() {
-            Ok(IndexState::Current) => return None,
+            Ok(IndexState::Current | IndexState::Off) => return None,
             Ok(IndexState::Missing) => "it is missing",
             Ok(IndexState::Behind) => "it is of another epoch",
+            Ok(IndexState::Unwanted) => "the store is kept without it",
             Ok(IndexState::TooLong) => "the store has more names than it can list",
             Ok(IndexState::Foreign) => {
                 seen = Some("another tool has changed it".to_owned());

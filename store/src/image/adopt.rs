@@ -4,7 +4,8 @@
 //! 1  read      index.json as it is now
 //! 2  compare   what the catalog names already stays as it is; another digest under such a name is refused
 //! 3  import    the rest, as from any layout; its blobs lie in the pool and are hashed where they lie
-//! 4  mend      under the lock: index.json is what it was at 1, and is made again from the catalog
+//! 4  mend      under the lock: index.json is what it was at 1, and is made again from the catalog, or removed
+//!              where the store is kept without it
 //! ```
 //!
 //! What the catalog names and the other program dropped stays: such programs write from a copy that they
@@ -26,7 +27,6 @@ use crate::index::{self, IndexState};
 use crate::lock::Holder;
 use crate::stage::BLOB_MODE;
 use crate::store::Store;
-use crate::writer;
 
 /// What is to be added to names in `index.json`.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ fn seal_blobs(store: &Store, plan: &Plan<'_>) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// Makes `index.json` again, if it is still what was taken in.
+/// Makes `index.json` again, or removes it, if it is still what was taken in.
 fn mend(
     store: &Store,
     request: &AdoptRequest<'_>,
@@ -125,6 +125,5 @@ fn mend(
         return Err(ImportError::IndexChanged);
     }
     let (disk, layout) = (&store.pool().disk, &store.pool().layout);
-    let bytes = index::generate(writer.catalog())?;
-    Ok(writer::replace(disk, layout, &layout.index(), &bytes).map_err(StoreError::from)?)
+    Ok(index::take_back(disk, layout, writer.catalog())?)
 }

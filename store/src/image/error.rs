@@ -345,6 +345,12 @@ pub enum ImportError {
         /// The path given.
         path: PathBuf,
     },
+    /// The source is a store that is kept without the list of what it holds.
+    #[error("{} is a store that is kept without index.json", path.display())]
+    StoreWithoutIndex {
+        /// The path given.
+        path: PathBuf,
+    },
     /// Another program changed `index.json` while it was taken in.
     #[error("index.json was changed again while it was taken in; what it listed before is held")]
     IndexChanged,

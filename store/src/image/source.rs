@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::archive::{Extent, Table};
 use super::error::ImportError;
 use crate::disk::{Disk, DiskError, DiskFault, FileKind, Handle};
+use crate::layout::NO_INDEX;
 
 /// What compressed files begin with, and the program that undoes it.
 const COMPRESSED: [(&[u8], &str); 4] = [
@@ -180,9 +181,14 @@ impl Source {
 
     /// The bytes of a file at the top of the source that lists images.
     pub(super) fn read_list(&self, name: &'static str) -> Result<Vec<u8>, ImportError> {
-        let reason = "it has no index.json";
-        let missing = || ImportError::NotALayout { path: self.path.clone(), reason };
-        self.find(name)?.ok_or_else(missing)?.read_all(LAYOUT_INDEX_BYTES_MAX)
+        let path = || self.path.clone();
+        match self.find(name)? {
+            Some(mut file) => file.read_all(LAYOUT_INDEX_BYTES_MAX),
+            None if self.find(NO_INDEX)?.is_some() => {
+                Err(ImportError::StoreWithoutIndex { path: path() })
+            }
+            None => Err(ImportError::NotALayout { path: path(), reason: "it has no index.json" }),
+        }
     }
 
     /// Parses a file of the source that is JSON.

@@ -23,7 +23,7 @@ use crate::disk::memory::{Loss, Memory};
 use crate::disk::{Disk, DiskError, DiskFault};
 use crate::image::ImportError;
 use crate::ingest::IngestError;
-use crate::{IndexState, Snapshot, Store, StoreError};
+use crate::{IndexSetting, IndexState, Snapshot, Store, StoreError};
 
 mod exports;
 mod large;
@@ -134,16 +134,25 @@ enum State {
     Store {
         epoch: u64,
         names: BTreeMap<String, Descriptor>,
+        index: IndexSetting,
         /// What is wrong with it.
         faults: BTreeSet<String>,
     },
 }
 
 impl State {
-    fn names(&self) -> Option<&BTreeMap<String, Descriptor>> {
+    fn names(&self) -> Option<(&BTreeMap<String, Descriptor>, IndexSetting)> {
         match self {
             Self::NoStore => None,
-            Self::Store { names, .. } => Some(names),
+            Self::Store { names, index, .. } => Some((names, *index)),
+        }
+    }
+
+    /// How `index.json` stands once a writer has seen to it.
+    fn index(&self) -> IndexState {
+        match self {
+            Self::Store { index: IndexSetting::Off, .. } => IndexState::Off,
+            _ => IndexState::Current,
         }
     }
 }
@@ -175,7 +184,8 @@ fn look(memory: &Memory, has_foreign_blobs: bool) -> State {
         let (key, value) = entry.unwrap();
         (key.to_string(), value.clone())
     });
-    State::Store { epoch: snapshot.epoch(), names: entries.collect(), faults }
+    let index = store.index_setting().unwrap();
+    State::Store { epoch: snapshot.epoch(), names: entries.collect(), index, faults }
 }
 
 /// What of a state cannot be read, of all that it names.
@@ -244,10 +254,16 @@ impl Run<'_> {
     fn is_before(&self, found: &State) -> bool {
         match (&self.before, found) {
             (
-                State::Store { epoch, names, faults },
-                State::Store { epoch: epoch_found, names: names_found, faults: left },
+                State::Store { epoch, names, index, faults },
+                State::Store {
+                    epoch: epoch_found,
+                    names: names_found,
+                    index: index_found,
+                    faults: left,
+                },
             ) if self.scenario.mends => {
-                (epoch, names) == (epoch_found, names_found) && left.is_subset(faults)
+                (epoch, names, index) == (epoch_found, names_found, index_found)
+                    && left.is_subset(faults)
             }
             (before, found) => before == found,
         }
@@ -334,7 +350,7 @@ impl Run<'_> {
         }
         let store = Store::open_on(Path::new(STORE), disk.clone()).unwrap();
         drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
-        assert_eq!(store.index_state().unwrap(), IndexState::Current, "{self}, {how}");
+        assert_eq!(store.index_state().unwrap(), self.after.index(), "{self}, {how}");
         let staged = disk.list(&Path::new(STORE).join("bonded/staging")).unwrap();
         assert_eq!(staged, [], "{self}, {how}");
     }

@@ -240,6 +240,9 @@ fn what_lies_beside_the_blobs_is_looked_at() {
     check(Code::IndexOutOfStep, &|world| {
         fs::remove_file(world.store_path.join("index.json")).unwrap();
     });
+    check(Code::IndexOutOfStep, &|world| {
+        fs::write(world.store_path.join("bonded/no-index"), "").unwrap();
+    });
     check(Code::StrayStaging, &|world| {
         fs::create_dir(world.store_path.join("bonded/staging/1-1")).unwrap();
         fs::write(world.store_path.join("bonded/staging/1-1/0"), b"x").unwrap();

@@ -10,6 +10,7 @@ mod history;
 #[path = "../../../tests/world/image.rs"]
 pub(crate) mod image;
 mod images;
+mod index;
 mod ingest;
 mod inputs;
 mod ladder;

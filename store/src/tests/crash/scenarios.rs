@@ -20,7 +20,7 @@ use crate::fsck::{BlobSource, FsckRequest, Judge, Mend, SourceError, fsck};
 use crate::gc::{GcRequest, gc};
 use crate::image::{AdoptRequest, ImportRequest, adopt, import};
 use crate::layout::Layout;
-use crate::{AttachRequest, NewDocument, Store, StoreError, attach};
+use crate::{AttachRequest, IndexSetting, NewDocument, Store, StoreError, attach};
 
 /// What ROOT was once.
 const RECORD: &str = "/disks/record";
@@ -54,6 +54,56 @@ fn making_a_store() {
     });
     // A store without anything in it: whether it is there already, the next call says.
     survives_everything(&scenario.that_may_hide_success());
+}
+
+/// Where the making of a store that is kept with `index.json` was cut short.
+#[test]
+fn making_a_store_without_index() {
+    let memory = Memory::default();
+    let disk = memory.disk();
+    disk.create_directory(Path::new(INPUTS)).unwrap();
+    let layout = Layout::new(Path::new(STORE));
+    disk.create_directory(&layout.own()).unwrap();
+    disk.create(&layout.index(), 0o644).unwrap().write_all(b"{}").unwrap();
+    make_durable(&disk);
+    let scenario = Scenario::new("init without index.json", memory, |disk| {
+        let (store, wait) = (Path::new(STORE), Duration::ZERO);
+        match Store::init_with(store, disk.clone(), wait, IndexSetting::Off) {
+            Ok(_) => Ok(()),
+            Err(StoreError::AlreadyAStore { .. }) => set_index(disk, IndexSetting::Off),
+            Err(error) => Err(error.into()),
+        }
+    });
+    survives_everything(&scenario.that_may_hide_success());
+}
+
+fn set_index(disk: &Disk, setting: IndexSetting) -> Result<(), Failed> {
+    let writer = open(disk)?.lock(Duration::ZERO, &holder(), &mut |_| {})?;
+    Ok(writer.set_index(setting)?)
+}
+
+#[test]
+fn doing_without_the_index_from_now_on() {
+    let scenario =
+        Scenario::new("index off", with_release(|_| {}), |disk| set_index(disk, IndexSetting::Off));
+    // The setting may be written, and the file not be removed yet.
+    survives_everything(&scenario.that_may_hide_success());
+}
+
+#[test]
+fn making_the_index_again() {
+    let memory = with_release(|disk| set_index(disk, IndexSetting::Off).unwrap());
+    let scenario = Scenario::new("index on", memory, |disk| set_index(disk, IndexSetting::On));
+    survives_everything(&scenario.that_may_hide_success());
+}
+
+#[test]
+fn ingesting_without_an_index() {
+    let memory = with_release(|disk| {
+        set_index(disk, IndexSetting::Off).unwrap();
+        write_input(disk, "new", b"new");
+    });
+    survives_everything(&Scenario::new("no index", memory, |disk| ingest(disk, "demo@v2")));
 }
 
 #[test]

@@ -18,7 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .pass { color: #116329; } .fail { color: #a40e26; } .warn { color: #7d4e00; } .note { color: #57606a; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de; }
-code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; }
+code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; } td:first-child { min-width: 14rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dd { margin: 0; }
 article { border-left: 4px solid; padding: .1rem 1rem; margin: 1rem 0; } article > * { color: #1b1f23; } article h3 { font-size: 1rem; margin: .4rem 0; }
 </style>
@@ -71,7 +71,7 @@ fn artifacts(artifacts: &[ArtifactVerdict]) -> String {
         let accepted = artifact.accepted.iter().map(|accepted| {
             let document = accepted.document.short();
             let by = accepted.signer.as_ref().map_or_else(String::new, |signer| {
-                format!(" by {} ({})", Text(&signer.name), Text(&signer.identity))
+                format!(" by {} (<code>{}</code>)", Text(&signer.name), Text(&signer.identity))
             });
             format!("{} <code>{}</code>{by}", accepted.role.name(), Text(&document))
         });

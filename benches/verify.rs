@@ -46,6 +46,7 @@ fn main() {
             bytes: None,
             bundle: &bundle,
             version: None,
+            release_path: None,
         };
         let expectation = FileExpectation::Identity { san: SIGNER, issuer: ISSUER };
         let verdict = verify_file(&verifier, &expectation, &question, now);

@@ -290,6 +290,9 @@ pub(crate) struct VerifyArgs {
     /// Print the verdict as a report for other tools, whatever --format says
     #[arg(long, value_enum, value_name = "FORM")]
     pub(crate) report: Option<ReportForm>,
+    /// Where the file stands in its release, where the policy has scopes and a file is verified
+    #[arg(long, value_name = "PATH", requires = "bundle")]
+    pub(crate) release_path: Option<bonded_model::ArtifactPath>,
     /// Do not attach the verdict's summary to the release
     #[arg(long, conflicts_with = "bundle")]
     pub(crate) no_record: bool,

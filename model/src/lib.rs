@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod checksums;
+pub mod content_kind;
 pub mod descriptor;
 pub mod digest;
 pub mod dsse;
@@ -27,6 +28,7 @@ pub mod toml_text;
 pub mod tree;
 pub mod vsa;
 
+pub use content_kind::ContentKind;
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Algorithm, Digest};
 pub use evidence::{Document, DocumentKind, Evidence};

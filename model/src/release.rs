@@ -14,6 +14,7 @@
 
 use serde::Serialize;
 
+use crate::content_kind::ContentKind;
 use crate::descriptor::{
     ANNOTATION_PROJECT, ANNOTATION_REF_NAME, ANNOTATION_SHA512, ANNOTATION_TITLE,
     ANNOTATION_VERSION, Descriptor, Platform,
@@ -53,6 +54,9 @@ pub struct Artifact {
     /// Operating system and architecture, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// What its bytes are, where somebody looked; of an image its media type says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ContentKind>,
 }
 
 /// A release and its artifacts, ordered by path, each path once.
@@ -220,7 +224,7 @@ impl Artifact {
             artifact_type: manifest.artifact_type.clone(),
             ..Descriptor::of(MediaType::known(media_type::OCI_MANIFEST), &manifest.to_bytes())
         };
-        (Self { path, file, manifest: descriptor, sha512, platform }, manifest)
+        (Self { path, file, manifest: descriptor, sha512, platform, kind: None }, manifest)
     }
 
     /// The artifact that an image is, given the descriptor of its own manifest or index. Annotations
@@ -242,6 +246,7 @@ impl Artifact {
             manifest: image,
             sha512: None,
             platform,
+            kind: None,
         })
     }
 
@@ -302,6 +307,7 @@ impl Artifact {
             },
             sha512: None, // an annotation is a hint; the store knows what it hashed
             platform: listed.platform.clone(),
+            kind: None, // as above
         })
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod hashing;
 mod history;
 mod index;
+mod kinds;
 mod layout;
 mod lease;
 mod quarantine;

@@ -125,8 +125,8 @@ impl Snapshot {
     }
 
     /// Everything that one verdict on a release may look at: every attached document but the
-    /// summaries of earlier verdicts, ordered by digest, then subject. Where a checksum document
-    /// names SHA-512 digests, those of the artifacts are in it as facts.
+    /// summaries of earlier verdicts, ordered by digest, then subject. What each file is and runs on is
+    /// in it as a fact, and where a checksum document names SHA-512 digests, those of the artifacts.
     ///
     /// # Errors
     /// [`StoreError`] if anything of it is missing, damaged or over a limit: a verdict on half of the
@@ -134,6 +134,7 @@ impl Snapshot {
     pub fn evidence(&self, name: &ReleaseName) -> Result<Evidence, StoreError> {
         let release = self.release(name)?;
         let (_summaries, documents) = self.documents(&release)?;
+        let release = crate::kinds::with_kinds(&self.inner.store, release)?;
         let release = crate::sha512::with_sha512(&self.inner.store, release, &documents)?;
         Ok(Evidence { release, documents })
     }

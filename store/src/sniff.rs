@@ -2,8 +2,7 @@
 //!
 //! Only a window of [`WINDOW_BYTES`] at the start of a file is ever looked at, whatever the headers in
 //! it point to, and each format is looked at with loops that the window bounds. What is found is a
-//! fact, for people and for tools to compare; it is no part of a release's digest, and nothing passes
-//! because of it.
+//! fact, for people and for policies to choose demands by; it is no part of a release's digest.
 //!
 //! Headers of programs are read with the crate `object`, the others by hand: they are a magic number
 //! and a field or two. Nothing is decompressed, so what is inside a compressed file is not known here.
@@ -11,13 +10,11 @@
 
 mod archive;
 mod executable;
-mod kind;
 mod rpm;
 mod text;
 
+pub use bonded_model::ContentKind;
 use bonded_model::Platform;
-
-pub use kind::ContentKind;
 
 /// How much of a file's beginning is looked at. The headers of an RPM, the longest, end well before.
 pub const WINDOW_BYTES: usize = 64 * 1024;

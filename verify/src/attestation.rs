@@ -9,8 +9,8 @@ use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::{Signed, Signer, SignerRule, Who, recognise};
 use crate::key::PublicKey;
-use crate::policy::Policy;
-use crate::provenance;
+use crate::policy::{DemandsAt, Policy};
+use crate::provenance::{self, Assessed};
 use crate::sbom;
 use crate::signature::{Against, Content, Material, SignedDocument, SignedFile, Verifier};
 use crate::verdict::SignedBy;
@@ -32,8 +32,9 @@ pub(crate) struct Attestation {
 /// What an attestation is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// SLSA provenance, with the level of its builder in the policy.
-    Provenance { level: Option<u8> },
+    /// SLSA provenance, with what the rules made of it under each of the policy's demands; with nothing
+    /// if its signature does not hold or its predicate cannot be read.
+    Provenance(Vec<Assessed>),
     /// A wrapped SBOM, if its document can be read.
     Sbom(Option<SbomView>),
     /// A signature over a file.
@@ -75,7 +76,7 @@ impl Attestation {
     }
 
     fn authentic(frame: &Frame<'_>, content: Content, signed: &Signed) -> Self {
-        let (mut signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
+        let (signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
             Ok(rules) => {
                 let signers: Vec<_> = rules.into_iter().map(|rule| signed.by(rule)).collect();
                 (signers, Vec::new())
@@ -90,12 +91,11 @@ impl Attestation {
         };
         let mut purpose = Purpose::of(&statement);
         match &mut purpose {
-            Purpose::Provenance { level } => {
-                let assessed = provenance::assess(frame, &statement, signed, &signers);
-                *level = assessed.level;
-                faults.extend(assessed.faults);
-                // The one on record is the one that speaks for the builder.
-                signers.sort_by_key(|signer| !assessed.speakers.contains(&signer.name));
+            Purpose::Provenance(assessed) => {
+                match provenance::assess(frame, &statement, signed, &signers) {
+                    Ok(under_each) => *assessed = under_each,
+                    Err(fault) => faults.push(fault),
+                }
             }
             Purpose::Sbom(view) => match sbom::read_predicate(&statement) {
                 Ok(read) => *view = Some(read),
@@ -104,6 +104,36 @@ impl Attestation {
             Purpose::File | Purpose::Other | Purpose::Unreadable => {}
         }
         Self { purpose, statement: Some(statement), faults, signers }
+    }
+
+    /// What the rules made of a provenance under those demands.
+    pub(crate) fn assessed(&self, under: DemandsAt) -> Option<&Assessed> {
+        match &self.purpose {
+            Purpose::Provenance(assessed) => assessed.get(under),
+            Purpose::Sbom(_) | Purpose::File | Purpose::Other | Purpose::Unreadable => None,
+        }
+    }
+
+    /// What stands against it under those demands, whatever artifact it is held against.
+    pub(crate) fn faults_under(&self, under: DemandsAt) -> Vec<Fault> {
+        let of_rules = self.assessed(under).map_or(&[][..], |assessed| &assessed.faults);
+        [&self.faults, of_rules].concat()
+    }
+
+    /// Its signers under those demands: of a provenance those who speak for its builder come first.
+    pub(crate) fn signers_under(&self, under: DemandsAt) -> Vec<SignedBy> {
+        let mut signers = self.signers.clone();
+        if let Some(assessed) = self.assessed(under) {
+            signers.sort_by_key(|signer| !assessed.speakers.contains(&signer.name));
+        }
+        signers
+    }
+
+    /// The level of the builder of a provenance that nothing stands against.
+    pub(crate) fn level_under(&self, under: DemandsAt) -> Option<u8> {
+        let assessed = self.assessed(under)?;
+        let holds = self.faults.is_empty() && assessed.faults.is_empty();
+        assessed.level.filter(|_| holds)
     }
 
     fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
@@ -115,7 +145,7 @@ impl Attestation {
 impl Purpose {
     fn of(statement: &Statement) -> Self {
         if provenance::is_type(&statement.predicate_type) {
-            Self::Provenance { level: None }
+            Self::Provenance(Vec::new())
         } else if sbom::is_type(&statement.predicate_type) {
             Self::Sbom(None)
         } else {

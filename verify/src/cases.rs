@@ -6,14 +6,15 @@ use bonded_model::evidence::Subject as AttachedTo;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, LINE_COUNT_MAX};
 use bonded_model::media_type::IN_TOTO;
 use bonded_model::slsa::PROVENANCE_V1;
-use bonded_model::{Digest, DocumentKind};
+use bonded_model::{ContentKind, Digest, DocumentKind};
 use serde_json::json;
 
 use crate::code::Code;
 use crate::finding::{Fault, Severity};
 use crate::identity::{Claim, Signed, Signer};
 use crate::testing::{
-    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, provenance, spdx, statement, time, workflow,
+    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, certified, provenance, spdx, statement, time,
+    workflow,
 };
 
 /// How a case is made from whether the code is to be produced.
@@ -52,6 +53,23 @@ fn with_checksums(title: &str, text: &str) -> Case {
     let mut case = Case::good();
     let kind = DocumentKind::Checksums;
     case.add(kind, text.as_bytes(), Some(title), AttachedTo::Release);
+    case
+}
+
+const SPDX_TYPE: &str = "https://spdx.dev/Document/v2.3";
+
+fn attest_spdx(case: &mut Case, seed: u8) {
+    let statement = statement(FILE, SPDX_TYPE, &spdx(FILE)).to_bytes();
+    case.attach(DocumentKind::Bundle, &Key::from_seed(seed).bundle(&statement));
+}
+
+/// Two files of the same bytes for two platforms, under a policy that lists these.
+fn with_platforms(listed: &str) -> Case {
+    let mut case = Case::good();
+    case.edit("#sbom", &format!("[release]\nplatforms = [{listed}]"));
+    case.files.push(("bin/b", FILE.to_vec()));
+    case.looks.insert(PATH, (ContentKind::Elf, Some("linux/amd64")));
+    case.looks.insert("bin/b", (ContentKind::Elf, Some("linux/arm64")));
     case
 }
 
@@ -226,10 +244,24 @@ fn expectation_cases() -> Vec<(Code, Make)> {
         (Code::ProvParameter, |p| {
             with_policy(p, "#provenance", "parameters = []", "parameters = [\"source\"]")
         }),
+        (Code::ProvQuorum, |produce| {
+            let mut case = Case::good().with_second_key();
+            case.edit("#provenance", "quorum = 2");
+            let seed = if produce { 1 } else { 2 };
+            let second = provenance(FILE, |predicate| predicate["runDetails"]["x"] = json!(1));
+            case.attach(DocumentKind::Bundle, &Key::from_seed(seed).bundle(&second.to_bytes()));
+            case
+        }),
+        (Code::ProvAge, |produce| {
+            let mut case = Case::certified(workflow());
+            let age = if produce { "150d" } else { "151d" };
+            case.edit("#provenance", &format!("max_age = \"{age}\""));
+            case
+        }),
     ]
 }
 
-fn paper_cases() -> Vec<(Code, Make)> {
+fn sbom_cases() -> Vec<(Code, Make)> {
     const REQUIRE: &str = "rule = \"require\"\n";
     vec![
         (Code::SbomMissing, |produce| {
@@ -257,14 +289,36 @@ fn paper_cases() -> Vec<(Code, Make)> {
         (Code::SbomSigner, |produce| {
             let mut case = Case::good();
             case.edit("rule = \"off\"\n#sbom", "signers = [\"key\"]\n");
-            let kind = "https://spdx.dev/Document/v2.3";
-            let statement = statement(FILE, kind, &spdx(FILE)).to_bytes();
             match produce {
                 true => case.attach(DocumentKind::Spdx, spdx(FILE).to_string().as_bytes()),
-                false => case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&statement)),
+                false => attest_spdx(&mut case, 1),
             }
             case
         }),
+        (Code::SbomQuorum, |produce| {
+            let mut case = Case::good().with_second_key();
+            case.edit("rule = \"off\"\n#sbom", "quorum = 2\n");
+            attest_spdx(&mut case, 1);
+            if produce {
+                case.attach(DocumentKind::Spdx, spdx(FILE).to_string().as_bytes());
+            } else {
+                attest_spdx(&mut case, 2);
+            }
+            case
+        }),
+        (Code::SbomAge, |produce| {
+            let mut case = Case::certified(workflow());
+            let age = if produce { "150d" } else { "151d" };
+            case.edit("rule = \"off\"\n#sbom", &format!("max_age = \"{age}\"\n"));
+            let attested = statement(FILE, SPDX_TYPE, &spdx(FILE));
+            case.attach(DocumentKind::Bundle, &certified(&attested));
+            case
+        }),
+    ]
+}
+
+fn checksum_cases() -> Vec<(Code, Make)> {
+    vec![
         (Code::SumMissing, |produce| {
             let rule = if produce { "require" } else { "off" };
             let mut case = Case::good();
@@ -304,6 +358,22 @@ fn release_cases() -> Vec<(Code, Make)> {
             case.files.extend(produce.then(|| ("bin/b", FILE.to_vec())));
             case
         }),
+        (Code::RelPlatformMissing, |produce| {
+            let more = if produce { ", \"darwin/arm64\"" } else { "" };
+            with_platforms(&format!("\"linux/amd64\", \"linux/arm64\"{more}"))
+        }),
+        (Code::RelPlatformExtra, |produce| {
+            let more = if produce { "" } else { ", \"linux/arm64\"" };
+            with_platforms(&format!("\"linux/amd64\"{more}"))
+        }),
+        (Code::RelUnknown, |produce| {
+            let mut case = Case::good();
+            case.edit("#sbom", "[[scope]]\nname = \"programs\"\nkinds = [\"elf\"]");
+            if !produce {
+                case.looks.insert(PATH, (ContentKind::Text, None));
+            }
+            case
+        }),
         (Code::RelUnmatched, |produce| {
             let mut case = Case::good();
             let file = if produce { b"other" } else { FILE };
@@ -327,7 +397,8 @@ fn cases() -> Vec<(Code, Make)> {
         identity_cases(),
         provenance_cases(),
         expectation_cases(),
-        paper_cases(),
+        sbom_cases(),
+        checksum_cases(),
         release_cases(),
     ];
     groups.into_iter().flatten().collect()

@@ -159,6 +159,14 @@ codes! {
         "The build had an external parameter that the policy does not list.",
         "SLSA v1.1, verifying-artifacts.md, step 7",
         "Add the parameter to provenance.parameters if any value of it is harmless.";
+    ProvQuorum = "PROV-QUORUM",
+        "Fewer distinct signers made an accepted provenance than the policy demands.",
+        "docs/policy.md, Quorum and age",
+        "Attach provenance by further signers of the builder, or correct quorum in the policy.";
+    ProvAge = "PROV-AGE",
+        "The provenance was signed too long ago, or at no authenticated time.",
+        "docs/policy.md, Quorum and age",
+        "Build again, with a bundle that holds a signing time, or correct max_age in the policy.";
     SbomMissing = "SBOM-MISSING",
         "There is no SBOM that names the artifact.",
         "docs/policy.md, [sbom]",
@@ -179,6 +187,14 @@ codes! {
         "The SBOM is not signed by one of the signers that the policy demands.",
         "docs/policy.md, [sbom]",
         "Attach the SBOM as a signed attestation by one of sbom.signers.";
+    SbomQuorum = "SBOM-QUORUM",
+        "Fewer distinct signers made an accepted SBOM than the policy demands.",
+        "docs/policy.md, Quorum and age",
+        "Attach the SBOM as attestations by further signers, or correct quorum in the policy.";
+    SbomAge = "SBOM-AGE",
+        "The SBOM was signed too long ago, or at no authenticated time.",
+        "docs/policy.md, Quorum and age",
+        "Attest the SBOM again, with a signing time, or correct max_age in the policy.";
     SumMissing = "SUM-MISSING",
         "No checksum was declared for the artifact.",
         "docs/policy.md, [checksums]",
@@ -207,6 +223,18 @@ codes! {
         "The release has an artifact that the policy does not expect.",
         "docs/policy.md, [release]",
         "Remove the artifact, or add it to release.artifacts in the policy.";
+    RelPlatformMissing = "REL-PLATFORM-MISSING",
+        "Nothing in the release is for a platform that the policy expects.",
+        "docs/policy.md, [release]",
+        "Add what is missing, or correct release.platforms in the policy.";
+    RelPlatformExtra = "REL-PLATFORM-EXTRA",
+        "An artifact is for a platform that the policy does not expect.",
+        "docs/policy.md, [release]",
+        "Remove the artifact, or add its platform to release.platforms in the policy.";
+    RelUnknown = "REL-UNKNOWN",
+        "It is not known what the artifact is, so it cannot be told which demands apply.",
+        "docs/policy.md, [[scope]]",
+        "Verify it as part of its release in a store; of a single file, say which path it has there.";
     RelUnmatched = "REL-UNMATCHED",
         "A document of evidence is about nothing in the release.",
         "docs/policy.md, [provenance]",

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use crate::attestation::{Attestation, Frame, Purpose};
 use crate::code::Code;
+use crate::engine::judge::{Candidate, Decided, Rule, decide};
 use crate::facts;
 use crate::finding::{Fault, Finding, Severity};
 use crate::identity::{KeyRule, LogRule, SignerRule, Who};
 use crate::key::PublicKey;
 use crate::pattern::Pattern;
-use crate::policy::{Demand, Policy};
+use crate::policy::{Count, Demand, Demands, DemandsAt, Policy, Sight};
 use crate::signature::{SignedFile, Verifier};
 use crate::verdict::{About, AcceptedDocument, ArtifactVerdict, Grounds, Role, Verdict};
 
@@ -36,6 +37,9 @@ pub struct FileQuestion<'a> {
     pub bundle: &'a [u8],
     /// The version that the file belongs to, where the policy's ref asks for one.
     pub version: Option<&'a Version>,
+    /// Where the file stands in its release, where the policy has scopes. Somebody has to say so: the name
+    /// of a downloaded file could choose the weaker demands.
+    pub release_path: Option<&'a ArtifactPath>,
 }
 
 /// What the file's papers must show.
@@ -76,39 +80,36 @@ pub fn verify_file(
         let finding = finding(question, None, Some(document), Severity::Fail, fault);
         return Verdict::new(about, grounds, Vec::new(), vec![document], vec![finding]);
     };
+    let about = About::File { digest: file };
+    let documents = vec![document];
+    let Some((under, demands)) = policy.demands_for(&Sight::of_file(question.release_path)) else {
+        let expected = "the path in the release, kind and platform, which scopes ask for";
+        let fault = Fault::new(Code::RelUnknown, expected, "a file outside of any release");
+        let finding = finding(question, Some(file), None, Severity::Fail, fault);
+        return Verdict::new(about, grounds, Vec::new(), documents, vec![finding]);
+    };
     let frame = Frame { verifier, policy: &policy, version: question.version, now };
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
-    let judged: Vec<_> = attestations.iter().map(|a| judge(a, question, expectation)).collect();
-    let satisfied = judged.iter().any(|judged| judged.against.is_empty());
-    let weigh = |faults: &[Fault], severity| -> Vec<Finding> {
-        let severity =
-            if satisfied && severity == Severity::Fail { Severity::Note } else { severity };
-        let found = faults.iter().cloned();
-        found.map(|f| finding(question, Some(file), Some(document), severity, f)).collect()
-    };
-    let findings = judged.iter().flat_map(|judged| {
-        [weigh(&judged.against, Severity::Fail), weigh(&judged.doubts, judged.doubt)].concat()
-    });
-    let accepted = attestations.iter().zip(&judged).filter(|(_, j)| j.against.is_empty());
-    let (mut level, mut documents) = (None, Vec::new());
-    for (attestation, _) in accepted {
+    let weighed = Weighed { question, expectation, under, demand: demands.provenance.demand };
+    let judged: Vec<_> = attestations.iter().map(|a| weighed.judge(a)).collect();
+    let decided = weighed.decide(demands, &attestations, &judged, now);
+    let found = decided.findings.into_iter().map(|(severity, _, fault)| (severity, fault));
+    let doubts = judged.into_iter().flat_map(|judged| judged.doubts);
+    let doubts = doubts.map(|fault| (weighed.demand.severity(), fault));
+    let findings = found
+        .chain(doubts)
+        .map(|(severity, fault)| finding(question, Some(file), Some(document), severity, fault));
+    let level = decided.accepted.iter().filter_map(|accepted| accepted.level).max();
+    let accepted = decided.accepted.into_iter().map(|accepted| {
         // Where the policy only warns of what the predicate says, or does not ask, a provenance that
         // breaks a rule passes as a signed statement, and lends the file no level.
-        let role = match attestation.purpose {
-            Purpose::Provenance { level: reached } if attestation.faults.is_empty() => {
-                level = level.max(reached);
-                Role::Provenance
-            }
-            _ => Role::Signature,
-        };
-        let signer = attestation.signers.first().cloned();
-        documents.push(AcceptedDocument { document, role, signer });
-    }
+        let role = if accepted.level.is_some() { Role::Provenance } else { Role::Signature };
+        AcceptedDocument { document, role, signer: accepted.signers.into_iter().next() }
+    });
     let path = question.path.cloned();
-    let artifact = ArtifactVerdict { path, digest: file, level, accepted: documents };
-    let about = About::File { digest: file };
-    Verdict::new(about, grounds, vec![artifact], vec![document], findings.collect())
+    let artifact = ArtifactVerdict { path, digest: file, level, accepted: accepted.collect() };
+    Verdict::new(about, grounds, vec![artifact], documents, findings.collect())
 }
 
 impl FileQuestion<'_> {
@@ -120,50 +121,82 @@ impl FileQuestion<'_> {
 /// What one attestation is worth as the paper of a file.
 struct Judged {
     against: Vec<Fault>,
-    /// What does not decide.
+    /// What does not decide, and weighs as the policy demands.
     doubts: Vec<Fault>,
-    /// How much the doubts weigh.
-    doubt: Severity,
 }
 
-/// Signature, signer and subject always count; what the predicate says counts as the policy demands.
-fn judge(
-    attestation: &Attestation,
-    question: &FileQuestion<'_>,
-    expectation: &FileExpectation<'_>,
-) -> Judged {
-    let demand = match expectation {
-        FileExpectation::Policy(policy) => policy.provenance.demand,
-        FileExpectation::Identity { .. } | FileExpectation::Key(_) => Demand::Off,
-    };
-    let about_signature = |fault: &Fault| {
-        let families = ["SIG-", "ID-", "STMT-"];
-        families.iter().any(|family| fault.code.as_str().starts_with(family))
-    };
-    let faults = attestation.faults.iter().cloned();
-    let (mut against, about_predicate): (Vec<_>, Vec<_>) = faults.partition(about_signature);
-    let mut doubts = about_predicate;
-    if demand == Demand::Require {
-        against.append(&mut doubts);
+/// What the attestations of a file are weighed under.
+struct Weighed<'a> {
+    question: &'a FileQuestion<'a>,
+    expectation: &'a FileExpectation<'a>,
+    under: DemandsAt,
+    demand: Demand,
+}
+
+impl Weighed<'_> {
+    /// Signature, signer and subject always count; what the predicate says counts as the policy demands.
+    fn judge(&self, attestation: &Attestation) -> Judged {
+        let about_signature = |fault: &Fault| {
+            let families = ["SIG-", "ID-", "STMT-"];
+            families.iter().any(|family| fault.code.as_str().starts_with(family))
+        };
+        let faults = attestation.faults_under(self.under).into_iter();
+        let (mut against, mut doubts): (Vec<_>, Vec<_>) = faults.partition(about_signature);
+        if self.demand == Demand::Require {
+            against.append(&mut doubts);
+        }
+        if !matches!(self.expectation, FileExpectation::Policy(_)) {
+            // An identity or a key is expected without any builder, so none can be missing.
+            doubts.retain(|fault| fault.code != Code::ProvBuilder);
+        }
+        let is_provenance = matches!(attestation.purpose, Purpose::Provenance(_));
+        against.extend(self.subject_fault(attestation, is_provenance));
+        if self.demand == Demand::Require && !is_provenance && against.is_empty() {
+            let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
+            let seen = seen.unwrap_or("a signature over the file");
+            against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
+        }
+        Judged { against, doubts }
     }
-    if !matches!(expectation, FileExpectation::Policy(_)) {
-        // An identity or a key is expected without any builder, so none can be missing.
-        doubts.retain(|fault| fault.code != Code::ProvBuilder);
-    }
-    let is_provenance = matches!(attestation.purpose, Purpose::Provenance { .. });
-    if let Some(statement) = &attestation.statement
-        && statement.matches(question.digests) != DigestMatch::Agrees
-    {
+
+    fn subject_fault(&self, attestation: &Attestation, is_provenance: bool) -> Option<Fault> {
+        let statement = attestation.statement.as_ref()?;
         let code = if is_provenance { Code::ProvSubject } else { Code::SigSubject };
-        let seen = facts::subjects_text(statement);
-        against.push(Fault::new(code, "the file's digest among the subjects", seen));
+        (statement.matches(self.question.digests) != DigestMatch::Agrees).then(|| {
+            let seen = facts::subjects_text(statement);
+            Fault::new(code, "the file's digest among the subjects", seen)
+        })
     }
-    if demand == Demand::Require && !is_provenance && against.is_empty() {
-        let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
-        let seen = seen.unwrap_or("a signature over the file");
-        against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
+
+    /// One paper is enough, or as many signers as the policy demands of provenance.
+    fn decide(
+        &self,
+        demands: &Demands,
+        attestations: &[Attestation],
+        judged: &[Judged],
+        now: Timestamp,
+    ) -> Decided {
+        let count = match self.demand {
+            Demand::Require => demands.provenance.count.clone(),
+            Demand::Warn | Demand::Off => Count::default(),
+        };
+        let rule = Rule {
+            role: Role::Signature,
+            demand: Demand::Require,
+            count: &count,
+            missing: Fault::new(Code::ProvMissing, "a paper of the file", "none"),
+            too_few: Code::ProvQuorum,
+            too_old: Code::ProvAge,
+        };
+        let document = Digest::sha256_of(self.question.bundle);
+        let candidates = attestations.iter().zip(judged).map(|(attestation, judged)| Candidate {
+            document,
+            signers: attestation.signers_under(self.under),
+            level: attestation.level_under(self.under),
+            faults: judged.against.clone(),
+        });
+        decide(&rule, candidates.collect(), now)
     }
-    Judged { against, doubts, doubt: demand.severity() }
 }
 
 fn finding(
@@ -249,6 +282,7 @@ mod tests {
             bytes,
             bundle,
             version: Some(&version),
+            release_path: None,
         };
         let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
         verify_file(&verifier, expectation, &question, time("2026-06-01T00:00:00Z"))
@@ -388,6 +422,7 @@ mod tests {
             bytes: Some(FILE),
             bundle: &bundle,
             version: None,
+            release_path: None,
         };
         let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
         let now = time("2026-06-01T00:00:00Z");

@@ -49,6 +49,16 @@ impl Pattern {
     }
 }
 
+/// Patterns are the same if they are written the same.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
 fn whole(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
         .dot_matches_new_line(true)

@@ -39,34 +39,46 @@ pub(crate) fn is_type(predicate_type: &str) -> bool {
     predicate_type.starts_with(FAMILY)
 }
 
-/// Applies every rule; none stops another.
+/// Applies every rule under each of the policy's demands; none stops another. What cannot be read has one
+/// fault, whatever is demanded.
 pub(crate) fn assess(
     frame: &Frame<'_>,
     statement: &Statement,
     signed: &Signed,
     signers: &[SignedBy],
-) -> Assessed {
-    let provenance = match Provenance::parse(statement) {
-        Ok(provenance) => provenance,
-        Err(error) => return Assessed::refused(parse_fault(&error)),
+) -> Result<Vec<Assessed>, Fault> {
+    let provenance = Provenance::parse(statement).map_err(|error| parse_fault(&error))?;
+    let claims: Vec<_> =
+        signed.holder().into_iter().flat_map(|h| claim_faults(h, &provenance)).collect();
+    let under = |rule| {
+        let mut assessed = builder(frame, rule, &provenance, signers);
+        assessed.faults.extend(expectation_faults(frame, rule, &provenance));
+        assessed.faults.extend(claims.iter().cloned());
+        assessed
     };
-    let rule = &frame.policy.provenance;
-    let reference = rule.reference.as_ref().map(|template| {
+    Ok(frame.policy.all_demands().map(|demands| under(&demands.provenance)).collect())
+}
+
+/// What the rule expects of source, ref, build type and parameters.
+fn expectation_faults(
+    frame: &Frame<'_>,
+    rule: &ProvenanceRule,
+    provenance: &Provenance,
+) -> Vec<Fault> {
+    let filled = rule.reference.as_ref().map(|template| {
         template.fill(frame.version).ok_or_else(|| {
             Fault::new(Code::ProvRef, template.as_str(), "no version was given to fill it in")
         })
     });
-    let mut assessed = builder(frame, &provenance, signers);
-    let (reference, unfilled) = match reference {
+    let (reference, unfilled) = match filled {
         Some(Ok(reference)) => (Some(reference), None),
         Some(Err(fault)) => (None, Some(fault)),
         None => (None, None),
     };
-    assessed.faults.extend(unfilled);
-    assessed.faults.extend(source_faults(rule, reference.as_deref(), &provenance.sources));
-    assessed.faults.extend(signed.holder().into_iter().flat_map(|h| claim_faults(h, &provenance)));
-    assessed.faults.extend(shape_faults(rule, &provenance));
-    assessed
+    let mut faults: Vec<_> = unfilled.into_iter().collect();
+    faults.extend(source_faults(rule, reference.as_deref(), &provenance.sources));
+    faults.extend(shape_faults(rule, provenance));
+    faults
 }
 
 fn parse_fault(error: &ProvenanceError) -> Fault {
@@ -85,7 +97,12 @@ fn parse_fault(error: &ProvenanceError) -> Fault {
 /// The builder's id stands in the predicate, which any holder of a matching certificate may have
 /// written by hand. A signer who is given exactly is vouched for by the policy's author; one who is
 /// given by a pattern is one of many, and speaks only for the builder that it is itself.
-fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> Assessed {
+fn builder(
+    frame: &Frame<'_>,
+    rule: &ProvenanceRule,
+    provenance: &Provenance,
+    signers: &[SignedBy],
+) -> Assessed {
     let id = &provenance.builder_id;
     let Some(builder) = frame.policy.builder(id) else {
         let known: Vec<_> = frame.policy.builders.iter().map(|b| b.id.as_str()).collect();
@@ -109,7 +126,7 @@ fn builder(frame: &Frame<'_>, provenance: &Provenance, signers: &[SignedBy]) -> 
         };
         faults.push(Fault::new(Code::ProvSigner, expected, seen));
     }
-    let wanted = frame.policy.provenance.level;
+    let wanted = rule.level;
     if builder.level < wanted {
         let seen = format!("level {} for {id}", builder.level);
         faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));

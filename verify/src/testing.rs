@@ -1,6 +1,7 @@
 //! What the tests of this crate are made of: keys from fixed seeds, bundles signed with them, a
 //! double of the signature seam, and a case that passes until something in it is changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -12,8 +13,8 @@ use bonded_model::media_type::{IN_TOTO, OCI_INDEX, OCTET_STREAM};
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::{Statement, Subject};
 use bonded_model::{
-    Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
-    bundle,
+    Artifact, ContentKind, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType,
+    Release, Timestamp, bundle,
 };
 use serde_json::{Value, json};
 
@@ -176,6 +177,8 @@ pub(crate) struct Case {
     pub(crate) files: Vec<(&'static str, Vec<u8>)>,
     /// Images by name, each with the bytes of its own manifest or index.
     pub(crate) images: Vec<(&'static str, Vec<u8>)>,
+    /// What somebody saw who looked at the files, by path.
+    pub(crate) looks: BTreeMap<&'static str, (ContentKind, Option<&'static str>)>,
     pub(crate) documents: Vec<Document>,
     pub(crate) now: Timestamp,
 }
@@ -204,7 +207,15 @@ impl Case {
         );
         let now = time("2026-06-01T00:00:00Z");
         let files = vec![(PATH, FILE.to_vec())];
-        Self { double: None, policy, files, images: vec![], documents: vec![], now }
+        Self {
+            double: None,
+            policy,
+            files,
+            images: vec![],
+            looks: BTreeMap::new(),
+            documents: vec![],
+            now,
+        }
     }
 
     /// The same by certificate, whose signature a double holds for good.
@@ -218,6 +229,16 @@ impl Case {
         case.attach(DocumentKind::Bundle, &certified(&provenance(FILE, |_| {})));
         case.double = Some(Double(Ok(signed)));
         case
+    }
+
+    /// Adds a second key as a signer who may speak for the builder too.
+    pub(crate) fn with_second_key(mut self) -> Self {
+        let pem = Key::from_seed(2).public_pem();
+        let signer =
+            format!("[[signer]]\nname = \"second\"\npublic_key = '''\n{pem}'''\n[[builder]]");
+        self.edit("[[builder]]", &signer);
+        self.edit("[\"key\"]", "[\"key\", \"second\"]");
+        self
     }
 
     /// Replaces a part of the policy's text, which must be there.
@@ -257,7 +278,10 @@ impl Case {
     pub(crate) fn evidence(&self) -> Evidence {
         let artifacts = self.files.iter().map(|(path, bytes)| {
             let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
-            Artifact::of_file(path.parse().unwrap(), file, None, None).0
+            let artifact = Artifact::of_file(path.parse().unwrap(), file, None, None).0;
+            let look = self.looks.get(path);
+            let platform = look.and_then(|(_, platform)| platform.map(|p| p.parse().unwrap()));
+            Artifact { kind: look.map(|(kind, _)| *kind), platform, ..artifact }
         });
         let images = self.images.iter().map(|(name, bytes)| {
             let top = Descriptor::of(MediaType::known(OCI_INDEX), bytes);

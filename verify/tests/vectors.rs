@@ -180,6 +180,7 @@ fn sigstore_bundles_by_path_and_by_digest() {
                 bytes,
                 bundle: &bundle,
                 version: None,
+                release_path: None,
             };
             let verdict = verify_file(&verifier, &expectation, &question, now());
             let json = String::from_utf8(verdict.to_json()).unwrap();
@@ -209,6 +210,7 @@ fn an_older_version_does_not_excuse_from_the_proof() {
             bytes: None,
             bundle: bundle.as_bytes(),
             version: None,
+            release_path: None,
         };
         let expectation = FileExpectation::Identity { san, issuer: GITHUB };
         verify_file(&public_good(), &expectation, &question, now())

@@ -124,6 +124,7 @@ fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcom
         bytes: subject.bytes.as_deref(),
         bundle: &bundle,
         version: args.release_version.as_ref(),
+        release_path: args.release_path.as_ref(),
     };
     let verdict = match (&args.identity, &args.issuer, &args.key) {
         (Some(san), Some(issuer), _) => {

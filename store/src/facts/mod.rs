@@ -40,6 +40,7 @@ use bonded_model::Digest;
 use crate::disk::Disk;
 
 pub use engine::FactsError;
+pub(crate) use rebuild::look;
 pub use rebuild::{RebuildProgress, RebuildReport, rebuild};
 pub use record::BlobFacts;
 

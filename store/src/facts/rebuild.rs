@@ -112,7 +112,8 @@ fn look_at(
     looked_at.collect()
 }
 
-fn look(
+/// The facts of one blob, which is read as a whole and checked.
+pub(crate) fn look(
     store: &Store,
     blob: &Digest,
     wanted: Sha512Wanted,

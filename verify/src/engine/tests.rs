@@ -9,10 +9,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::facts::digests_of;
 use crate::finding::Severity::{Fail, Note};
 use crate::summary::SummaryRequest;
 use crate::testing::{BUILDER, Case, FILE, Key, PATH, provenance, spdx, statement};
 use crate::trust::TrustRoot;
+use bonded_model::Digest;
 use bonded_model::DocumentKind::{self, Bundle, Envelope, Spdx};
 
 const OTHER: &[u8] = b"other";
@@ -628,3 +630,5 @@ proptest! {
         prop_assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
     }
 }
+
+mod scopes;

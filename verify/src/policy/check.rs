@@ -1,10 +1,14 @@
 //! What is odd about a policy that is legal: holes, dead parts, and demands that nothing can meet.
-//! Patterns need no check: an unanchored one cannot be written.
+//!
+//! Patterns are anchored by construction, so an unanchored one cannot be written; one that is wider than it
+//! looks can.
 
-use std::collections::BTreeSet;
+mod contradictions;
+mod holes;
+mod unused;
 
-use super::{Demand, Policy};
-use crate::identity::{SignerRule, Who};
+use super::Policy;
+use super::rule::Demands;
 
 /// How much a note on a policy weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,104 +33,26 @@ pub struct PolicyNote {
 impl Policy {
     /// Looks for contradictions, holes and unused parts; heaviest first.
     pub fn check(&self) -> Vec<PolicyNote> {
-        let mut notes = Vec::new();
-        let mut note = |weight, text: String| notes.push(PolicyNote { weight, text });
-        self.contradictions().into_iter().for_each(|text| note(NoteWeight::Contradiction, text));
-        self.holes().into_iter().for_each(|text| note(NoteWeight::Hole, text));
-        self.unused().into_iter().for_each(|text| note(NoteWeight::Unused, text));
+        let weighed = [
+            (NoteWeight::Contradiction, contradictions::texts(self)),
+            (NoteWeight::Hole, holes::texts(self)),
+            (NoteWeight::Unused, unused::texts(self)),
+        ];
+        let notes = weighed.into_iter().flat_map(|(weight, texts)| {
+            texts.into_iter().map(move |text| PolicyNote { weight, text })
+        });
+        let mut notes: Vec<_> = notes.collect();
         notes.sort();
+        notes.dedup();
         notes
     }
 
-    fn contradictions(&self) -> Vec<String> {
-        let wanted = self.provenance.level;
-        let required = self.provenance.demand == Demand::Require;
-        let mut notes = Vec::new();
-        if required && self.builders.is_empty() {
-            notes.push("provenance is required, but no builder is trusted".to_owned());
-        }
-        if required && !self.builders.is_empty() && self.builders.iter().all(|b| b.level < wanted) {
-            notes.push(format!("level {wanted} is required, but no builder is trusted for it"));
-        }
-        notes.extend(self.mute_patterns());
-        notes
-    }
-
-    /// A signer who is given by a pattern speaks only for the builder that it is itself.
-    fn mute_patterns(&self) -> Vec<String> {
-        let pairs = self.builders.iter().flat_map(|builder| {
-            let listed = self.signers.iter().filter(|s| builder.signers.contains(&s.name));
-            listed.map(move |signer| (builder, signer))
-        });
-        let mute = pairs.filter(|(builder, signer)| {
-            signer.pattern().is_some_and(|pattern| !pattern.matches(&builder.id))
-        });
-        mute.map(|(builder, signer)| {
-            format!(
-                "signer {:?} is given by a pattern that builder {:?} does not match, so it can never speak for it",
-                signer.name, builder.id
-            )
-        })
-        .collect()
-    }
-
-    fn holes(&self) -> Vec<String> {
-        let rule = &self.provenance;
-        let mut notes = Vec::new();
-        let mut hole = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
-        let on = rule.demand != Demand::Off;
-        hole(!on, "[provenance] is off: artifacts need not say how they were built");
-        hole(rule.demand == Demand::Warn, "[provenance] only warns");
-        hole(
-            on && rule.source.is_none(),
-            "[provenance] has source = \"any\": every repository is accepted",
-        );
-        hole(
-            on && rule.reference.is_none(),
-            "[provenance] has ref = \"any\": every tag and branch is accepted",
-        );
-        hole(
-            on && rule.build_types.is_none(),
-            "[provenance] lists no build_types: any are accepted",
-        );
-        hole(on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted");
-        hole(self.sbom.demand != Demand::Require, "[sbom] is not required");
-        hole(
-            self.artifacts.is_none(),
-            "[release] lists no artifacts: a missing or extra one passes",
-        );
-        notes.extend(self.signers.iter().filter_map(signer_hole));
-        notes
-    }
-
-    fn unused(&self) -> Vec<String> {
-        let named: BTreeSet<&String> = self
-            .builders
-            .iter()
-            .flat_map(|builder| &builder.signers)
-            .chain(self.sbom.signers.iter().flatten())
-            .collect();
-        let idle = self.signers.iter().filter(|signer| !named.contains(&signer.name));
-        let signers = idle
-            .map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name));
-        let wanted = self.provenance.level;
-        let low = self.builders.iter().filter(|builder| builder.level < wanted);
-        let builders = low.map(|builder| {
-            format!("builder {:?} is below the required level {wanted}", builder.id)
-        });
-        signers.chain(builders).collect()
-    }
-}
-
-fn signer_hole(signer: &SignerRule) -> Option<String> {
-    match &signer.who {
-        Who::Certificate { .. } => signer
-            .pattern()
-            .map(|_pattern| format!("signer {:?} is given by a pattern, not exactly", signer.name)),
-        Who::Key(key) => key
-            .valid_until
-            .is_none()
-            .then(|| format!("signer {:?} is a key without valid_until", signer.name)),
+    /// Every set of demands with the words for where it stands: of the top level none, so that a rule is
+    /// called by its table alone.
+    fn placed_demands(&self) -> impl Iterator<Item = (String, &Demands)> {
+        let scopes = self.scopes.iter();
+        let scopes = scopes.map(|scope| (format!("scope {:?}: ", scope.name), &scope.demands));
+        std::iter::once((String::new(), &self.demands)).chain(scopes)
     }
 }
 
@@ -184,6 +110,76 @@ mod tests {
         let any = [(&*source, "source = \"any\""), ("tag = \"{version}\"", "ref = \"any\"")];
         let any = [closed.as_slice(), &any].concat();
         check(&any, NoteWeight::Hole, &["ref = \"any\"", "source = \"any\""]);
+    }
+
+    const SCOPE: &str = "[[scope]]\nname = \"a\"\npaths = [\"bin/*\"]\n";
+
+    #[test]
+    fn what_goes_for_scopes_is_told_with_their_name() {
+        let scope =
+            format!("{SCOPE}provenance = {{ rule = \"off\" }}\nsbom = {{ rule = \"off\" }}");
+        let mut case = Case::bare();
+        case.edit("#sbom", &scope);
+        let notes = Policy::parse(&case.policy).unwrap().check();
+        assert!(notes.iter().any(|n| n.text.starts_with("scope \"a\": [provenance] is off")));
+        let high = "[[builder]]\nid = \"https://b\"\nsigners = [\"key\"]\nlevel = 1\n[provenance]";
+        let strict = format!(
+            "{SCOPE}provenance = {{ level = 3, source = \"any\", ref = \"any\", quorum = 2 }}"
+        );
+        let edits = [("[provenance]", high), ("#sbom", &strict)];
+        let few = "scope \"a\": provenance needs 2 distinct signers, but only 1 may";
+        check(&edits, NoteWeight::Contradiction, &[few]);
+    }
+
+    #[test]
+    fn a_quorum_that_cannot_be_met_is_a_contradiction() {
+        let edits = [("#provenance", "quorum = 2")];
+        check(&edits, NoteWeight::Contradiction, &["provenance needs 2 distinct signers"]);
+        let pem = crate::testing::Key::from_seed(1).public_pem();
+        let alias =
+            format!("[[signer]]\nname = \"alias\"\npublic_key = '''\n{pem}'''\n[[builder]]");
+        let aliased = [
+            ("#provenance", "quorum = 2"),
+            ("[[builder]]", &*alias),
+            ("[\"key\"]", "[\"key\", \"alias\"]"),
+        ];
+        check(&aliased, NoteWeight::Contradiction, &["only 1 may sign it"]);
+        let sbom = [("rule = \"off\"\n#sbom", "signers = [\"key\"]\nquorum = 3")];
+        check(&sbom, NoteWeight::Contradiction, &["an SBOM needs 3 distinct signers, but only 1"]);
+    }
+
+    #[test]
+    fn scopes_that_nothing_reaches_are_unused() {
+        let second = |selector: &str| format!("{SCOPE}[[scope]]\nname = \"b\"\n{selector}");
+        for shadowed in ["paths = [\"bin/a\"]", "paths = [\"bin/*-x\"]\nkinds = [\"elf\"]"] {
+            let edits = [("#sbom", &*second(shadowed))];
+            check(&edits, NoteWeight::Unused, &["scope \"b\" is never reached: scope \"a\""]);
+        }
+        for reached in ["paths = [\"bin/**\"]", "kinds = [\"elf\"]", "paths = [\"bin/a\", \"b\"]"] {
+            check(&[("#sbom", &*second(reached))], NoteWeight::Unused, &[]);
+        }
+        let listed = |path: &str| format!("{SCOPE}[release]\nartifacts = [\"{path}\"]");
+        let none = [("#sbom", &*listed("lib/a-{version}"))];
+        check(&none, NoteWeight::Unused, &["scope \"a\" selects none of the listed artifacts"]);
+        check(&[("#sbom", &*listed("bin/a-{version}"))], NoteWeight::Unused, &[]);
+    }
+
+    #[test]
+    fn patterns_that_are_wider_than_they_look_are_holes() {
+        let signer =
+            |line: &str| format!("[[signer]]\nname = \"x\"\nissuer = \"i\"\n{line}\n[[builder]]");
+        let found = |line: &str| {
+            let mut case = Case::bare();
+            case.edit("[[builder]]", &signer(line));
+            let notes = Policy::parse(&case.policy).unwrap().check();
+            notes.iter().filter(|note| note.text.starts_with("signer \"x\" has")).count()
+        };
+        for line in ["identity_glob = \"https://a/**\"", "identity_regex = 'a@example.com'"] {
+            assert_eq!(found(line), 1, "{line}");
+        }
+        for line in ["identity_glob = \"https://a/*\"", r"identity_regex = 'a@example\.com'"] {
+            assert_eq!(found(line), 0, "{line}");
+        }
     }
 
     #[test]

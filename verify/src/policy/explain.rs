@@ -1,68 +1,147 @@
 //! A policy told in sentences: what it would demand of a release.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::Release;
+use bonded_model::{Artifact, Release};
 
-use super::{Demand, Policy};
+use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
+use super::{DemandsAt, Policy, Sight};
 use crate::identity::{LogRule, SignerRule, Who};
 use crate::sbom;
 
 impl Policy {
-    /// What the policy demands of each artifact of a release, one sentence a line.
+    /// What the policy demands of each artifact of a release, one sentence a line; artifacts of which the
+    /// same is demanded stand together.
     pub fn explain(&self, release: &Release) -> Vec<String> {
-        let version = Some(&release.name().version);
         let count = release.artifacts().len();
         let mut lines = vec![format!(
             "policy {} holds {count} artifacts of {} to this:",
             self.name,
             release.name()
         )];
-        let rule = &self.provenance;
-        lines.push(format!(
-            "each artifact: SLSA provenance at level {} or above ({})",
-            rule.level,
-            rule.demand.name()
-        ));
-        let any = "any".to_owned();
-        lines.push(format!("  from source {}", rule.source.as_ref().unwrap_or(&any)));
-        let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
-        lines.push(format!("  at ref {}", reference.unwrap_or(any)));
-        lines.push(format!("  of build type {}", listed(rule.build_types.as_ref(), "any")));
-        lines
-            .push(format!("  with parameters {}", listed(rule.parameters.as_ref(), "of any name")));
-        for builder in &self.builders {
-            let signers: Vec<_> = builder.signers.iter().map(String::as_str).collect();
-            lines.push(format!(
-                "  built by {} (level {}), signed by {}",
-                builder.id,
-                builder.level,
-                signers.join(" or ")
-            ));
+        for (under, artifacts) in self.groups(release) {
+            lines.extend(self.explain_group(under, &artifacts, release));
         }
-        let formats: Vec<_> = self.sbom.formats.iter().map(|f| sbom::name(*f)).collect();
-        let formats = formats.join(" or ");
-        lines.push(format!("each artifact: an SBOM in {formats} ({})", self.sbom.demand.name()));
-        if let Some(signers) = &self.sbom.signers {
-            lines.push(format!("  signed by {}", listed(Some(signers), "anyone")));
-        }
-        lines.push(format!(
-            "each file: a declared checksum ({}); one that disagrees always fails",
-            self.checksums.name()
-        ));
-        lines.extend(self.explain_artifacts(release));
+        lines.extend(self.explain_release(release));
         lines.extend(self.signers.iter().map(explain_signer));
         lines
     }
 
-    fn explain_artifacts(&self, release: &Release) -> Vec<String> {
-        let Some(expected) = &self.artifacts else {
-            return vec!["the release: any set of artifacts".to_owned()];
-        };
-        let version = release.name().version.as_str();
-        let paths: Vec<_> = expected.iter().map(|p| p.replace("{version}", version)).collect();
-        vec![format!("the release: exactly {}", paths.join(", "))]
+    /// The artifacts by the demands that go for them.
+    fn groups<'a>(&self, release: &'a Release) -> BTreeMap<Option<DemandsAt>, Vec<&'a Artifact>> {
+        let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for artifact in release.artifacts() {
+            let under = self.demands_for(&Sight::of(artifact)).map(|(under, _)| under);
+            groups.entry(under).or_default().push(artifact);
+        }
+        groups
     }
+
+    fn explain_group(
+        &self,
+        under: Option<DemandsAt>,
+        artifacts: &[&Artifact],
+        release: &Release,
+    ) -> Vec<String> {
+        let paths = few(artifacts.iter().map(|artifact| artifact.path.as_str()));
+        let Some(under) = under else {
+            return vec![format!("{paths}: refused, since it is not known what they are")];
+        };
+        let scope = under.checked_sub(1).and_then(|at| self.scopes.get(at));
+        let which = match scope {
+            Some(scope) => format!("by scope {:?}, for {}", scope.name, scope.selector.told()),
+            None => "by the top level".to_owned(),
+        };
+        let mut lines = vec![format!("{paths}: {which}")];
+        let demands = self.all_demands().nth(under).unwrap_or(&self.demands);
+        let told = self.explain_demands(demands, release);
+        lines.extend(told.into_iter().map(|line| format!("  {line}")));
+        lines
+    }
+
+    fn explain_demands(&self, demands: &Demands, release: &Release) -> Vec<String> {
+        let mut lines = self.explain_provenance(&demands.provenance, release);
+        lines.extend(explain_sbom(&demands.sbom));
+        lines.push(format!(
+            "for a file a declared checksum ({}); one that disagrees always fails",
+            demands.checksums.name()
+        ));
+        lines
+    }
+
+    fn explain_provenance(&self, rule: &ProvenanceRule, release: &Release) -> Vec<String> {
+        if rule.demand == Demand::Off {
+            return vec!["SLSA provenance (off)".to_owned()];
+        }
+        let version = Some(&release.name().version);
+        let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
+        let mut lines = vec![
+            format!("SLSA provenance at level {} or above ({})", rule.level, rule.demand.name()),
+            format!("  from source {}", rule.source.as_deref().unwrap_or(ANY)),
+            format!("  at ref {}", reference.as_deref().unwrap_or(ANY)),
+            format!("  of build type {}", listed(rule.build_types.as_ref(), ANY)),
+            format!("  with parameters {}", listed(rule.parameters.as_ref(), "of any name")),
+        ];
+        let builders = self.builders.iter().filter(|builder| builder.level >= rule.level);
+        lines.extend(builders.map(|builder| {
+            let signers = listed(Some(&builder.signers), ANY);
+            format!("  built by {} (level {}), signed by {signers}", builder.id, builder.level)
+        }));
+        lines.extend(explain_count(&rule.count));
+        lines
+    }
+
+    fn explain_release(&self, release: &Release) -> Vec<String> {
+        let rule = &self.release;
+        let version = release.name().version.as_str();
+        let mut lines = match &rule.artifacts {
+            None => vec!["the release: any set of artifacts".to_owned()],
+            Some(expected) => {
+                let paths: Vec<_> =
+                    expected.iter().map(|path| path.replace("{version}", version)).collect();
+                vec![format!("the release: exactly {}", paths.join(", "))]
+            }
+        };
+        let allowed: Vec<_> = rule.allowed.iter().map(|pattern| pattern.as_str()).collect();
+        if !allowed.is_empty() {
+            lines.push(format!("  and beside them what matches {}", allowed.join(" or ")));
+        }
+        if let Some(platforms) = &rule.platforms {
+            let platforms: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+            lines.push(format!("  for exactly the platforms {}", platforms.join(", ")));
+        }
+        lines
+    }
+}
+
+fn explain_sbom(rule: &SbomRule) -> Vec<String> {
+    if rule.demand == Demand::Off {
+        return vec!["an SBOM (off)".to_owned()];
+    }
+    let formats: Vec<_> = rule.formats.iter().map(|format| sbom::name(*format)).collect();
+    let mut lines = vec![format!("an SBOM in {} ({})", formats.join(" or "), rule.demand.name())];
+    if let Some(signers) = &rule.signers {
+        lines.push(format!("  signed by {}", listed(Some(signers), "anyone")));
+    }
+    lines.extend(explain_count(&rule.count));
+    lines
+}
+
+fn explain_count(count: &Count) -> Vec<String> {
+    let quorum = (count.quorum > 1).then(|| format!("  by {} distinct signers", count.quorum));
+    let age = count.max_age.as_ref();
+    let age = age.map(|age| format!("  signed within {} before the verdict", age.as_str()));
+    quorum.into_iter().chain(age).collect()
+}
+
+/// Paths that one line tells one by one.
+const TOLD_PATH_COUNT_MAX: usize = 8;
+
+fn few<'a>(paths: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = paths.len().saturating_sub(TOLD_PATH_COUNT_MAX);
+    let told: Vec<_> = paths.take(TOLD_PATH_COUNT_MAX).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", told.join(", "))
 }
 
 /// The texts of a list, or what its absence means; an empty one allows nothing.
@@ -122,6 +201,26 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.contains("of build type any\n") && text.contains("of any name\n"), "{text}");
+    }
+
+    #[test]
+    fn artifacts_stand_together_by_what_is_demanded_of_them() {
+        let mut case = Case::good();
+        let scope = "[[scope]]\nname = \"docs\"\npaths = [\"doc/**\"]\nprovenance = { rule = \"off\" }\n\
+                     [[scope]]\nname = \"text\"\nkinds = [\"text\"]\npaths = [\"x/*\"]\n";
+        case.edit("#sbom", scope);
+        for path in ["bin/b", "doc/a", "doc/b", "x/y"] {
+            case.files.push((path, path.as_bytes().to_vec()));
+        }
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        for part in [
+            "bin/a, bin/b: by the top level\n  SLSA provenance at level 3 or above (require)",
+            "doc/a, doc/b: by scope \"docs\", for paths doc/**\n  SLSA provenance (off)",
+            "x/y: refused, since it is not known what they are",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

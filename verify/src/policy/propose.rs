@@ -9,10 +9,10 @@ use bonded_model::slsa::{Provenance, SourceRole};
 use bonded_model::statement::DigestMatch;
 use bonded_model::{DocumentKind, Evidence, ReleaseName, Timestamp};
 
+use super::rule::ANY;
 use crate::facts::{Inventory, lines_of};
 use crate::identity::{Holder, Signer};
 use crate::key::PublicKey;
-use crate::policy::ANY;
 use crate::signature::{Against, Content, SignedDocument, Verifier};
 
 /// Someone who verifiably signed, as a policy would name them.
@@ -251,7 +251,7 @@ mod tests {
             let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
             let text = propose(&verifier, &case.evidence(), &[], case.now);
             assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
-            assert!(matches!(Policy::parse(&text), Err(PolicyError::Source)), "{text}");
+            assert!(matches!(Policy::parse(&text), Err(PolicyError::Source { .. })), "{text}");
         }
     }
 
@@ -270,11 +270,11 @@ mod tests {
             propose(&verifier, &case.evidence(), std::slice::from_ref(&public), case.now)
         };
         let other = with("git+https://github.com/o/other@refs/tags/v1");
-        assert!(matches!(Policy::parse(&other), Err(PolicyError::Source)), "{other}");
+        assert!(matches!(Policy::parse(&other), Err(PolicyError::Source { .. })), "{other}");
         let decided = other.replace("# source = \"…\"", &format!("source = {}", quoted(SOURCE)));
         assert!(Policy::parse(&decided).is_ok(), "{decided}");
         let branch = with(&format!("git+{SOURCE}@refs/heads/main"));
-        assert!(matches!(Policy::parse(&branch), Err(PolicyError::Reference)), "{branch}");
+        assert!(matches!(Policy::parse(&branch), Err(PolicyError::Reference { .. })), "{branch}");
         let decided = branch.replace("# tag =", "tag =");
         assert!(Policy::parse(&decided).is_ok(), "{decided}");
     }

@@ -6,7 +6,7 @@ use bonded_model::Timestamp;
 use bonded_model::sbom::SbomFormat;
 use serde::Deserialize;
 
-use super::Demand;
+use super::rule::Demand;
 use crate::identity::{Claim, LogRule};
 
 #[derive(Deserialize)]
@@ -24,6 +24,20 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) checksums: WrittenChecksums,
     pub(super) release: Option<WrittenRelease>,
+    #[serde(default)]
+    pub(super) scope: Vec<WrittenScope>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenScope {
+    pub(super) name: String,
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) kinds: Option<Vec<String>>,
+    pub(super) platforms: Option<Vec<String>>,
+    pub(super) provenance: Option<WrittenProvenance>,
+    pub(super) sbom: Option<WrittenSbom>,
+    pub(super) checksums: Option<WrittenChecksums>,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +107,7 @@ pub(super) struct WrittenBuilder {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenProvenance {
-    #[serde(default)]
-    pub(super) rule: Demand,
+    pub(super) rule: Option<Demand>,
     pub(super) level: Option<u8>,
     pub(super) source: Option<String>,
     pub(super) tag: Option<String>,
@@ -103,15 +116,18 @@ pub(super) struct WrittenProvenance {
     pub(super) reference: Option<String>,
     pub(super) build_types: Option<Vec<String>>,
     pub(super) parameters: Option<Vec<String>>,
+    pub(super) quorum: Option<usize>,
+    pub(super) max_age: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenSbom {
-    #[serde(default)]
-    pub(super) rule: Demand,
+    pub(super) rule: Option<Demand>,
     pub(super) formats: Option<Vec<SbomFormat>>,
     pub(super) signers: Option<Vec<String>>,
+    pub(super) quorum: Option<usize>,
+    pub(super) max_age: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -130,5 +146,7 @@ impl Default for WrittenChecksums {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenRelease {
-    pub(super) artifacts: Vec<String>,
+    pub(super) artifacts: Option<Vec<String>>,
+    pub(super) allowed: Option<Vec<String>>,
+    pub(super) platforms: Option<Vec<String>>,
 }

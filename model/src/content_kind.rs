@@ -1,4 +1,5 @@
-//! The kinds that are told apart, with their names and the codes under which facts keep them.
+//! What the bytes of a file are: the kinds that are told apart, with their names and the codes under which
+//! facts keep them. Who looks at the bytes is no matter of this module.
 
 use std::fmt;
 
@@ -85,6 +86,11 @@ impl ContentKind {
         (Self::Text, 23, "text"),
     ];
 
+    /// The names of all kinds.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::TABLE.iter().map(|(_, _, name)| *name)
+    }
+
     fn row(self) -> (u8, &'static str) {
         let row = Self::TABLE.iter().find(|(kind, _, _)| *kind == self);
         row.map_or((1, "unknown"), |(_, code, name)| (*code, *name))
@@ -95,11 +101,13 @@ impl ContentKind {
         self.row().1
     }
 
-    pub(crate) fn code(self) -> u8 {
+    /// The code under which records keep it.
+    pub fn code(self) -> u8 {
         self.row().0
     }
 
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
+    /// The kind with that code; `None` for a code that is not known here.
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::TABLE.iter().find(|(_, of, _)| *of == code).map(|(kind, _, _)| *kind)
     }
 }

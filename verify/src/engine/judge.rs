@@ -1,0 +1,189 @@
+//! The judge: collects what the rules decide about one artifact, or about the release.
+//!
+//! A rule may ask for several signers. They are counted as pairs of a signer in the policy and an identity
+//! that a signature proved: one key under two names is one signer, and so are two holders whom one
+//! pattern names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bonded_model::{Artifact, Digest, Timestamp};
+
+use crate::code::Code;
+use crate::finding::{Fault, Finding, Severity, capped};
+use crate::policy::{Count, Demand};
+use crate::verdict::{AcceptedDocument, ArtifactVerdict, Role, SignedBy};
+
+/// A document held against one artifact under one rule.
+pub(crate) struct Candidate {
+    pub(crate) document: Digest,
+    /// The signers who count under the rule; the first one is on record.
+    pub(crate) signers: Vec<SignedBy>,
+    pub(crate) level: Option<u8>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// A rule, as far as it is the same for every kind of paper.
+pub(crate) struct Rule<'a> {
+    pub(crate) role: Role,
+    pub(crate) demand: Demand,
+    pub(crate) count: &'a Count,
+    /// What is said where there is no candidate at all.
+    pub(crate) missing: Fault,
+    /// The code where fewer signers accepted than the rule asks for.
+    pub(crate) too_few: Code,
+    /// The code of a signature that is too old, or of unknown age.
+    pub(crate) too_old: Code,
+}
+
+/// Collects what the rules decide about one artifact.
+pub(crate) struct Judge {
+    verdict: ArtifactVerdict,
+    findings: Vec<Finding>,
+    now: Timestamp,
+}
+
+impl Judge {
+    pub(crate) fn new(artifact: &Artifact, now: Timestamp) -> Self {
+        let verdict = ArtifactVerdict {
+            path: Some(artifact.path.clone()),
+            digest: artifact.file.digest,
+            level: None,
+            accepted: Vec::new(),
+        };
+        Self { verdict, findings: Vec::new(), now }
+    }
+
+    pub(crate) fn decide(&mut self, rule: &Rule<'_>, candidates: Vec<Candidate>) {
+        let decided = decide(rule, candidates, self.now);
+        decided.findings.into_iter().for_each(|(severity, document, fault)| {
+            self.find(severity, document, fault);
+        });
+        for accepted in decided.accepted {
+            self.verdict.level = self.verdict.level.max(accepted.level);
+            let signer = accepted.signers.into_iter().next();
+            let (document, role) = (accepted.document, rule.role);
+            self.verdict.accepted.push(AcceptedDocument { document, role, signer });
+        }
+    }
+
+    pub(crate) fn find(&mut self, severity: Severity, document: Option<Digest>, fault: Fault) {
+        self.findings.push(Finding {
+            path: self.verdict.path.clone(),
+            subject: Some(self.verdict.digest),
+            document,
+            code: fault.code,
+            expected: fault.expected,
+            seen: fault.seen,
+            severity,
+        });
+    }
+
+    pub(crate) fn finish(self) -> (ArtifactVerdict, Vec<Finding>) {
+        (self.verdict, capped(self.findings))
+    }
+}
+
+/// What became of the candidates of a rule.
+pub(crate) struct Decided {
+    /// Those that satisfied it; none where they are too few.
+    pub(crate) accepted: Vec<Candidate>,
+    pub(crate) findings: Vec<(Severity, Option<Digest>, Fault)>,
+}
+
+pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Timestamp) -> Decided {
+    candidates.iter_mut().for_each(|candidate| hold_to_age(rule, candidate, now));
+    let none = candidates.is_empty();
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|candidate| candidate.faults.is_empty());
+    let found = counted(rule, &accepted);
+    let satisfied = found.is_ok();
+    let severity = if satisfied { Severity::Note } else { rule.demand.severity() };
+    let mut findings = Vec::new();
+    if none && rule.demand != Demand::Off {
+        findings.push((severity, None, rule.missing.clone()));
+    }
+    findings.extend(found.err().flatten().map(|fault| (severity, None, fault)));
+    let each = refused.into_iter().flat_map(|candidate| {
+        candidate.faults.into_iter().map(move |fault| (severity, Some(candidate.document), fault))
+    });
+    findings.extend(each);
+    Decided { accepted: if satisfied { accepted } else { Vec::new() }, findings }
+}
+
+/// Whether there are enough; if not, with the fault where one says more than that of the candidates.
+fn counted(rule: &Rule<'_>, accepted: &[Candidate]) -> Result<(), Option<Fault>> {
+    let quorum = rule.count.quorum;
+    if accepted.is_empty() {
+        return Err(None);
+    }
+    if quorum <= 1 {
+        return Ok(());
+    }
+    let pairs: BTreeSet<(&str, &str)> = accepted
+        .iter()
+        .flat_map(|candidate| &candidate.signers)
+        .map(|signer| (signer.name.as_str(), signer.identity.as_str()))
+        .collect();
+    let count = distinct(&pairs);
+    if count >= quorum {
+        return Ok(());
+    }
+    let names: BTreeSet<String> = pairs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names = if names.is_empty() { "nobody".to_owned() } else { joined(&names) };
+    let expected = format!("{quorum} distinct signers");
+    Err(Some(Fault::new(rule.too_few, expected, format!("{count}: {names}"))))
+}
+
+/// How many pairs there are at most in which neither a signer nor an identity stands twice: a matching,
+/// found by augmenting paths.
+fn distinct(pairs: &BTreeSet<(&str, &str)>) -> usize {
+    let mut of_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    pairs.iter().for_each(|(name, identity)| of_name.entry(name).or_default().push(identity));
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    let names: Vec<&str> = of_name.keys().copied().collect();
+    names.iter().filter(|name| augment(name, &of_name, &mut taken, &mut BTreeSet::new())).count()
+}
+
+/// Finds an identity for a signer, moving others to other identities of theirs.
+fn augment<'a>(
+    name: &'a str,
+    of_name: &BTreeMap<&'a str, Vec<&'a str>>,
+    taken: &mut BTreeMap<&'a str, &'a str>,
+    tried: &mut BTreeSet<&'a str>,
+) -> bool {
+    for identity in of_name.get(name).into_iter().flatten() {
+        if !tried.insert(identity) {
+            continue;
+        }
+        let holder = taken.get(identity).copied();
+        if holder.is_none_or(|holder| augment(holder, of_name, taken, tried)) {
+            taken.insert(identity, name);
+            return true;
+        }
+    }
+    false
+}
+
+/// A signature that is too old counts for nothing. A time that nobody vouches for is none.
+fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: Timestamp) {
+    let Some(age) = &rule.count.max_age else { return };
+    // What is refused for another reason may have no signers to tell the age of.
+    if candidate.signers.is_empty() && !candidate.faults.is_empty() {
+        return;
+    }
+    let newest = candidate.signers.iter().filter_map(|signer| signer.signed_at).max();
+    let young = |signer: &SignedBy| signer.signed_at.is_some_and(|time| age.spans(time, now));
+    candidate.signers.retain(young);
+    if candidate.signers.is_empty() {
+        let seen = newest.map_or_else(
+            || "no authenticated signing time".to_owned(),
+            |time| format!("signed at {time}"),
+        );
+        let expected = format!("signed within {} before {now}", age.as_str());
+        candidate.faults.push(Fault::new(rule.too_old, expected, seen));
+    }
+}
+
+pub(crate) fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
+}

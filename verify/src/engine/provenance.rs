@@ -1,0 +1,42 @@
+//! The rule that an artifact needs provenance.
+
+use super::Held;
+use super::bench::Bench;
+use super::judge::{Candidate, Judge, Rule};
+use crate::attestation::Purpose;
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::verdict::Role;
+
+pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
+    let rule = &held.demands.provenance;
+    let rule = Rule {
+        role: Role::Provenance,
+        demand: rule.demand,
+        count: &rule.count,
+        missing: Fault::new(Code::ProvMissing, "provenance that names the file's digest", "none"),
+        too_few: Code::ProvQuorum,
+        too_old: Code::ProvAge,
+    };
+    judge.decide(&rule, candidates(bench, held));
+}
+
+fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {
+    let candidates = bench.heard(held.at).filter_map(|(fact, covering)| {
+        let attestation = &covering.attestation;
+        if !matches!(attestation.purpose, Purpose::Provenance(_) | Purpose::Unreadable) {
+            return None;
+        }
+        let mut faults = attestation.faults_under(held.under);
+        if attestation.statement.is_some() {
+            faults.extend(bench.subject_fault(covering, held.at, Code::ProvSubject));
+        }
+        let assessed = attestation.assessed(held.under);
+        let mut signers = attestation.signers.clone();
+        // Whoever else signed it does not speak for the builder.
+        signers.retain(|s| assessed.is_some_and(|assessed| assessed.speakers.contains(&s.name)));
+        let level = assessed.and_then(|assessed| assessed.level);
+        Some(Candidate { document: fact.document.digest, signers, level, faults })
+    });
+    candidates.collect()
+}

@@ -1,0 +1,91 @@
+//! Demands that nothing can meet, and parts that contradict each other.
+
+use std::collections::BTreeSet;
+
+use super::super::Policy;
+use super::super::rule::{Demand, Demands};
+use crate::identity::Who;
+
+pub(super) fn texts(policy: &Policy) -> Vec<String> {
+    let of_demands = policy.placed_demands().flat_map(|(place, demands)| {
+        let unmet = [
+            builders(policy, demands),
+            provenance_quorum(policy, demands),
+            sbom_quorum(policy, demands),
+        ];
+        unmet.into_iter().flatten().map(move |text| format!("{place}{text}"))
+    });
+    of_demands.chain(mute_patterns(policy)).collect()
+}
+
+fn builders(policy: &Policy, demands: &Demands) -> Option<String> {
+    let wanted = demands.provenance.level;
+    if demands.provenance.demand != Demand::Require {
+        return None;
+    }
+    if policy.builders.is_empty() {
+        return Some("provenance is required, but no builder is trusted".to_owned());
+    }
+    let low = policy.builders.iter().all(|builder| builder.level < wanted);
+    low.then(|| format!("level {wanted} is required, but no builder is trusted for it"))
+}
+
+fn provenance_quorum(policy: &Policy, demands: &Demands) -> Option<String> {
+    let rule = &demands.provenance;
+    if rule.demand != Demand::Require {
+        return None;
+    }
+    let able = policy.builders.iter().filter(|builder| builder.level >= rule.level);
+    let signers: BTreeSet<&String> = able.flat_map(|builder| &builder.signers).collect();
+    too_few(policy, "provenance", rule.count.quorum, &signers)
+}
+
+fn sbom_quorum(policy: &Policy, demands: &Demands) -> Option<String> {
+    let rule = &demands.sbom;
+    if rule.demand != Demand::Require {
+        return None;
+    }
+    let signers = match &rule.signers {
+        Some(signers) => signers.iter().collect(),
+        None => policy.signers.iter().map(|signer| &signer.name).collect(),
+    };
+    too_few(policy, "an SBOM", rule.count.quorum, &signers)
+}
+
+/// A quorum counts distinct identities: one key under two names is one.
+pub(super) fn too_few(
+    policy: &Policy,
+    what: &str,
+    quorum: usize,
+    names: &BTreeSet<&String>,
+) -> Option<String> {
+    let named = policy.signers.iter().filter(|signer| names.contains(&signer.name));
+    let (mut keys, mut others) = (BTreeSet::new(), 0);
+    for signer in named {
+        match &signer.who {
+            Who::Key(rule) => drop(keys.insert(rule.key.digest())),
+            Who::Certificate { .. } => others += 1,
+        }
+    }
+    let count = keys.len() + others;
+    (quorum > 1 && count < quorum)
+        .then(|| format!("{what} needs {quorum} distinct signers, but only {count} may sign it"))
+}
+
+/// A signer who is given by a pattern speaks only for the builder that it is itself.
+fn mute_patterns(policy: &Policy) -> Vec<String> {
+    let pairs = policy.builders.iter().flat_map(|builder| {
+        let listed = policy.signers.iter().filter(|s| builder.signers.contains(&s.name));
+        listed.map(move |signer| (builder, signer))
+    });
+    let mute = pairs.filter(|(builder, signer)| {
+        signer.pattern().is_some_and(|pattern| !pattern.matches(&builder.id))
+    });
+    mute.map(|(builder, signer)| {
+        format!(
+            "signer {:?} is given by a pattern that builder {:?} does not match, so it can never speak for it",
+            signer.name, builder.id
+        )
+    })
+    .collect()
+}

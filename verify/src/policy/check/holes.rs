@@ -1,0 +1,114 @@
+//! What is allowed beyond what a careful policy would allow.
+
+use super::super::Policy;
+use super::super::rule::{Demand, Demands};
+use crate::identity::{SignerRule, Who};
+use crate::pattern::Pattern;
+
+pub(super) fn texts(policy: &Policy) -> Vec<String> {
+    let mut texts: Vec<_> = policy
+        .placed_demands()
+        .flat_map(|(place, demands)| {
+            of_demands(demands).into_iter().map(move |text| format!("{place}{text}"))
+        })
+        .collect();
+    if policy.release.artifacts.is_none() {
+        texts.push("[release] lists no artifacts: a missing or extra one passes".to_owned());
+    }
+    texts.extend(policy.release.allowed.iter().map(|pattern| {
+        format!("[release] allows every artifact that matches {:?}", pattern.as_str())
+    }));
+    texts.extend(policy.signers.iter().flat_map(of_signer));
+    texts
+}
+
+fn of_demands(demands: &Demands) -> Vec<String> {
+    let rule = &demands.provenance;
+    let on = rule.demand != Demand::Off;
+    let holes = [
+        (!on, "[provenance] is off: artifacts need not say how they were built"),
+        (rule.demand == Demand::Warn, "[provenance] only warns"),
+        (
+            on && rule.source.is_none(),
+            "[provenance] has source = \"any\": every repository is accepted",
+        ),
+        (
+            on && rule.reference.is_none(),
+            "[provenance] has ref = \"any\": every tag and branch is accepted",
+        ),
+        (on && rule.build_types.is_none(), "[provenance] lists no build_types: any are accepted"),
+        (on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted"),
+        (demands.sbom.demand != Demand::Require, "[sbom] is not required"),
+    ];
+    holes.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned()).collect()
+}
+
+fn of_signer(signer: &SignerRule) -> Vec<String> {
+    let name = &signer.name;
+    match &signer.who {
+        Who::Certificate { identity, .. } => match identity {
+            Pattern::Exact(_) => Vec::new(),
+            Pattern::Glob { text, .. } => {
+                let wide = text.contains("**");
+                let wide = wide.then(|| {
+                    format!("signer {name:?} has `**` in its identity, which passes over every `/`")
+                });
+                given_by_pattern(name).into_iter().chain(wide).collect()
+            }
+            Pattern::Regex { text, .. } => {
+                let bare = has_bare_dot(text).then(|| {
+                    format!("signer {name:?} has a bare `.` between letters in its identity_regex, which matches any character")
+                });
+                given_by_pattern(name).into_iter().chain(bare).collect()
+            }
+        },
+        Who::Key(key) => {
+            let open = key.valid_until.is_none();
+            open.then(|| format!("signer {name:?} is a key without valid_until"))
+                .into_iter()
+                .collect()
+        }
+    }
+}
+
+fn given_by_pattern(name: &str) -> Vec<String> {
+    vec![format!("signer {name:?} is given by a pattern, not exactly")]
+}
+
+/// A dot outside of a class that stands between letters or digits, as in `example.com`.
+fn has_bare_dot(regex: &str) -> bool {
+    let (mut in_class, mut escaped, mut before) = (false, false, ' ');
+    let mut characters = regex.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '.' if !in_class
+                && before.is_alphanumeric()
+                && characters.peek().is_some_and(|next| next.is_alphanumeric()) =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+        before = character;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_bare_dot;
+
+    #[test]
+    fn a_dot_between_letters_is_meant_as_a_dot() {
+        for regex in ["a@example.com", "(a|b)@x.y", r"\.a.b"] {
+            assert!(has_bare_dot(regex), "{regex}");
+        }
+        for regex in [r"a@example\.com", "[a.b]", "a.*b", "a.+", ".a", "a."] {
+            assert!(!has_bare_dot(regex), "{regex}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Parts that have no effect.
+
+use std::collections::BTreeSet;
+
+use super::super::Policy;
+use super::super::scope::{Scope, Selector};
+use crate::pattern::Pattern;
+
+pub(super) fn texts(policy: &Policy) -> Vec<String> {
+    [idle_signers(policy), low_builders(policy), shadowed_scopes(policy), empty_scopes(policy)]
+        .concat()
+}
+
+fn idle_signers(policy: &Policy) -> Vec<String> {
+    let named: BTreeSet<&String> = policy
+        .builders
+        .iter()
+        .flat_map(|builder| &builder.signers)
+        .chain(policy.all_demands().flat_map(|demands| demands.sbom.signers.iter().flatten()))
+        .collect();
+    let idle = policy.signers.iter().filter(|signer| !named.contains(&signer.name));
+    idle.map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name))
+        .collect()
+}
+
+fn low_builders(policy: &Policy) -> Vec<String> {
+    let wanted = policy.all_demands().map(|demands| demands.provenance.level).min();
+    let wanted = wanted.unwrap_or_default();
+    let low = policy.builders.iter().filter(|builder| builder.level < wanted);
+    low.map(|builder| format!("builder {:?} is below the required level {wanted}", builder.id))
+        .collect()
+}
+
+fn shadowed_scopes(policy: &Policy) -> Vec<String> {
+    let shadowed = policy.scopes.iter().enumerate().filter_map(|(at, scope)| {
+        let mut earlier = policy.scopes.iter().take(at);
+        let first = earlier.find(|earlier| covers(&earlier.selector, &scope.selector))?;
+        Some(format!(
+            "scope {:?} is never reached: scope {:?} before it takes all that it selects",
+            scope.name, first.name
+        ))
+    });
+    shadowed.collect()
+}
+
+/// Versions as they may look, to hold lists with `{version}` against patterns.
+const VERSIONS: [&str; 3] = ["{version}", "1", "v1.2.3"];
+
+fn empty_scopes(policy: &Policy) -> Vec<String> {
+    let Some(artifacts) = &policy.release.artifacts else { return Vec::new() };
+    if !policy.release.allowed.is_empty() {
+        return Vec::new();
+    }
+    let reaches = |scope: &&Scope| {
+        let paths = &scope.selector.paths;
+        let matched = |path: &String| {
+            let filled = VERSIONS.map(|version| path.replace("{version}", version));
+            filled.iter().any(|path| paths.iter().any(|pattern| pattern.matches(path)))
+        };
+        paths.is_empty() || artifacts.iter().any(matched)
+    };
+    let empty = policy.scopes.iter().filter(|scope| !reaches(scope));
+    empty
+        .map(|scope| format!("scope {:?} selects none of the listed artifacts", scope.name))
+        .collect()
+}
+
+/// Whether all that the second selects is selected by the first, as far as can be told.
+fn covers(first: &Selector, second: &Selector) -> bool {
+    let kinds = first.kinds.is_empty()
+        || (!second.kinds.is_empty() && second.kinds.is_subset(&first.kinds));
+    kinds
+        && covers_all(&first.paths, &second.paths)
+        && covers_all(&first.platforms, &second.platforms)
+}
+
+fn covers_all(first: &[Pattern], second: &[Pattern]) -> bool {
+    let covered = |pattern: &Pattern| first.iter().any(|first| includes(first, pattern));
+    first.is_empty() || (!second.is_empty() && second.iter().all(covered))
+}
+
+/// Whether a glob matches texts that another stands for: with nothing, a word, and several segments for
+/// its stars, the word being one that no literal holds.
+fn includes(first: &Pattern, second: &Pattern) -> bool {
+    const WORD: &str = "\u{1}";
+    const DEEP: &str = "\u{1}/\u{1}/\u{1}/\u{1}/\u{1}/\u{1}/\u{1}";
+    let samples = ["", WORD, DEEP].into_iter().flat_map(|many| {
+        ["", WORD].map(|one| second.as_str().replace("**", many).replace('*', one))
+    });
+    { samples }.all(|sample| first.matches(&sample))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_includes_what_is_narrower() {
+        let glob = |text| Pattern::glob(text).unwrap();
+        for (first, second) in
+            [("**", "a/*"), ("a/*", "a/b"), ("a/*", "a/*"), ("a/**", "a/*/c"), ("*.gz", "x.gz")]
+        {
+            assert!(includes(&glob(first), &glob(second)), "{first} {second}");
+        }
+        for (first, second) in
+            [("a/*", "a/**"), ("a/*/*", "a/**"), ("a/b", "a/*"), ("*", "a/b"), ("a*", "*")]
+        {
+            assert!(!includes(&glob(first), &glob(second)), "{first} {second}");
+        }
+    }
+}

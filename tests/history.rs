@@ -73,3 +73,47 @@ fn a_lost_root_is_told_once_and_mended_by_the_next_writer() {
         world.run("list").must(3).says(&[expected]);
     }
 }
+
+/// The blob of a release's index, or of the manifest of its only artifact, by name and version.
+fn listed_blob(world: &World, version: usize, member: &str) -> std::path::PathBuf {
+    let release = &world.json("list", 0)["releases"][version];
+    let digest = match member {
+        "index" => &release["index"]["digest"],
+        _ => &release["artifacts"][0]["manifest"]["digest"],
+    };
+    let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+    world.path("store/blobs/sha256").join(hex)
+}
+
+#[test]
+fn a_damaged_release_does_not_end_the_list() {
+    type Damage = fn(&std::path::Path);
+    let remove: Damage = |path| fs::remove_file(path).unwrap();
+    let flip: Damage = |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes.iter().map(|byte| byte ^ 1).collect::<Vec<_>>()).unwrap();
+    };
+    for (member, damage, artifacts, line) in [
+        ("index", remove, None, "damaged"),
+        ("index", flip, None, "damaged"),
+        ("manifest", remove, Some(1), "1 artifacts, damaged"),
+        ("manifest", flip, Some(1), "1 artifacts, damaged"),
+    ] {
+        let world = world();
+        let whole = world.ok("list");
+        let [first, second] = whole.lines().collect::<Vec<_>>()[..] else { panic!("{whole}") };
+        let digest = first.rsplit("  ").next().unwrap();
+        damage(&listed_blob(&world, 0, member));
+        let text = world.run("list").must(3).says(&["demo@v1 is damaged: ", "fsck --repair-from"]);
+        assert_eq!(text.stdout, format!("demo@v1  {line}  {digest}\n{second}\n"));
+        assert_eq!(world.run("list other").must(0).stdout, "");
+        let json = world.json("list", 3);
+        assert_eq!(json["releases"].as_array().unwrap().len(), 1);
+        assert_eq!(json["releases"][0]["name"], "demo@v2");
+        let [damaged] = &json["damaged"].as_array().unwrap()[..] else { panic!("{json:#}") };
+        assert_eq!((&damaged["name"], &damaged["digest"]), (&"demo@v1".into(), &digest.into()));
+        assert_eq!(damaged.get("artifacts").and_then(|count| count.as_u64()), artifacts);
+        assert!(damaged["error"].as_str().unwrap().contains("blob "), "{json:#}");
+    }
+}

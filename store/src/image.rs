@@ -28,6 +28,7 @@ mod artifact;
 mod docker;
 mod entry;
 mod error;
+mod inner;
 mod plan;
 mod release;
 mod source;
@@ -237,6 +238,7 @@ impl Work<'_> {
     ) -> Result<ImportReport, ImportError> {
         check_names(self.store.snapshot()?.catalog(), plan)?; // before the work, and again under the lock
         let stage = self.store.stage(self.holder)?;
+        let inner = inner::named(self.store, plan, |one| !one.evidence_of.is_empty())?;
         let facts = copy(self.store, source, plan, &stage, progress)?;
         stage.sync()?;
         let on_wait = &mut |holder: &Holder| progress.waiting(holder);
@@ -248,7 +250,7 @@ impl Work<'_> {
             let names = referrer.evidence_of.iter();
             names.filter_map(|name| plan.releases.get(name)).collect()
         };
-        let referrers = name_referrers(&mut writer, plan, evidence_of)?;
+        let referrers = name_referrers(&mut writer, Manifests::of(plan, inner), evidence_of)?;
         let epoch = writer.commit()?.epoch();
         self.store.facts().put_many(&facts);
         Ok(ImportReport {
@@ -296,15 +298,15 @@ fn name_images(writer: &mut Writer, plan: &Plan<'_>) -> Result<Vec<ImportedImage
 }
 
 /// Lists every referrer under what it is about, and under what its statements name: evidence of releases
-/// under files of these, as attaching it would; any other under the manifests that come with it, and what
-/// the catalog has a name for. The convention is noted where it holds: no tag says that it is about what its
+/// under files of these, as attaching it would; any other under the manifests that come with it, and those
+/// that names in the catalog lead to. The convention is noted where it holds: no tag says that it is about what its
 /// statements name.
 fn name_referrers<'a>(
     writer: &mut Writer,
-    plan: &'a Plan<'_>,
+    mut manifests: Manifests<'a>,
     evidence_of: impl Fn(&Referrer) -> Vec<&'a Release>,
 ) -> Result<Vec<ImportedReferrer>, ImportError> {
-    let mut manifests = Manifests { plan, tops: None, known: BTreeMap::new() };
+    let plan = manifests.plan;
     let mut referrers = Vec::new();
     let mut count = 0;
     for referrer in &plan.referrers {
@@ -344,13 +346,19 @@ fn name_referrers<'a>(
 /// The manifests that a referrer can be listed under because a statement names them.
 struct Manifests<'a> {
     plan: &'a Plan<'a>,
+    /// Those that are held already, below a name.
+    inner: BTreeSet<Digest>,
     /// The images and releases that have names; read when they are needed.
     tops: Option<BTreeSet<Digest>>,
     /// What was found for each document.
     known: BTreeMap<Digest, Vec<Digest>>,
 }
 
-impl Manifests<'_> {
+impl<'a> Manifests<'a> {
+    fn of(plan: &'a Plan<'a>, inner: BTreeSet<Digest>) -> Self {
+        Self { plan, inner, tops: None, known: BTreeMap::new() }
+    }
+
     fn among(
         &mut self,
         catalog: &Catalog,
@@ -364,8 +372,11 @@ impl Manifests<'_> {
             Some(tops) => tops,
             None => tops_of(catalog)?,
         };
-        let is_known =
-            |digest: &&Digest| self.plan.walk.head(digest).is_some() || tops.contains(digest);
+        let is_known = |digest: &&Digest| {
+            self.plan.walk.head(digest).is_some()
+                || self.inner.contains(digest)
+                || tops.contains(digest)
+        };
         let known: Vec<Digest> = named.iter().filter(is_known).copied().collect();
         self.tops = Some(tops);
         self.known.insert(*document, known.clone());

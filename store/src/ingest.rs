@@ -264,6 +264,8 @@ impl Work<'_> {
         for document in documents.iter().chain(of_images.iter().map(|(_, document)| document)) {
             stage.add(document.media_type.clone(), document.bytes)?;
         }
+        let named = self.images.iter().map(|images| images.named(self.store));
+        let named = named.collect::<Result<Vec<_>, _>>()?;
         stage.sync()?;
 
         let mut writer = self.lock(stage)?;
@@ -273,9 +275,9 @@ impl Work<'_> {
         let attached: Vec<_> = subjects.zip(&documents).chain(from_images).collect();
         let as_they_are: Vec<_> = self.images.iter().flat_map(Planned::as_they_are).collect();
         attach::add_documents(&mut writer, &release, &attached, &as_they_are)?;
-        for images in &self.images {
-            let named = images.name(&mut writer, &release);
-            named.map_err(|source| image_error(images.path(), source))?;
+        for (images, named) in self.images.iter().zip(named) {
+            let done = images.name(&mut writer, &release, named);
+            done.map_err(|source| image_error(images.path(), source))?;
         }
         let epoch_before = writer.base().epoch();
         let epoch = writer.commit()?.epoch();

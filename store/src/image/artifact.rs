@@ -20,9 +20,10 @@ use super::entry::Entry;
 use super::error::ImportError;
 use super::plan::{self, Plan, Referrer, Wanted};
 use super::source::Source;
-use super::{Progress, copy, name_referrers, open};
+use super::{Manifests, Progress, copy, inner, name_referrers, open};
 use crate::attach::{AsItIs, NewDocument, check_evidence};
 use crate::disk::Disk;
+use crate::error::StoreError;
 use crate::recognise::{self, Expected, Recognised, recognise};
 use crate::references;
 use crate::stage::Stage;
@@ -155,11 +156,25 @@ impl Planned<'_> {
         })
     }
 
-    /// Lists what is about the images.
-    pub(crate) fn name(&self, writer: &mut Writer, release: &Release) -> Result<(), ImportError> {
-        let evidence: BTreeSet<Digest> =
-            self.as_they_are().map(|one| one.referrer.digest).collect();
-        name_referrers(writer, &self.plan, |referrer| {
+    /// What is held already and statements about the images name.
+    pub(crate) fn named(&self, store: &Store) -> Result<BTreeSet<Digest>, StoreError> {
+        let evidence = self.evidence();
+        inner::named(store, &self.plan, |one| evidence.contains(&one.descriptor.digest))
+    }
+
+    fn evidence(&self) -> BTreeSet<Digest> {
+        self.as_they_are().map(|one| one.referrer.digest).collect()
+    }
+
+    /// Lists what is about the images, and about those manifests that are held already.
+    pub(crate) fn name(
+        &self,
+        writer: &mut Writer,
+        release: &Release,
+        named: BTreeSet<Digest>,
+    ) -> Result<(), ImportError> {
+        let evidence = self.evidence();
+        name_referrers(writer, Manifests::of(&self.plan, named), |referrer| {
             let is_evidence = evidence.contains(&referrer.descriptor.digest);
             if is_evidence { vec![release] } else { Vec::new() }
         })?;

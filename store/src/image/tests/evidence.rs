@@ -232,3 +232,65 @@ fn what_lies_in_the_store_and_has_no_name_is_not_indexed() {
     assert_eq!(world.referrers(&digest), []);
     assert_eq!(world.referrers(&held.top.digest), [(about_held.top.digest, None)]);
 }
+
+/// What a store lists, but for the descriptors.
+fn keys(world: &World) -> Vec<String> {
+    let snapshot = world.store.snapshot().unwrap();
+    let entries = snapshot.catalog().scan("");
+    entries.map(|entry| entry.unwrap().0.to_string()).collect()
+}
+
+/// A statement that named a manifest below an image of an earlier import was not listed under it; in a store
+/// that was restored from an export it was. Now it is, whenever the image came in.
+#[test]
+fn what_names_an_inner_manifest_of_an_earlier_import_is_listed_as_after_a_restore() {
+    let (image, about) = (Image::multi("x"), Image::of("amd64", "about"));
+    let child = Image::of("arm64", "x on arm64");
+    let check = |named: &Digest, expected: &[(Digest, Option<String>)], referrer: &Image| {
+        let world = World::in_memory();
+        world.import_layout(&Layout::default().with(NAME, &image)).unwrap();
+        let layout = Layout::default().with("example.com/about:v1", &about).with("", referrer);
+        world.import_layout(&layout).unwrap();
+        assert_eq!(world.referrers(named), expected);
+        let to = world.inputs.join("backup");
+        let (what, form, referrers) = (What::Everything, Form::Directory, Referrers::All);
+        let request = ExportRequest { what, to: &to, form, referrers };
+        export(&world.store.snapshot().unwrap(), &request, &()).unwrap();
+        let restored = World::in_memory();
+        restored.import(&to).unwrap();
+        assert_eq!(keys(&restored), keys(&world));
+        assert_eq!(
+            restored.store.snapshot().unwrap().root(),
+            world.store.snapshot().unwrap().root()
+        );
+    };
+    let naming =
+        |named: &Digest| Image::referrer(&about.top, media_type::IN_TOTO, &statement(named));
+    for named in [child.top.digest, image.top.digest] {
+        let referrer = naming(&named);
+        check(&named, &[(referrer.top.digest, None)], &referrer);
+    }
+    // A layer is no manifest, and what is not held is nothing.
+    let layer = image.blobs.iter().find(|(_, bytes)| !bytes.starts_with(b"{")).unwrap().0;
+    for named in [*layer, Digest::sha256_of(b"not here")] {
+        check(&named, &[], &naming(&named));
+    }
+}
+
+#[test]
+fn damage_elsewhere_keeps_no_referrer_out() {
+    let (image, about) = (Image::multi("x"), Image::of("amd64", "about"));
+    let [child, sibling] =
+        ["arm64", "amd64"].map(|one| Image::of(one, &format!("x on {one}")).top.digest);
+    let referrer = Image::referrer(&about.top, media_type::IN_TOTO, &statement(&child));
+    for (lost, count) in [(sibling, 1), (image.top.digest, 0)] {
+        let world = World::in_memory();
+        world.import_layout(&Layout::default().with(NAME, &image)).unwrap();
+        let blob = world.store_path.join(super::super::source::blob_name(&lost));
+        std::fs::remove_file(blob).unwrap();
+        let layout = Layout::default().with("example.com/about:v1", &about);
+        world.import_layout(&layout.with("", &referrer)).unwrap();
+        assert_eq!(world.referrers(&child).len(), count);
+        assert_eq!(world.referrers(&about.top.digest), [(referrer.top.digest, None)]);
+    }
+}

@@ -261,6 +261,37 @@ fn expectation_cases() -> Vec<(Code, Make)> {
     ]
 }
 
+fn input_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::ProvInput, |produce| {
+            let value = if produce { "debug" } else { "release" };
+            let change = |predicate: &mut serde_json::Value| {
+                let parameters = &mut predicate["buildDefinition"]["externalParameters"];
+                parameters["inputs"] = json!({"flavour": value});
+            };
+            let mut case = signed(&provenance(FILE, change).to_bytes());
+            case.edit("#provenance", "inputs = { flavour = \"release\" }");
+            case
+        }),
+        (Code::ProvValue, |p| {
+            let value = |tag: &str| {
+                format!("parameter_values = {{ source = {{ uri = \"git+{SOURCE}@{tag}\" }} }}")
+            };
+            with_policy(p, "#provenance", &value("refs/tags/v2"), &value("refs/tags/v1"))
+        }),
+        (Code::ProvDependency, |produce| {
+            let listed = if produce { "" } else { "\"pkg:oci/bash@*\"" };
+            let change = |predicate: &mut serde_json::Value| {
+                predicate["buildDefinition"]["resolvedDependencies"] =
+                    json!([{"uri": "pkg:oci/bash@1"}]);
+            };
+            let mut case = signed(&provenance(FILE, change).to_bytes());
+            case.edit("#provenance", &format!("dependencies = [{listed}]"));
+            case
+        }),
+    ]
+}
+
 fn sbom_cases() -> Vec<(Code, Make)> {
     const REQUIRE: &str = "rule = \"require\"\n";
     vec![
@@ -397,6 +428,7 @@ fn cases() -> Vec<(Code, Make)> {
         identity_cases(),
         provenance_cases(),
         expectation_cases(),
+        input_cases(),
         sbom_cases(),
         checksum_cases(),
         release_cases(),

@@ -167,6 +167,18 @@ codes! {
         "The provenance was signed too long ago, or at no authenticated time.",
         "docs/policy.md, Quorum and age",
         "Build again, with a bundle that holds a signing time, or correct max_age in the policy.";
+    ProvInput = "PROV-INPUT",
+        "The workflow was not started with an input that the policy demands.",
+        "SLSA v1.1, verifying-artifacts.md, step 7; docs/policy.md, [provenance]",
+        "Start the workflow with the demanded input, or correct provenance.inputs in the policy.";
+    ProvValue = "PROV-VALUE",
+        "An external parameter is missing or has another value than the policy demands.",
+        "SLSA v1.1, verifying-artifacts.md, step 7; docs/policy.md, [provenance]",
+        "Build with the demanded value, or correct provenance.parameter_values in the policy.";
+    ProvDependency = "PROV-DEPENDENCY",
+        "The build used a dependency that the policy does not list, or one with another digest.",
+        "SLSA v1.1, verifying-artifacts.md, step 8; docs/policy.md, [provenance]",
+        "Add the dependency to provenance.dependencies if it is to be trusted.";
     SbomMissing = "SBOM-MISSING",
         "There is no SBOM that names the artifact.",
         "docs/policy.md, [sbom]",

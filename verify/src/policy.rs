@@ -6,6 +6,7 @@
 
 mod check;
 mod error;
+mod expect;
 mod explain;
 mod propose;
 mod resolve;
@@ -24,7 +25,7 @@ use crate::pattern::Pattern;
 pub use check::{NoteWeight, PolicyNote};
 pub use error::PolicyError;
 pub use propose::propose;
-pub(crate) use rule::{Builder, Count, Demand, Demands, ProvenanceRule, SbomRule};
+pub(crate) use rule::{Builder, Count, Demand, Demands, ProvenanceRule, SbomRule, Template};
 pub(crate) use scope::{Scope, Selected, Sight};
 
 /// A policy, checked and ready to be applied.

@@ -1,6 +1,12 @@
 //! The rules over one SLSA provenance: builder, level, source, ref, build type, parameters, and the
 //! certificate's own claims. Which artifacts it is about is asked elsewhere.
 
+mod expect;
+mod stated;
+#[cfg(test)]
+mod tests;
+mod version;
+
 use std::collections::BTreeSet;
 
 use bonded_model::slsa::{
@@ -15,6 +21,9 @@ use crate::finding::Fault;
 use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed};
 use crate::policy::ProvenanceRule;
 use crate::verdict::SignedBy;
+
+pub(crate) use expect::{Dependency, Expect, Wanted};
+pub(crate) use version::VersionRange;
 
 /// What the rules made of a provenance.
 #[derive(Debug, Default)]
@@ -48,11 +57,13 @@ pub(crate) fn assess(
     signers: &[SignedBy],
 ) -> Result<Vec<Assessed>, Fault> {
     let provenance = Provenance::parse(statement).map_err(|error| parse_fault(&error))?;
-    let claims: Vec<_> =
-        signed.holder().into_iter().flat_map(|h| claim_faults(h, &provenance)).collect();
+    let holder = signed.holder();
+    let claims = |holder| [claim_faults(holder, &provenance), stated::faults(holder, &provenance)];
+    let claims: Vec<_> = holder.into_iter().flat_map(claims).flatten().collect();
     let under = |rule| {
         let mut assessed = builder(frame, rule, &provenance, signers);
         assessed.faults.extend(expectation_faults(frame, rule, &provenance));
+        assessed.faults.extend(rule.expect.faults(frame, holder, &provenance));
         assessed.faults.extend(claims.iter().cloned());
         assessed
     };

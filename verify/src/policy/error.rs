@@ -88,8 +88,10 @@ pub enum PolicyError {
         /// Which table.
         place: String,
     },
-    /// Not exactly one of `tag`, `branch` and `ref`, or an empty one.
-    #[error("{place} needs exactly one of tag, branch and ref; ref = \"any\" accepts every one")]
+    /// Not exactly one of `tag`, `versioned_tag`, `branch` and `ref`, or an empty one.
+    #[error(
+        "{place} needs exactly one of tag, versioned_tag, branch and ref; ref = \"any\" accepts every one"
+    )]
     Reference {
         /// Which table.
         place: String,

@@ -74,7 +74,8 @@ impl Policy {
             return vec!["SLSA provenance (off)".to_owned()];
         }
         let version = Some(&release.name().version);
-        let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
+        let template = rule.reference.as_ref().or(rule.expect.versioned_tag.as_ref());
+        let reference = template.and_then(|template| template.fill(version));
         let mut lines = vec![
             format!("SLSA provenance at level {} or above ({})", rule.level, rule.demand.name()),
             format!("  from source {}", rule.source.as_deref().unwrap_or(ANY)),
@@ -82,6 +83,7 @@ impl Policy {
             format!("  of build type {}", listed(rule.build_types.as_ref(), ANY)),
             format!("  with parameters {}", listed(rule.parameters.as_ref(), "of any name")),
         ];
+        lines.extend(rule.expect.explain());
         let builders = self.builders.iter().filter(|builder| builder.level >= rule.level);
         lines.extend(builders.map(|builder| {
             let signers = listed(Some(&builder.signers), ANY);

@@ -6,6 +6,7 @@ use bonded_model::sbom::SbomFormat;
 use bonded_model::{Timestamp, Version};
 
 use crate::finding::Severity;
+use crate::provenance::Expect;
 
 /// What is demanded of one artifact.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ impl Demands {
             reference: None,
             build_types: None,
             parameters: None,
+            expect: Expect::default(),
             count: Count::default(),
         };
         let sbom = SbomRule {
@@ -56,6 +58,8 @@ pub(crate) struct ProvenanceRule {
     pub(crate) reference: Option<Template>,
     pub(crate) build_types: Option<BTreeSet<String>>,
     pub(crate) parameters: Option<BTreeSet<String>>,
+    /// What else it must say, where the text asks for it.
+    pub(crate) expect: Expect,
     pub(crate) count: Count,
 }
 

@@ -6,8 +6,10 @@ use bonded_model::Timestamp;
 use bonded_model::sbom::SbomFormat;
 use serde::Deserialize;
 
+use super::expect::{WrittenDependency, WrittenScalar};
 use super::rule::Demand;
 use crate::identity::{Claim, LogRule};
+use crate::provenance::Wanted;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +118,14 @@ pub(super) struct WrittenProvenance {
     pub(super) reference: Option<String>,
     pub(super) build_types: Option<Vec<String>>,
     pub(super) parameters: Option<Vec<String>>,
+    pub(super) versioned_tag: Option<String>,
+    pub(super) source_id: Option<String>,
+    pub(super) source_owner_id: Option<String>,
+    #[serde(default)]
+    pub(super) inputs: BTreeMap<String, WrittenScalar>,
+    #[serde(default)]
+    pub(super) parameter_values: BTreeMap<String, Wanted>,
+    pub(super) dependencies: Option<Vec<WrittenDependency>>,
     pub(super) quorum: Option<usize>,
     pub(super) max_age: Option<String>,
 }

@@ -33,7 +33,7 @@ fn of_demands(demands: &Demands) -> Vec<String> {
             "[provenance] has source = \"any\": every repository is accepted",
         ),
         (
-            on && rule.reference.is_none(),
+            on && rule.reference.is_none() && rule.expect.versioned_tag.is_none(),
             "[provenance] has ref = \"any\": every tag and branch is accepted",
         ),
         (on && rule.build_types.is_none(), "[provenance] lists no build_types: any are accepted"),

@@ -4,6 +4,7 @@ use bonded_model::sbom::SbomFormat;
 use bonded_model::slsa::normalise_repository;
 
 use super::super::error::PolicyError;
+use super::super::expect;
 use super::super::rule::{ANY, Age, Count, Demand, ProvenanceRule, SbomRule, Template};
 use super::super::written::{WrittenProvenance, WrittenSbom};
 use super::{known_signers, not_empty};
@@ -24,8 +25,9 @@ pub(super) fn level(place: String, found: Option<u8>) -> Result<u8, PolicyError>
 
 pub(super) fn provenance(
     place: &str,
-    written: WrittenProvenance,
+    mut written: WrittenProvenance,
 ) -> Result<ProvenanceRule, PolicyError> {
+    let expect = expect::resolve(place, &mut written)?;
     let demand = written.rule.unwrap_or_default();
     let off = demand == Demand::Off;
     let level = match written.level {
@@ -42,7 +44,8 @@ pub(super) fn provenance(
     let unclear = || PolicyError::Reference { place: place.to_owned() };
     let reference =
         reference(written.tag, written.branch, written.reference).ok_or_else(unclear)?;
-    if reference.is_none() && !off {
+    let given = [reference.is_some(), expect.versioned_tag.is_some()];
+    if given == [true, true] || (given == [false, false] && !off) {
         return Err(unclear());
     }
     Ok(ProvenanceRule {
@@ -52,6 +55,7 @@ pub(super) fn provenance(
         reference: reference.filter(|template| template.as_str() != ANY),
         build_types: build_types.transpose()?,
         parameters: written.parameters.map(|names| names.into_iter().collect()),
+        expect,
         count: count(place, written.quorum, written.max_age.as_deref())?,
     })
 }

@@ -1,0 +1,309 @@
+//! The expectations of a policy and the claims of a certificate against what a provenance says.
+
+use serde_json::{Value, json};
+
+use crate::code::Code;
+use crate::identity::{Claim, Signer};
+use crate::policy::{Policy, PolicyError};
+use crate::testing::{
+    BUILDER, Case, FILE, Key, SOURCE, TAG, certified, provenance, statement, workflow,
+};
+use bonded_model::DocumentKind;
+use bonded_model::slsa::{PROVENANCE_V0_1, PROVENANCE_V0_2};
+
+fn codes(case: Case) -> Vec<Code> {
+    case.verdict().findings().iter().map(|finding| finding.code).collect()
+}
+
+/// The codes of a provenance by key under further keys of `[provenance]`.
+fn by_key(keys: &str, change: impl FnOnce(&mut Value)) -> Vec<Code> {
+    let mut case = Case::bare();
+    let bundle = Key::from_seed(1).bundle(&provenance(FILE, change).to_bytes());
+    case.attach(DocumentKind::Bundle, &bundle);
+    case.edit("#provenance", keys);
+    codes(case)
+}
+
+/// The same by certificate.
+fn by_certificate(
+    keys: &str,
+    claims: &[(Claim, &str)],
+    change: impl FnOnce(&mut Value),
+) -> Vec<Code> {
+    let mut signed = workflow();
+    if let Signer::Certificate(holder) = &mut signed.signer {
+        holder.claims.extend(claims.iter().map(|(claim, value)| (*claim, (*value).to_owned())));
+    }
+    let mut case = Case::certified(signed);
+    case.documents.clear();
+    case.attach(DocumentKind::Bundle, &certified(&provenance(FILE, change)));
+    case.edit("#provenance", keys);
+    codes(case)
+}
+
+fn parameters(predicate: &mut Value) -> &mut Value {
+    &mut predicate["buildDefinition"]["externalParameters"]
+}
+
+#[test]
+fn a_versioned_tag_accepts_the_versions_under_it() {
+    let judge = |wanted: &str, reference: &str| {
+        let mut case = Case::bare();
+        let uri = format!("git+{SOURCE}@{reference}");
+        let made = provenance(FILE, |p| parameters(p)["source"]["uri"] = json!(uri));
+        case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&made.to_bytes()));
+        case.edit("tag = \"{version}\"", &format!("versioned_tag = \"{wanted}\""));
+        codes(case)
+    };
+    for (wanted, tag) in
+        [("v1", "v1.2.3"), ("v1.2", "v1.2.0"), ("v1.2.3", "v1.2.3"), ("{version}", "v1.9.0")]
+    {
+        assert_eq!(judge(wanted, &format!("refs/tags/{tag}")), [], "{wanted} {tag}");
+    }
+    for (wanted, reference) in [
+        ("v1", "refs/tags/v10.0.0"),
+        ("v1", "refs/heads/v1.2.3"),
+        ("v1", "refs/tags/refs/tags/v1"),
+        ("v1", "v1.2.3"),
+        ("v1", ""),
+        ("v1", "refs/tags/v1.2.3-rc.1"),
+        ("v1.2", "refs/tags/v1.20.0"),
+        ("v1.2.3", "refs/tags/v1.2.4"),
+        ("{version}.x", "refs/tags/v1.2.3"),
+    ] {
+        assert_eq!(judge(wanted, reference), [Code::ProvRef], "{wanted} {reference}");
+    }
+    let mut case = Case::good();
+    case.edit("tag = \"{version}\"", "versioned_tag = \"latest\"");
+    assert!(matches!(
+        Policy::parse(&case.policy),
+        Err(PolicyError::Value { key: "versioned_tag", .. })
+    ));
+    case.edit("versioned_tag = \"latest\"", "versioned_tag = \"v1\"\ntag = \"v1\"");
+    assert!(matches!(Policy::parse(&case.policy), Err(PolicyError::Reference { .. })));
+}
+
+#[test]
+fn inputs_have_the_demanded_values_wherever_they_stand() {
+    let keys = "inputs = { flavour = \"release\", fast = true, count = 2 }";
+    let whole = json!({"flavour": "release", "fast": true, "count": "2", "other": "x"});
+    let judge = |external: Value, event: Value| {
+        by_key(keys, |p| {
+            parameters(p)["inputs"] = external;
+            p["buildDefinition"]["internalParameters"] =
+                json!({"GITHUB_EVENT_PAYLOAD": {"inputs": event}});
+        })
+    };
+    assert_eq!(judge(whole.clone(), json!(null)), []);
+    assert_eq!(judge(json!({}), whole.clone()), []);
+    assert_eq!(judge(whole.clone(), whole.clone()), []);
+    let without = |name: &str| {
+        let mut inputs = whole.clone();
+        inputs.as_object_mut().unwrap().remove(name);
+        inputs
+    };
+    let with = |name: &str, value: Value| {
+        let mut inputs = whole.clone();
+        inputs[name] = value;
+        inputs
+    };
+    for wrong in [
+        without("flavour"),
+        with("flavour", json!("debug")),
+        with("flavour", json!("Release")),
+        with("flavour", json!(["release"])),
+        with("fast", json!("yes")),
+        with("count", json!(2.5)),
+        with("count", json!(null)),
+    ] {
+        assert_eq!(judge(wrong.clone(), json!(null)), [Code::ProvInput], "{wrong}");
+        assert_eq!(judge(json!({}), wrong.clone()), [Code::ProvInput], "{wrong}");
+    }
+    assert_eq!(judge(whole.clone(), json!({"flavour": "debug"})), [Code::ProvInput]);
+    assert_eq!(judge(json!("flavour=release"), json!(null)), [Code::ProvInput; 3]);
+    assert_eq!(by_key(keys, |_| {}), [Code::ProvInput; 3]);
+}
+
+#[test]
+fn inputs_of_the_older_versions_count_too() {
+    let (source, inputs) = (format!("git+{SOURCE}@{TAG}"), json!({"flavour": "release"}));
+    let judge = |kind: &str, predicate: &Value| {
+        let mut case = Case::bare();
+        let made = statement(FILE, kind, predicate);
+        case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&made.to_bytes()));
+        case.edit("#provenance", "inputs = { flavour = \"release\" }");
+        codes(case)
+    };
+    let v0_2 = |environment: &Value, parameters: &Value| {
+        json!({
+            "builder": {"id": BUILDER}, "buildType": "t", "invocation": {
+                "configSource": {"uri": source}, "environment": environment, "parameters": parameters,
+            },
+        })
+    };
+    let event = json!({"github_event_payload": {"inputs": inputs}});
+    let parameters = json!({"inputs": inputs});
+    assert_eq!(judge(PROVENANCE_V0_2, &v0_2(&event, &json!(null))), []);
+    assert_eq!(judge(PROVENANCE_V0_2, &v0_2(&json!(null), &parameters)), []);
+    assert_eq!(judge(PROVENANCE_V0_2, &v0_2(&inputs, &inputs)), [Code::ProvInput]);
+    let v0_1 = json!({
+        "builder": {"id": BUILDER}, "materials": [{"uri": source}],
+        "recipe": {"type": "t", "definedInMaterial": 0, "arguments": parameters},
+    });
+    assert_eq!(judge(PROVENANCE_V0_1, &v0_1), []);
+}
+
+#[test]
+fn values_of_parameters_are_compared_exactly() {
+    let keys = "parameter_values = { path = \"a\", fast = true, count = 2, list = [\"x\"], deep = { one = 1 } }";
+    let whole = json!({
+        "path": "a", "fast": true, "count": 2, "list": ["x"], "deep": {"one": 1, "two": 2},
+    });
+    let judge = |change: &dyn Fn(&mut Value)| {
+        by_key(keys, |p| {
+            let parameters = parameters(p);
+            for (name, value) in whole.as_object().unwrap() {
+                parameters[name] = value.clone();
+            }
+            change(parameters);
+        })
+    };
+    assert_eq!(judge(&|_| {}), []);
+    for (name, value) in [
+        ("path", json!("b")),
+        ("path", json!(["a"])),
+        ("path", json!("a ")),
+        ("fast", json!("true")),
+        ("count", json!("2")),
+        ("count", json!(2.5)),
+        ("list", json!(["x", "y"])),
+        ("list", json!([])),
+        ("list", json!("x")),
+        ("deep", json!({"two": 2})),
+        ("deep", json!({"one": {"one": 1}})),
+        ("deep", json!([{"one": 1}])),
+        ("deep", json!(null)),
+    ] {
+        assert_eq!(judge(&|p| p[name] = value.clone()), [Code::ProvValue], "{name} {value}");
+    }
+    // A parameter whose name looks like a path is another one.
+    let glued = |p: &mut Value| {
+        p.as_object_mut().unwrap().remove("deep");
+        p["deep.one"] = json!(1);
+    };
+    assert_eq!(judge(&glued), [Code::ProvValue]);
+}
+
+#[test]
+fn only_listed_dependencies_are_accepted() {
+    let pinned = "dependencies = [\"pkg:oci/*\", { uri = \"git+https://github.com/x/*\", digest = { gitCommit = \"c1\" } }]";
+    let judge = |keys: &str, dependencies: Value| {
+        by_key(keys, |p| p["buildDefinition"]["resolvedDependencies"] = dependencies)
+    };
+    let own = format!("git+{SOURCE}@{TAG}");
+    assert_eq!(judge(pinned, json!([])), []);
+    assert_eq!(judge("dependencies = []", json!([{"uri": own}])), []);
+    let good = json!([
+        {"uri": own}, {"uri": "pkg:oci/bash"},
+        {"uri": "git+https://github.com/x/y", "digest": {"gitCommit": "c1", "sha1": "c1"}},
+    ]);
+    assert_eq!(judge(pinned, good), []);
+    for wrong in [
+        json!([{"uri": "pkg:deb/bash"}]),
+        json!([{"uri": "pkg:oci/a/bash"}]),
+        json!([{"digest": {"sha256": "00"}}]),
+        json!([{"uri": "git+https://github.com/x/y"}]),
+        json!([{"uri": "git+https://github.com/x/y", "digest": {"gitCommit": "c2"}}]),
+        json!([{"uri": "git+https://github.com/x/y", "digest": {"sha1": "c1"}}]),
+    ] {
+        assert_eq!(judge(pinned, wrong.clone()), [Code::ProvDependency], "{wrong}");
+    }
+    assert_eq!(
+        judge("dependencies = []", json!([{"uri": "pkg:oci/bash"}])),
+        [Code::ProvDependency]
+    );
+    let mut case = Case::good();
+    case.edit("#provenance", "dependencies = [\"\"]");
+    assert!(matches!(
+        Policy::parse(&case.policy),
+        Err(PolicyError::Value { key: "dependencies", .. })
+    ));
+}
+
+/// A repository that was renamed, or whose name somebody else took, has another number.
+#[test]
+fn a_repository_is_known_by_its_number() {
+    let keys = "source_id = \"7\"\nsource_owner_id = \"9\"";
+    let (id, owner) = (Claim::SourceRepositoryId, Claim::SourceRepositoryOwnerId);
+    let said = |id: Value, owner: Value| {
+        move |p: &mut Value| {
+            let github = json!({"repository_id": id, "repository_owner_id": owner});
+            p["buildDefinition"]["internalParameters"] = json!({"github": github});
+        }
+    };
+    assert_eq!(by_certificate(keys, &[(id, "7"), (owner, "9")], |_| {}), []);
+    assert_eq!(by_key(keys, said(json!("7"), json!(9))), []);
+    let wrong = [Code::ProvSource];
+    assert_eq!(by_certificate(keys, &[(id, "8"), (owner, "9")], |_| {}), wrong);
+    assert_eq!(by_certificate(keys, &[(id, "7"), (owner, "90")], |_| {}), wrong);
+    // What the certificate leaves out is not made up for by what the workflow wrote.
+    assert_eq!(by_certificate(keys, &[(id, "7")], said(json!("7"), json!("9"))), wrong);
+    assert_eq!(by_key(keys, said(json!("7"), json!("8"))), wrong);
+    assert_eq!(by_key(keys, said(json!(["7"]), json!("9"))), wrong);
+    assert_eq!(by_key(keys, |_| {}), [Code::ProvSource; 2]);
+}
+
+#[test]
+fn what_is_stated_is_what_is_certified() {
+    let workflow = format!("{SOURCE}/.github/workflows/w.yml@{TAG}");
+    let claims = [
+        (Claim::SourceRepositoryId, "7"),
+        (Claim::SourceRepositoryOwnerId, "9"),
+        (Claim::BuildTrigger, "push"),
+        (Claim::RunnerEnvironment, "github-hosted"),
+        (Claim::BuildConfigUri, workflow.as_str()),
+    ];
+    let judge = |internal: Value| {
+        by_certificate("", &claims, |p| p["buildDefinition"]["internalParameters"] = internal)
+    };
+    let good = json!({"github": {
+        "repository_id": "7", "repository_owner_id": "9", "event_name": "push",
+        "runner_environment": "github-hosted",
+    }});
+    assert_eq!(judge(good), []);
+    assert_eq!(
+        judge(json!({"GITHUB_WORKFLOW_REF": format!("o/r/.github/workflows/w.yml@{TAG}")})),
+        []
+    );
+    for wrong in [
+        json!({"github": {"repository_id": "8"}}),
+        json!({"github": {"repository_owner_id": "8"}}),
+        json!({"github": {"event_name": "workflow_dispatch"}}),
+        json!({"github": {"runner_environment": "self-hosted"}}),
+        json!({"GITHUB_REPOSITORY_ID": 8}),
+        json!({"GITHUB_REPOSITORY_ID": "7", "github": {"repository_id": "8"}}),
+        json!({"GITHUB_WORKFLOW_REF": "o/r/.github/workflows/x.yml@refs/tags/v1"}),
+    ] {
+        assert_eq!(judge(wrong.clone()), [Code::ProvClaims], "{wrong}");
+    }
+}
+
+#[test]
+fn a_builder_that_is_named_after_its_runner_ran_there() {
+    let hosted = "https://github.com/actions/runner/github-hosted";
+    let judge = |claims: &[(Claim, &str)]| {
+        let mut signed = workflow();
+        if let Signer::Certificate(holder) = &mut signed.signer {
+            holder.claims.extend(claims.iter().map(|(c, value)| (*c, (*value).to_owned())));
+        }
+        let mut case = Case::certified(signed);
+        case.documents.clear();
+        let named = |p: &mut Value| p["runDetails"]["builder"]["id"] = json!(hosted);
+        case.attach(DocumentKind::Bundle, &certified(&provenance(FILE, named)));
+        case.edit(&format!("id = \"{BUILDER}\""), &format!("id = \"{hosted}\""));
+        codes(case)
+    };
+    assert_eq!(judge(&[(Claim::RunnerEnvironment, "github-hosted")]), []);
+    assert_eq!(judge(&[(Claim::RunnerEnvironment, "self-hosted")]), [Code::ProvClaims]);
+    assert_eq!(judge(&[]), [Code::ProvClaims]);
+}

@@ -13,7 +13,7 @@ use super::super::ingest_with;
 use super::{Failed, INPUTS, STORE, Scenario, open, survives_everything, with_store};
 use crate::StoreError;
 use crate::disk::faulty::Failure;
-use crate::disk::memory::Memory;
+use crate::disk::memory::{Loss, Memory};
 use crate::disk::{Action, Cloned, Disk};
 use crate::ingest::{IngestOptions, Sources};
 use crate::layout::Layout;
@@ -83,6 +83,28 @@ fn ingesting_a_file_by_a_link() {
     let [held, found] = [blob_of_linked(), input()].map(|path| disk.read_state(&path).unwrap());
     assert!(held.is_same_file(&found), "it was copied");
     survives_everything(&Scenario::new("linked", empty_store(), ingest_linked));
+}
+
+/// Who writes under the other name would change a blob behind its digest.
+#[test]
+fn a_linked_blob_is_read_only_whatever_is_lost() {
+    let mut blobs = 0;
+    for at in 1.. {
+        let memory = empty_store();
+        let disk = memory.disk().failing(at, Failure::Crash);
+        let result = ingest_linked(&disk);
+        for loss in [Loss::AllUnsynced, Loss::Random(at), Loss::Random(at + 1000)] {
+            let lost = memory.after_power_loss(loss).disk();
+            if let Ok(blob) = lost.read_attributes(&blob_of_linked()) {
+                assert_eq!(blob.mode, 0o444, "call {at}, {loss:?}: {result:?}");
+                blobs += 1;
+            }
+        }
+        if disk.calls() < at {
+            break;
+        }
+    }
+    assert!(blobs > 10, "{blobs}");
 }
 
 /// Whatever call fails: a source is read-only if it has become the blob, and as it was if not.

@@ -10,12 +10,8 @@
 
 mod measure;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-
-use sha2::{Digest as _, Sha256};
 
 fn main() {
     let (count, bytes): (u64, u64) = if measure::smoke() { (4, 4 << 20) } else { (16, 256 << 20) };
@@ -24,7 +20,7 @@ fn main() {
     let (inputs, store) = (directory.path().join("in"), directory.path().join("store"));
     std::fs::create_dir(&inputs).expect("a new directory");
     for number in 0..count {
-        fill(&inputs.join(format!("{number}.bin")), number, bytes);
+        measure::fill(&inputs.join(format!("{number}.bin")), bytes, number + 1);
     }
     let bonded = || Command::new(env!("CARGO_BIN_EXE_bonded"));
     measure::must(bonded().arg("init").arg(&store));
@@ -39,11 +35,11 @@ fn main() {
         .expect("the pool")
         .map(|entry| entry.expect("a blob").path())
         .collect();
-    blobs.iter().for_each(|path| hash(path)); // so that everybody finds them in the page cache
+    blobs.iter().for_each(|path| measure::hash(path)); // so that everybody finds them in the page cache
     let mut one = || fsck(&["--threads", "1"]);
     let mut two = || fsck(&["--threads", "2"]);
     let mut fast = || fsck(&["--threads", "1", "--fast"]);
-    let mut sha256 = || blobs.iter().for_each(|path| hash(path));
+    let mut sha256 = || blobs.iter().for_each(|path| measure::hash(path));
     let mut contenders: [(&str, &mut dyn FnMut()); 4] = [
         ("fsck, one thread", &mut one),
         ("fsck, two threads", &mut two),
@@ -55,29 +51,4 @@ fn main() {
     for ((name, _), time) in contenders.iter().zip(&medians) {
         measure::line(name, *time, medians[0]);
     }
-}
-
-fn hash(path: &Path) {
-    let mut file = File::open(path).expect("a blob");
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
-    loop {
-        match file.read(&mut buffer).expect("readable") {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    std::hint::black_box(hash.finalize());
-}
-
-/// Pseudo-random bytes, another sequence for each seed.
-fn fill(path: &Path, seed: u64, bytes: u64) {
-    let mut file = std::io::BufWriter::new(File::create(path).expect("a new file"));
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed + 1);
-    for _ in 0..bytes / 8 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        file.write_all(&state.to_le_bytes()).expect("space for the file");
-    }
-    file.into_inner().expect("all written").sync_all().expect("synced");
 }

@@ -11,12 +11,10 @@
 mod measure;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 /// One comparison: contenders with the names that stand in the result.
 type Contenders<'a> = [(&'a str, &'a mut dyn FnMut())];
@@ -38,7 +36,7 @@ fn large(at: &Path, rounds: usize) {
     let input = at.join("large");
     fs::create_dir(&input).expect("a directory");
     let file = input.join("large.bin");
-    fill(&file, bytes, 1);
+    measure::fill(&file, bytes, 1);
     let copy = at.join("copy");
     let mut cp = || {
         measure::must(Command::new("cp").arg(&file).arg(&copy));
@@ -50,7 +48,7 @@ fn large(at: &Path, rounds: usize) {
         fs::remove_file(&copy).expect("the copy was there");
     };
     let mut sum = || measure::must(Command::new("sha256sum").arg(&file));
-    let mut in_process = || hash(&file);
+    let mut in_process = || measure::hash(&file);
     let mut ingest = || ingest(at, &file, &[]);
     let mut linked = || self::ingest(at, &file, &["--immutable-source"]);
     println!("one file of {} MiB, median of {rounds}, ratio to sha256sum", bytes >> 20);
@@ -72,11 +70,11 @@ fn several(at: &Path, rounds: usize) {
     let input = at.join("several");
     fs::create_dir(&input).expect("a directory");
     let files: Vec<PathBuf> = (0..8).map(|number| input.join(format!("{number}.bin"))).collect();
-    (1..).zip(&files).for_each(|(seed, file)| fill(file, bytes, seed));
+    (1..).zip(&files).for_each(|(seed, file)| measure::fill(file, bytes, seed));
     let mut two_threads = || {
         std::thread::scope(|scope| {
             for half in files.chunks(4) {
-                scope.spawn(|| half.iter().for_each(|file| hash(file)));
+                scope.spawn(|| half.iter().for_each(|file| measure::hash(file)));
             }
         });
     };
@@ -100,7 +98,7 @@ fn small(at: &Path, rounds: usize) {
     let input = at.join("small");
     fs::create_dir(&input).expect("a directory");
     for number in 0..count {
-        fill(&input.join(format!("{number:05}")), 4096, number + 1);
+        measure::fill(&input.join(format!("{number:05}")), 4096, number + 1);
     }
     let mut loop_of_four = || write_one_by_one(&input, &at.join("loop"));
     let mut ingest = || ingest(at, &input, &[]);
@@ -176,29 +174,4 @@ fn ingest(at: &Path, input: &Path, options: &[&str]) {
     let ingest = ["ingest", "--release", "bench@1.0.0"];
     measure::must(bonded().arg("--store").arg(&store).args(ingest).args(options).arg(input));
     fs::remove_dir_all(&store).expect("the store was there");
-}
-
-fn hash(file: &Path) {
-    let mut file = File::open(file).expect("the file is there");
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
-    loop {
-        match file.read(&mut buffer).expect("readable") {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    std::hint::black_box(hash.finalize());
-}
-
-/// Pseudo-random bytes from a fixed seed: nothing that a file system could compress.
-fn fill(path: &Path, bytes: u64, seed: u64) {
-    let mut file = BufWriter::new(File::create(path).expect("a new file"));
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
-    for _ in 0..bytes / 8 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        file.write_all(&state.to_le_bytes()).expect("space for the file");
-    }
-    file.into_inner().expect("all written").sync_all().expect("synced");
 }

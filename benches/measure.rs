@@ -3,8 +3,13 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of this module")]
 
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 /// Whether this is a smoke run: small sizes, one round, no claims.
 pub(crate) fn smoke() -> bool {
@@ -40,4 +45,31 @@ pub(crate) fn must(command: &mut Command) {
 pub(crate) fn line(name: &str, time: Duration, reference: Duration) {
     let (time, reference) = (time.as_secs_f64(), reference.as_secs_f64());
     println!("{name:32} {time:9.4} s   {:6.2} x", reference / time);
+}
+
+/// Reads a file to its end and hashes it, on this thread.
+pub(crate) fn hash(path: &Path) {
+    let mut file = File::open(path).expect("the file is there");
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
+    loop {
+        match file.read(&mut buffer).expect("readable") {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    std::hint::black_box(hash.finalize());
+}
+
+/// Writes pseudo-random bytes, durably: nothing that a file system could compress, and another sequence for
+/// each seed from 1 on.
+pub(crate) fn fill(path: &Path, bytes: u64, seed: u64) {
+    let mut file = BufWriter::new(File::create(path).expect("a new file"));
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
+    for _ in 0..bytes / 8 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        file.write_all(&state.to_le_bytes()).expect("space for the file");
+    }
+    file.into_inner().expect("all written").sync_all().expect("synced");
 }

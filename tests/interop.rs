@@ -62,6 +62,14 @@ fn with_image(image: &Image) -> World {
     world
 }
 
+/// A world with the image exported as layout and as archive, and what tools call these.
+fn with_exports(image: &Image) -> (World, [String; 2]) {
+    let world = with_image(image);
+    world.ok(&format!("export {NAME} --to out"));
+    world.ok(&format!("export {NAME} --to out.tar"));
+    (world, [format!("oci:out:{NAME}"), format!("oci-archive:out.tar:{NAME}")])
+}
+
 /// That a layout has every blob of an image, byte for byte.
 fn has_blobs(layout: &Path, image: &Image) {
     for (digest, bytes) in &image.blobs {
@@ -76,10 +84,8 @@ fn skopeo_reads_what_is_exported() {
         return;
     }
     let image = Image::multi("hello");
-    let world = with_image(&image);
-    world.ok(&format!("export {NAME} --to out"));
-    world.ok(&format!("export {NAME} --to out.tar"));
-    for reference in [format!("oci:out:{NAME}"), format!("oci-archive:out.tar:{NAME}")] {
+    let (world, references) = with_exports(&image);
+    for reference in references {
         let raw = tool(&world, &format!("skopeo inspect --raw {reference}"));
         assert!(raw == image.top_bytes(), "{reference}");
     }
@@ -110,10 +116,8 @@ fn buildah_pulls_what_is_exported() {
         return;
     }
     let image = Image::multi("hello");
-    let world = with_image(&image);
-    world.ok(&format!("export {NAME} --to out"));
-    world.ok(&format!("export {NAME} --to out.tar"));
-    for reference in [format!("oci:out:{NAME}"), format!("oci-archive:out.tar:{NAME}")] {
+    let (world, references) = with_exports(&image);
+    for reference in references {
         let at = "buildah --storage-driver vfs --root root --runroot run";
         let pulled = tool(&world, &format!("{at} pull -q --arch amd64 {reference}"));
         let id = String::from_utf8(pulled).unwrap().trim().to_owned();

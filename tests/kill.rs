@@ -258,7 +258,6 @@ fn a_store_survives_two_hundred_kills() {
         field.check(round);
         round += 1;
     }
-    eprintln!("{:?}", field.counts);
     assert!(field.count(true) > KILLS / 10, "{:?}", field.counts);
     let (line, about) = field.prepare(Deed::Ingest, round);
     field.world.ok(&line);

@@ -9,17 +9,17 @@ use bonded_model::evidence::Subject;
 use bonded_model::manifest::{Index, Manifest};
 use bonded_model::release::ReleaseError;
 use bonded_model::statement::{self, Statement};
-use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
+use bonded_model::{Descriptor, Digest, MediaType, media_type};
 
 use super::image::Image;
-use super::{World, holder, name};
+use super::{World, holder, name, spdx};
 use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::export::{
     ExportError, ExportName, ExportReport, ExportRequest, Form, Referrers, What, export,
 };
 use crate::image::{ImportError, ImportReport, ImportRequest, import};
-use crate::{AttachRequest, NewDocument, attach};
+use crate::{AttachRequest, attach};
 
 const SBOM: &str = "application/spdx+json";
 const SIGNATURE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -46,17 +46,10 @@ impl World {
     }
 
     fn attach_to(&self, release: &str, subject: &Subject, bytes: &[u8]) {
-        let document = NewDocument {
-            bytes,
-            kind: DocumentKind::Spdx,
-            media_type: MediaType::known(media_type::SPDX_JSON),
-            title: None,
-            predicate_type: None,
-        };
         let request = AttachRequest {
             release: &name(release),
             subject,
-            documents: &[document],
+            documents: &[spdx(bytes)],
             holder: &holder(),
             wait: super::WAIT,
         };

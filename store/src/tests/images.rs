@@ -8,7 +8,7 @@ use bonded_model::{
 };
 
 use super::image::Image;
-use super::{World, holder, name};
+use super::{World, holder, name, spdx};
 use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::{AttachRequest, NewDocument, Writer, attach};
@@ -213,13 +213,7 @@ fn attach_to_tags(tags: usize, documents: &[Vec<u8>]) -> (World, Result<u64, Sto
     let names: Vec<String> = (0..tags).map(|number| format!("a:v{number}")).collect();
     let images: Vec<(&str, &Image)> = names.iter().map(|name| (name.as_str(), &image)).collect();
     world.hold_release("demo@v1", &[], &images);
-    let documents = documents.iter().map(|bytes| NewDocument {
-        bytes,
-        kind: DocumentKind::Spdx,
-        media_type: MediaType::known(media_type::SPDX_JSON),
-        title: None,
-        predicate_type: None,
-    });
+    let documents = documents.iter().map(|bytes| spdx(bytes));
     let request = AttachRequest {
         release: &name("demo@v1"),
         subject: &Subject::Artifact("images/a/v0".parse().unwrap()),

@@ -4,15 +4,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bonded_model::Digest;
 use bonded_model::name::{NameError, PathFault};
-use bonded_model::{ArtifactPath, Digest};
 
-use super::{World, holder, ingest_into, name, path};
+use super::{World, ingest_into, ingest_while, path};
 use crate::disk::{Action, Disk, FileKind};
-use crate::ingest::{IngestError, IngestOptions, IngestRequest, Outcome, Progress, ingest};
-use crate::lock::Holder;
+use crate::ingest::{IngestError, Outcome};
 use crate::{Store, StoreError};
 
 #[test]
@@ -195,40 +194,15 @@ fn links_inside_a_directory_are_read_as_files() {
     assert_eq!(digests, [Digest::sha256_of(b"a"); 2]);
 }
 
-/// Writes to a file as soon as some of it has been read.
-struct Meddler<'a> {
-    file: &'a Path,
-    done: AtomicBool,
-}
-
-impl Progress for Meddler<'_> {
-    fn planned(&self, _files: usize, _bytes: u64) {}
-    fn finished_file(&self, _path: &ArtifactPath) {}
-    fn waiting(&self, _holder: &Holder) {}
-    fn advanced(&self, _bytes: u64) {
-        if !self.done.swap(true, Ordering::SeqCst) {
-            let file = fs::File::options().write(true).open(self.file).unwrap();
-            file.set_len(30_000_000).unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_file_that_changes_while_it_is_read_is_refused() {
     let world = World::new();
     let file = world.file("a", vec![1; 20_000_000]);
-    let (release, inputs, holder) = (name("demo@v1"), [file.clone()], holder());
-    let wait = super::WAIT;
-    let request = IngestRequest {
-        release: &release,
-        inputs: &inputs,
-        images: &[],
-        holder: &holder,
-        wait,
-        options: IngestOptions::default(),
+    let meddle = || {
+        let file = fs::File::options().write(true).open(&file).unwrap();
+        file.set_len(30_000_000).unwrap();
     };
-    let meddler = Meddler { file: &file, done: AtomicBool::new(false) };
-    let error = ingest(&world.store, &request, &meddler).unwrap_err();
+    let error = ingest_while(&world.store, "demo@v1", &file, meddle).unwrap_err();
     assert!(matches!(error, IngestError::Changed { .. }), "{error}");
     assert_eq!(fs::read_dir(world.store_path.join("bonded/staging")).unwrap().count(), 0);
     assert_eq!(world.store.snapshot().unwrap().epoch(), 0);

@@ -4,12 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bonded_model::{ArtifactPath, Digest};
+use bonded_model::Digest;
 
-use super::{World, holder, ingest_into, name};
+use super::{World, holder, ingest_into, ingest_while, name};
 use crate::disk::{Action, Disk};
-use crate::ingest::{IngestError, IngestOptions, IngestRequest, Outcome, Progress, ingest};
-use crate::lock::Holder;
+use crate::ingest::{IngestError, Outcome};
 use crate::{LeaseInfo, Store, StoreError};
 
 fn staged(world: &World) -> Vec<PathBuf> {
@@ -130,38 +129,14 @@ fn a_lease_that_somebody_looks_at_too_early_is_taken_anew() {
     assert_ne!(path.parent(), Some(lease.directory()));
 }
 
-/// Does something once, when some of the first file has been read.
-struct Meanwhile<F>(F, AtomicBool);
-
-impl<F: Fn() + Sync> Progress for Meanwhile<F> {
-    fn planned(&self, _files: usize, _bytes: u64) {}
-    fn finished_file(&self, _path: &ArtifactPath) {}
-    fn waiting(&self, _holder: &Holder) {}
-    fn advanced(&self, _bytes: u64) {
-        if !self.1.swap(true, Ordering::SeqCst) {
-            (self.0)();
-        }
-    }
-}
-
-fn ingest_while(
+/// Who hashes holds no lock, so nobody waits for himself here.
+fn outcome_of_ingest(
     store: &Store,
     release: &str,
     input: &Path,
     meanwhile: impl Fn() + Sync,
 ) -> Result<(Outcome, u64), IngestError> {
-    let (release, inputs, holder) = (name(release), [input.to_owned()], holder());
-    // Long enough for a test, and not for whoever waits for itself: who hashes holds no lock.
-    let wait = super::WAIT;
-    let request = IngestRequest {
-        release: &release,
-        inputs: &inputs,
-        images: &[],
-        holder: &holder,
-        wait,
-        options: IngestOptions::default(),
-    };
-    let report = ingest(store, &request, &Meanwhile(meanwhile, AtomicBool::new(false)))?;
+    let report = ingest_while(store, release, input, meanwhile)?;
     Ok((report.outcome, report.epoch))
 }
 
@@ -170,8 +145,8 @@ fn another_ingest_commits_while_one_is_still_reading() {
     for bytes in [vec![1; 10], vec![1; 2_000_000]] {
         let world = World::new();
         let (one, two) = (world.file("one", &bytes), world.file("two", b"2"));
-        let outcome = ingest_while(&world.store, "demo@v1", &one, || {
-            let (outcome, epoch) = ingest_while(&world.store, "demo@v2", &two, || {}).unwrap();
+        let outcome = outcome_of_ingest(&world.store, "demo@v1", &one, || {
+            let (outcome, epoch) = outcome_of_ingest(&world.store, "demo@v2", &two, || {}).unwrap();
             assert_eq!((outcome, epoch), (Outcome::Created, 1));
         });
         assert_eq!(outcome.unwrap(), (Outcome::Created, 2));
@@ -185,13 +160,13 @@ fn another_ingest_commits_while_one_is_still_reading() {
 fn a_release_that_somebody_else_made_meanwhile_is_recognised_or_refused() {
     let world = World::new();
     let file = world.file("a", vec![1; 2_000_000]);
-    let same = ingest_while(&world.store, "demo@v1", &file, || {
+    let same = outcome_of_ingest(&world.store, "demo@v1", &file, || {
         assert_eq!(world.ingest_paths("demo@v1", &[&file]).unwrap().outcome, Outcome::Created);
     });
     assert_eq!(same.unwrap(), (Outcome::Unchanged, 1));
 
     let other = world.file("other/a", b"other");
-    let refused = ingest_while(&world.store, "demo@v2", &file, || {
+    let refused = outcome_of_ingest(&world.store, "demo@v2", &file, || {
         assert_eq!(world.ingest_paths("demo@v2", &[&other]).unwrap().outcome, Outcome::Created);
     });
     let Err(IngestError::OtherRelease { held, given, held_release, given_release, .. }) = refused
@@ -231,31 +206,31 @@ fn overtaken(world: &World, meddle: impl Fn(&Path, &Path) + Send + Sync + 'stati
     meddled(world, Action::Lock, "bonded/lock", move |_| meddle(&held, &aside))
 }
 
-#[test]
-fn a_blob_that_gc_set_aside_meanwhile_is_taken_back() {
+/// A file is ingested whose blob lies in the pool, as after a run that died before its commit: nothing refers
+/// to it. What happens to that blob just before the lock is taken does no harm.
+fn survives_overtaking(meddle: impl Fn(&Path, &Path) + Send + Sync + 'static) {
     let world = World::new();
     let file = world.file("a", b"held");
-    // As after a run that died before its commit: nothing refers to it.
     fs::write(blob(&world, b"held"), b"held").unwrap();
-    let store = overtaken(&world, |held, quarantine| {
+    let store = overtaken(&world, meddle);
+    assert_eq!(ingest_into(&store, "demo@v1", &[&file]).unwrap().outcome, Outcome::Created);
+    assert_eq!(fs::read(blob(&world, b"held")).unwrap(), b"held");
+}
+
+#[test]
+fn a_blob_that_gc_set_aside_meanwhile_is_taken_back() {
+    survives_overtaking(|held, quarantine| {
         for run in ["unreachable/00000000001700000000", "unreachable/00000000001800000000"] {
             fs::create_dir_all(quarantine.join(run)).unwrap();
         }
         let aside = quarantine.join("unreachable/00000000001700000000");
         fs::rename(held, aside.join(held.file_name().unwrap())).unwrap();
     });
-    assert_eq!(ingest_into(&store, "demo@v1", &[&file]).unwrap().outcome, Outcome::Created);
-    assert_eq!(fs::read(blob(&world, b"held")).unwrap(), b"held");
 }
 
 #[test]
 fn a_blob_that_vanished_meanwhile_is_read_again() {
-    let world = World::new();
-    let file = world.file("a", b"held");
-    fs::write(blob(&world, b"held"), b"held").unwrap();
-    let store = overtaken(&world, |held, _| fs::remove_file(held).unwrap());
-    assert_eq!(ingest_into(&store, "demo@v1", &[&file]).unwrap().outcome, Outcome::Created);
-    assert_eq!(fs::read(blob(&world, b"held")).unwrap(), b"held");
+    survives_overtaking(|held, _| fs::remove_file(held).unwrap());
 }
 
 #[test]

@@ -24,14 +24,15 @@ mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bonded_model::{ArtifactPath, ReleaseName, Timestamp};
+use bonded_model::{ArtifactPath, DocumentKind, MediaType, ReleaseName, Timestamp, media_type};
 use tempfile::TempDir;
 
-use crate::Store;
-use crate::ingest::{IngestError, IngestOptions, IngestReport, IngestRequest, ingest};
+use crate::ingest::{IngestError, IngestOptions, IngestReport, IngestRequest, Progress, ingest};
 use crate::lock::Holder;
+use crate::{NewDocument, Store};
 
 /// How long tests wait for a lock that is free: a child that another test has just forked holds a copy of
 /// every open file until it is another program.
@@ -59,6 +60,17 @@ pub(crate) fn name(text: &str) -> ReleaseName {
 
 pub(crate) fn path(text: &str) -> ArtifactPath {
     text.parse().unwrap()
+}
+
+/// Bytes that say of themselves that they are SPDX.
+pub(crate) fn spdx(bytes: &[u8]) -> NewDocument<'_> {
+    NewDocument {
+        bytes,
+        kind: DocumentKind::Spdx,
+        media_type: MediaType::known(media_type::SPDX_JSON),
+        title: None,
+        predicate_type: None,
+    }
 }
 
 impl World {
@@ -120,18 +132,7 @@ pub(crate) fn ingest_waiting(
     inputs: &[&Path],
     wait: Duration,
 ) -> Result<IngestReport, IngestError> {
-    let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
-    let (release, holder) = (name(release), holder());
-    let options = IngestOptions::default();
-    let request = IngestRequest {
-        release: &release,
-        inputs: &inputs,
-        images: &[],
-        holder: &holder,
-        wait,
-        options,
-    };
-    ingest(store, &request, &())
+    ingest_as(store, release, inputs, (wait, IngestOptions::default()), &())
 }
 
 pub(crate) fn ingest_with(
@@ -140,19 +141,49 @@ pub(crate) fn ingest_with(
     inputs: &[&Path],
     options: IngestOptions,
 ) -> Result<IngestReport, IngestError> {
+    ingest_as(store, release, inputs, (WAIT, options), &())
+}
+
+/// Does something once, when some of a file has been read.
+pub(crate) fn ingest_while(
+    store: &Store,
+    release: &str,
+    input: &Path,
+    meanwhile: impl Fn() + Sync,
+) -> Result<IngestReport, IngestError> {
+    let progress = Meanwhile(meanwhile, AtomicBool::new(false));
+    ingest_as(store, release, &[input], (WAIT, IngestOptions::default()), &progress)
+}
+
+fn ingest_as(
+    store: &Store,
+    release: &str,
+    inputs: &[&Path],
+    (wait, options): (Duration, IngestOptions),
+    progress: &dyn Progress,
+) -> Result<IngestReport, IngestError> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     let (release, holder) = (name(release), holder());
-    let wait = Duration::from_secs(20);
-    ingest(
-        store,
-        &IngestRequest {
-            release: &release,
-            inputs: &inputs,
-            images: &[],
-            holder: &holder,
-            wait,
-            options,
-        },
-        &(),
-    )
+    let request = IngestRequest {
+        release: &release,
+        inputs: &inputs,
+        images: &[],
+        holder: &holder,
+        wait,
+        options,
+    };
+    ingest(store, &request, progress)
+}
+
+struct Meanwhile<F>(F, AtomicBool);
+
+impl<F: Fn() + Sync> Progress for Meanwhile<F> {
+    fn planned(&self, _files: usize, _bytes: u64) {}
+    fn finished_file(&self, _path: &ArtifactPath) {}
+    fn waiting(&self, _holder: &Holder) {}
+    fn advanced(&self, _bytes: u64) {
+        if !self.1.swap(true, Ordering::SeqCst) {
+            (self.0)();
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -38,6 +38,17 @@ fn a_store_needs_a_directory_of_its_own() {
     assert!(matches!(Store::init(&at("file")), Err(StoreError::Disk(_))));
 }
 
+/// A release of one file whose blob has other bytes, the descriptor of that file, and the blob's path.
+fn damaged() -> (World, Descriptor, PathBuf) {
+    let world = World::new();
+    world.file("a", b"good");
+    let file = world.ingest("demo@v1").unwrap().release.artifacts()[0].file.clone();
+    let blob = world.store_path.join("blobs/sha256").join(file.digest.hex());
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"evil").unwrap();
+    (world, file, blob)
+}
+
 #[test]
 fn a_corrupt_blob_is_moved_aside_and_never_handed_out() {
     let read = |world: &World, how: &str, digest: Digest| {
@@ -57,12 +68,8 @@ fn a_corrupt_blob_is_moved_aside_and_never_handed_out() {
         }
     };
     for how in ["read", "verify", "stream"] {
-        let world = World::new();
-        world.file("a", b"good");
-        let digest = world.ingest("demo@v1").unwrap().files[0].digest;
-        let blob = world.store_path.join("blobs/sha256").join(digest.hex());
-        fs::remove_file(&blob).unwrap();
-        fs::write(&blob, b"evil").unwrap();
+        let (world, file, _) = damaged();
+        let digest = file.digest;
         let error = read(&world, how, digest);
         let StoreError::Corrupt { digest: named, found, quarantined, .. } = &error else {
             panic!("{how}: {error:?}")
@@ -76,14 +83,9 @@ fn a_corrupt_blob_is_moved_aside_and_never_handed_out() {
 
 #[test]
 fn a_damaged_blob_stays_while_somebody_writes() {
-    let world = World::new();
-    world.file("a", b"good");
-    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
-    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
-    fs::remove_file(&blob).unwrap();
-    fs::write(&blob, b"evil").unwrap();
+    let (world, file, blob) = damaged();
     let writer = world.store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
-    let mut reader = world.store.snapshot().unwrap().open_blob(&digest).unwrap();
+    let mut reader = world.store.snapshot().unwrap().open_blob(&file.digest).unwrap();
     for _ in 0..2 {
         let error = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err();
         let error = error.into_inner().unwrap().downcast::<StoreError>().unwrap();
@@ -100,13 +102,8 @@ fn a_damaged_blob_stays_while_somebody_writes() {
 
 #[test]
 fn a_damaged_stream_never_comes_to_a_good_end() {
-    let world = World::new();
-    world.file("a", b"good");
-    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
-    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
-    fs::remove_file(&blob).unwrap();
-    fs::write(&blob, b"evil").unwrap();
-    let mut reader = world.store.snapshot().unwrap().open_blob(&digest).unwrap();
+    let (world, file, _) = damaged();
+    let mut reader = world.store.snapshot().unwrap().open_blob(&file.digest).unwrap();
     let mut buffer = [0; 9];
     assert_eq!(std::io::Read::read(&mut reader, &mut buffer).unwrap(), 4);
     for _ in 0..3 {
@@ -130,12 +127,7 @@ fn meddling_store(world: &World, meddle: impl Fn() + Send + Sync + 'static) -> S
 
 #[test]
 fn a_blob_that_was_put_back_meanwhile_is_not_moved_aside() {
-    let world = World::new();
-    world.file("a", b"good");
-    let file = world.ingest("demo@v1").unwrap().release.artifacts()[0].file.clone();
-    let blob = world.store_path.join("blobs/sha256").join(file.digest.hex());
-    fs::remove_file(&blob).unwrap();
-    fs::write(&blob, b"evil").unwrap();
+    let (world, file, blob) = damaged();
     let [new, old] = [blob.with_extension("new"), blob.clone()];
     let store = meddling_store(&world, move || {
         fs::write(&new, b"good").unwrap();
@@ -148,12 +140,7 @@ fn a_blob_that_was_put_back_meanwhile_is_not_moved_aside() {
 
 #[test]
 fn an_ingest_puts_a_blob_back_that_a_reader_moved_aside_first() {
-    let world = World::new();
-    world.file("a", b"good");
-    let digest = world.ingest("demo@v1").unwrap().files[0].digest;
-    let blob = world.store_path.join("blobs/sha256").join(digest.hex());
-    fs::remove_file(&blob).unwrap();
-    fs::write(&blob, b"evil").unwrap();
+    let (world, _, blob) = damaged();
     let path = blob.clone();
     let store = meddling_store(&world, move || fs::remove_file(&path).unwrap());
     assert_eq!(

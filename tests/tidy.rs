@@ -19,17 +19,21 @@ mod rust;
 use rust::{Source, body, functions, has_word, line_at, source};
 
 /// Which crates each crate may depend on (ARCHITECTURE.md, "Map"). A crate that is not here is refused.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("model", &[]),
     ("store", &["model"]),
-    ("verify", &["model"]),
+    ("verify", &["model", "testsigner"]),
     ("mirror", &["model", "store", "verify"]),
     ("serve", &["model", "store", "verify"]),
-    ("cli", &["model", "store", "verify", "mirror", "serve"]),
+    ("cli", &["model", "store", "verify", "mirror", "serve", "testsigner"]),
+    ("testsigner", &["model"]),
 ];
 
+/// A crate of tests: depended on by tests and benchmarks only.
+const TEST_CRATE: &str = "bonded-testsigner";
+
 /// The crates that are ordinary blocking Rust.
-const BLOCKING: [&str; 3] = ["model", "store", "verify"];
+const BLOCKING: [&str; 4] = ["model", "store", "verify", "testsigner"];
 
 /// What brings a runtime, sockets or a client into a crate.
 const ASYNC_CRATES: [&str; 12] = [
@@ -117,6 +121,19 @@ fn edges(crate_name: &str, manifest: &str) -> Vec<Violation> {
         .map(|(name, _)| {
             let what = format!("{crate_name} must not depend on {name}; it may on {allowed:?}");
             at(&file, line_of(manifest, name), what)
+        })
+        .collect()
+}
+
+/// The test signer is shipped in nothing.
+fn only_in_tests(crate_name: &str, manifest: &str) -> Vec<Violation> {
+    let table = parse_toml(manifest);
+    let shipped = ["dependencies", "build-dependencies"].iter().filter_map(|kind| table.get(*kind));
+    let found = shipped.filter(|names| names.get(TEST_CRATE).is_some());
+    found
+        .map(|_| {
+            let what = format!("{TEST_CRATE} is for tests; make it a dev-dependency");
+            at(&format!("{crate_name}/Cargo.toml"), line_of(manifest, TEST_CRATE), what)
         })
         .collect()
 }
@@ -375,6 +392,15 @@ fn sample(path: &str, text: &str) -> Source {
 #[test]
 fn crates_depend_downwards_only() {
     none(manifests().iter().flat_map(|(name, manifest)| edges(name, manifest)));
+    none(manifests().iter().flat_map(|(name, manifest)| only_in_tests(name, manifest)));
+}
+
+#[test]
+fn a_shipped_test_signer_is_found() {
+    let bad = "[dependencies]\nbonded-testsigner.workspace = true\n";
+    fires(&only_in_tests("verify", bad), &[(2, "dev-dependency")]);
+    let good = "[dev-dependencies]\nbonded-testsigner.workspace = true\n";
+    fires(&only_in_tests("verify", good), &[]);
 }
 
 #[test]

@@ -46,6 +46,7 @@ impl Stage {
             bytes: Some(FILE),
             bundle,
             version: None,
+            release_path: None,
         };
         verify_file(&self.verifier, expectation, &question, now())
     }

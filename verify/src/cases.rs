@@ -376,6 +376,51 @@ fn checksum_cases() -> Vec<(Code, Make)> {
     ]
 }
 
+const TESTED: &str = "https://in-toto.io/attestation/test-result/v0.1";
+
+/// A case with a requirement, and with what may have been said about some file by some key.
+fn with_requirement(keys: &str, signed: &[(u8, &[u8])]) -> Case {
+    let mut case = Case::good().with_second_key();
+    let rule =
+        format!("[[require]]\nname = \"tests\"\npredicate = \"{TESTED}\"\nof = \"artifacts\"\n");
+    case.edit("#sbom", &format!("{rule}{keys}"));
+    for (seed, file) in signed {
+        let tested = statement(file, TESTED, &json!({"result": "PASSED"}));
+        case.attach(DocumentKind::Bundle, &Key::from_seed(*seed).bundle(&tested.to_bytes()));
+    }
+    case
+}
+
+fn requirement_cases() -> Vec<(Code, Make)> {
+    const ONE: &str = "signers = [\"second\"]";
+    vec![
+        (Code::ReqMissing, |produce| {
+            with_requirement(ONE, if produce { &[] } else { &[(2, FILE)] })
+        }),
+        (Code::ReqSubject, |produce| {
+            with_requirement(ONE, &[(2, if produce { b"other" } else { FILE })])
+        }),
+        (Code::ReqSigner, |produce| with_requirement(ONE, &[(if produce { 1 } else { 2 }, FILE)])),
+        (Code::ReqQuorum, |produce| {
+            let rule = "signers = [\"key\", \"second\"]\nquorum = 2";
+            let signed: &[(u8, &[u8])] = &[(1, FILE), (2, FILE)];
+            with_requirement(rule, if produce { &signed[..1] } else { signed })
+        }),
+        (Code::ReqAge, |produce| {
+            let mut case = Case::certified(workflow());
+            let age = if produce { "150d" } else { "151d" };
+            let rule = format!(
+                "[[require]]\nname = \"tests\"\npredicate = [\"{TESTED}\"]\nof = \"artifacts\"\n\
+                 signers = [\"key\"]\nmax_age = \"{age}\""
+            );
+            case.edit("#sbom", &rule);
+            let tested = statement(FILE, TESTED, &json!({}));
+            case.attach(DocumentKind::Bundle, &certified(&tested));
+            case
+        }),
+    ]
+}
+
 fn release_cases() -> Vec<(Code, Make)> {
     vec![
         (Code::RelMissing, |p| {
@@ -431,6 +476,7 @@ fn cases() -> Vec<(Code, Make)> {
         input_cases(),
         sbom_cases(),
         checksum_cases(),
+        requirement_cases(),
         release_cases(),
     ];
     groups.into_iter().flatten().collect()

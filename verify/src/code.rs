@@ -227,6 +227,26 @@ codes! {
         "A checksum list names a file that is not in the release.",
         "docs/policy.md, [checksums]",
         "Add the file to the release, or take its line out of the list.";
+    ReqMissing = "REQ-MISSING",
+        "A document that the policy requires is not there.",
+        "docs/policy.md, [[require]]",
+        "Attach a signed statement of the required type.";
+    ReqSubject = "REQ-SUBJECT",
+        "A required document is not about the artifact or the release, or contradicts itself about it.",
+        "docs/policy.md, [[require]]",
+        "Attach the statement about this very file; compare the digests in the finding.";
+    ReqSigner = "REQ-SIGNER",
+        "A required document is not signed by one of the signers that the requirement names.",
+        "docs/policy.md, [[require]]",
+        "Attach a statement by one of these signers, or correct the requirement.";
+    ReqQuorum = "REQ-QUORUM",
+        "Fewer distinct signers made a required document than the policy demands.",
+        "docs/policy.md, Quorum and age",
+        "Attach statements by further signers, or correct quorum in the requirement.";
+    ReqAge = "REQ-AGE",
+        "A required document was signed too long ago, or at no authenticated time.",
+        "docs/policy.md, Quorum and age",
+        "Sign it again, with a signing time, or correct max_age in the requirement.";
     RelMissing = "REL-MISSING",
         "An artifact that the policy expects is not in the release.",
         "docs/policy.md, [release]",
@@ -255,6 +275,42 @@ codes! {
         "The release has more documents of evidence than are looked at.",
         "docs/policy.md, Limits",
         "Remove documents that no rule needs; the limit is in model/src/limits.rs.";
+}
+
+impl Code {
+    /// Whether a policy may let it pass for a while. What is not listed here may not: signatures,
+    /// identities and digests are genuine or they are not, whatever the date.
+    pub fn may_be_excepted(self) -> bool {
+        matches!(
+            self,
+            Self::ProvMissing
+                | Self::ProvPredicate
+                | Self::ProvMalformed
+                | Self::ProvBuilder
+                | Self::ProvLevel
+                | Self::ProvSource
+                | Self::ProvRef
+                | Self::ProvBuildType
+                | Self::ProvParameter
+                | Self::ProvQuorum
+                | Self::ProvAge
+                | Self::SbomMissing
+                | Self::SbomMalformed
+                | Self::SbomFormat
+                | Self::SbomSubject
+                | Self::SbomQuorum
+                | Self::SbomAge
+                | Self::SumMissing
+                | Self::SumUnknown
+                | Self::ReqMissing
+                | Self::ReqQuorum
+                | Self::ReqAge
+                | Self::RelMissing
+                | Self::RelExtra
+                | Self::RelPlatformMissing
+                | Self::RelPlatformExtra
+        )
+    }
 }
 
 impl Serialize for Code {
@@ -314,7 +370,7 @@ mod tests {
     fn codes_are_unique_and_grouped() {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
-        let families = ["SIG-", "ID-", "STMT-", "PROV-", "SBOM-", "SUM-", "REL-"];
+        let families = ["SIG-", "ID-", "STMT-", "PROV-", "SBOM-", "SUM-", "REQ-", "REL-"];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }
 }

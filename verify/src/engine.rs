@@ -13,6 +13,7 @@ mod documents;
 pub(crate) mod judge;
 mod provenance;
 mod release;
+mod require;
 mod sbom;
 
 use bonded_model::limits::DOCUMENT_COUNT_MAX;
@@ -23,7 +24,7 @@ use crate::attestation::Frame;
 use crate::code::Code;
 use crate::facts::{self, Inventory};
 use crate::finding::{Fault, Finding, Severity};
-use crate::policy::{Demands, DemandsAt, Policy, Sight};
+use crate::policy::{Demands, DemandsAt, Policy, Sight, exception};
 use crate::signature::Verifier;
 use crate::sums;
 use crate::verdict::{About, ArtifactVerdict, Grounds, Verdict};
@@ -40,12 +41,17 @@ struct Held<'a> {
 }
 
 /// The rules over one artifact.
-const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 3] =
-    [provenance::decide, sbom::decide, checksums::decide];
+const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 4] =
+    [provenance::decide, sbom::decide, checksums::decide, require::decide];
 
 /// The rules over the release and its documents as a whole.
-const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 4] =
-    [documents::findings, checksums::findings, release::set_findings, release::platform_findings];
+const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 5] = [
+    documents::findings,
+    checksums::findings,
+    release::set_findings,
+    release::platform_findings,
+    require::findings,
+];
 
 /// Reaches the verdict on a release: a pure function of its arguments.
 pub fn verify_release(
@@ -81,6 +87,7 @@ pub fn verify_release(
     let mut findings: Vec<_> = findings.into_iter().flatten().collect();
     findings.extend(RELEASE_RULES.iter().flat_map(|rule| rule(&bench)));
     findings.extend(too_many(&bench, evidence.documents.len()));
+    exception::apply(&policy.exceptions, &mut findings, &release.name().version, now);
     let documents = evidence.documents.iter().map(|document| document.digest).collect();
     Verdict::new(about, grounds, artifacts, documents, findings)
 }

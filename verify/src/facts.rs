@@ -109,6 +109,11 @@ impl<'a> Inventory<'a> {
         self.contents.get(content).map_or(&[], |content| &content.artifacts)
     }
 
+    /// Whether every artifact is among those covered, and agrees.
+    pub(crate) fn all_agree(&self, covered: &BTreeMap<usize, DigestMatch>) -> bool {
+        (0..self.contents.len()).all(|at| covered.get(&at) == Some(&DigestMatch::Agrees))
+    }
+
     /// Whether any artifact has that digest.
     pub(crate) fn has(&self, digest: &Digest) -> bool {
         self.by_digest.contains_key(digest)

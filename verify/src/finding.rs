@@ -45,6 +45,15 @@ pub struct Finding {
     pub severity: Severity,
 }
 
+impl Finding {
+    /// Adds to what was seen; where that is too long, the addition stays whole.
+    pub(crate) fn tell(&mut self, more: &str) {
+        let more = bounded(more.to_owned());
+        let room = TEXT_CHARACTERS_MAX.saturating_sub(more.chars().count());
+        self.seen = self.seen.chars().take(room).chain(more.chars()).collect();
+    }
+}
+
 /// The findings in canonical order, each once. Of those that differ in their texts only, some are
 /// told and the last one says how many more there are; no kind and no weight disappears.
 pub(crate) fn capped(mut findings: Vec<Finding>) -> Vec<Finding> {

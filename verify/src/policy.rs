@@ -6,9 +6,11 @@
 
 mod check;
 mod error;
+pub(crate) mod exception;
 mod expect;
 mod explain;
 mod propose;
+mod require;
 mod resolve;
 mod rule;
 mod scope;
@@ -25,6 +27,7 @@ use crate::pattern::Pattern;
 pub use check::{NoteWeight, PolicyNote};
 pub use error::PolicyError;
 pub use propose::propose;
+pub(crate) use require::{Of, Requirement};
 pub(crate) use rule::{Builder, Count, Demand, Demands, ProvenanceRule, SbomRule, Template};
 pub(crate) use scope::{Scope, Selected, Sight};
 
@@ -39,6 +42,8 @@ pub struct Policy {
     pub(crate) demands: Demands,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) release: ReleaseRule,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) exceptions: Vec<exception::Exception>,
 }
 
 /// What a release has to consist of.
@@ -88,6 +93,8 @@ impl Policy {
             demands: Demands::off(),
             scopes: Vec::new(),
             release: ReleaseRule::default(),
+            requirements: Vec::new(),
+            exceptions: Vec::new(),
         }
     }
 

@@ -87,6 +87,8 @@ pub enum Role {
     Sbom,
     /// A declared checksum.
     Checksum,
+    /// A further document that the policy requires.
+    Required,
 }
 
 impl Role {
@@ -97,6 +99,7 @@ impl Role {
             Self::Provenance => "provenance",
             Self::Sbom => "sbom",
             Self::Checksum => "checksum",
+            Self::Required => "required",
         }
     }
 }

@@ -67,7 +67,7 @@ fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
     };
     let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
     let parsed = Policy::parse(&text).map_err(|source| refuse().because(source))?;
-    let notes = parsed.check();
+    let notes = parsed.check(Some(clock::now()?));
     match context.format {
         Format::Text => {
             output::data_line(&format!(

@@ -4,6 +4,7 @@
 use bonded_model::sbom::SbomView;
 
 use super::bench::{Bench, audience};
+use super::require;
 use crate::attestation::{Attestation, Purpose};
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Reading};
@@ -40,6 +41,15 @@ impl Bench<'_> {
         match attestation.purpose {
             Purpose::Unreadable if !attached => faults(self.provenance_demand().severity()),
             Purpose::Unreadable => Vec::new(),
+            // The requirement tells what became of it.
+            Purpose::Other if require::is_heard(self, fact, covering) => Vec::new(),
+            Purpose::Other
+                if attestation.faults.is_empty()
+                    && unheard()
+                    && require::is_required(self, covering) =>
+            {
+                vec![(Severity::Warn, unmatched())]
+            }
             Purpose::File | Purpose::Other if !attestation.faults.is_empty() => {
                 faults(Severity::Warn)
             }
@@ -53,7 +63,7 @@ impl Bench<'_> {
 
     fn unused(&self, attestation: &Attestation) -> Fault {
         let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
-        let expected = "provenance or an SBOM";
+        let expected = "a document that the policy asks for";
         Fault::new(Code::StmtUnused, expected, seen.unwrap_or("a signature over a file"))
     }
 
@@ -62,7 +72,7 @@ impl Bench<'_> {
     }
 
     /// Whether an attestation is a candidate for no artifact.
-    fn is_unheard(&self, fact: &Fact<'_>, covering: &Covering) -> bool {
+    pub(super) fn is_unheard(&self, fact: &Fact<'_>, covering: &Covering) -> bool {
         audience(fact, covering, self.inventory).next().is_none()
     }
 

@@ -631,4 +631,5 @@ proptest! {
     }
 }
 
+mod papers;
 mod scopes;

@@ -7,6 +7,8 @@ mod contradictions;
 mod holes;
 mod unused;
 
+use bonded_model::Timestamp;
+
 use super::Policy;
 use super::rule::Demands;
 
@@ -31,12 +33,13 @@ pub struct PolicyNote {
 }
 
 impl Policy {
-    /// Looks for contradictions, holes and unused parts; heaviest first.
-    pub fn check(&self) -> Vec<PolicyNote> {
+    /// Looks for contradictions, holes and unused parts; heaviest first. What has ended is told where
+    /// somebody says what time it is.
+    pub fn check(&self, now: Option<Timestamp>) -> Vec<PolicyNote> {
         let weighed = [
             (NoteWeight::Contradiction, contradictions::texts(self)),
             (NoteWeight::Hole, holes::texts(self)),
-            (NoteWeight::Unused, unused::texts(self)),
+            (NoteWeight::Unused, unused::texts(self, now)),
         ];
         let notes = weighed.into_iter().flat_map(|(weight, texts)| {
             texts.into_iter().map(move |text| PolicyNote { weight, text })
@@ -64,7 +67,7 @@ mod tests {
     fn check(edits: &[(&str, &str)], weight: NoteWeight, expected: &[&str]) {
         let mut case = Case::bare();
         edits.iter().for_each(|(from, to)| case.edit(from, to));
-        let notes = Policy::parse(&case.policy).unwrap().check();
+        let notes = Policy::parse(&case.policy).unwrap().check(None);
         let found: Vec<_> =
             notes.iter().filter(|note| note.weight == weight).map(|n| n.text.as_str()).collect();
         assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -120,7 +123,7 @@ mod tests {
             format!("{SCOPE}provenance = {{ rule = \"off\" }}\nsbom = {{ rule = \"off\" }}");
         let mut case = Case::bare();
         case.edit("#sbom", &scope);
-        let notes = Policy::parse(&case.policy).unwrap().check();
+        let notes = Policy::parse(&case.policy).unwrap().check(None);
         assert!(notes.iter().any(|n| n.text.starts_with("scope \"a\": [provenance] is off")));
         let high = "[[builder]]\nid = \"https://b\"\nsigners = [\"key\"]\nlevel = 1\n[provenance]";
         let strict = format!(
@@ -149,6 +152,33 @@ mod tests {
     }
 
     #[test]
+    fn requirements_and_exceptions_are_looked_at() {
+        let require = "[[require]]\nname = \"r\"\npredicate = \"t\"\nof = \"artifacts\"\nsigners = [\"key\"]\npaths = [\"doc/*\"]\n";
+        let few = format!("{require}quorum = 2");
+        check(&[("#sbom", &*few)], NoteWeight::Contradiction, &["requirement \"r\" needs 2"]);
+        let lax = format!("{require}quorum = 2\nrule = \"warn\"");
+        check(&[("#sbom", &*lax)], NoteWeight::Contradiction, &[]);
+        let empty = format!("{require}[release]\nartifacts = [\"bin/a\"]");
+        check(&[("#sbom", &*empty)], NoteWeight::Unused, &["requirement \"r\" selects none"]);
+        let mut case = Case::bare();
+        let until = "until = \"2026-01-01T00:00:00Z\"\nreason = \"why\"";
+        case.edit("#sbom", &format!("[[exception]]\ncode = \"REL-EXTRA\"\n{until}"));
+        let policy = Policy::parse(&case.policy).unwrap();
+        let told = |now: Option<&str>, weight| {
+            let notes = policy.check(now.map(crate::testing::time));
+            let about =
+                notes.into_iter().filter(|n| n.weight == weight && n.text.contains("REL-EXTRA"));
+            about.map(|note| note.text).collect::<Vec<_>>()
+        };
+        let hole = "REL-EXTRA only warns until 2026-01-01T00:00:00Z: why";
+        assert_eq!(told(None, NoteWeight::Hole), [hole]);
+        let before = told(Some("2025-12-31T23:59:59Z"), NoteWeight::Unused);
+        assert!(before.is_empty() && told(None, NoteWeight::Unused).is_empty());
+        let ended = told(Some("2026-01-01T00:00:00Z"), NoteWeight::Unused);
+        assert_eq!(ended, ["the exception for REL-EXTRA ended at 2026-01-01T00:00:00Z"]);
+    }
+
+    #[test]
     fn scopes_that_nothing_reaches_are_unused() {
         let second = |selector: &str| format!("{SCOPE}[[scope]]\nname = \"b\"\n{selector}");
         for shadowed in ["paths = [\"bin/a\"]", "paths = [\"bin/*-x\"]\nkinds = [\"elf\"]"] {
@@ -171,7 +201,7 @@ mod tests {
         let found = |line: &str| {
             let mut case = Case::bare();
             case.edit("[[builder]]", &signer(line));
-            let notes = Policy::parse(&case.policy).unwrap().check();
+            let notes = Policy::parse(&case.policy).unwrap().check(None);
             notes.iter().filter(|note| note.text.starts_with("signer \"x\" has")).count()
         };
         for line in ["identity_glob = \"https://a/**\"", "identity_regex = 'a@example.com'"] {

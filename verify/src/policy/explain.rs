@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::{Artifact, Release};
 
+use super::exception::Exception;
 use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
-use super::{DemandsAt, Policy, Sight};
+use super::{DemandsAt, Of, Policy, Requirement, Selected, Sight};
 use crate::identity::{LogRule, SignerRule, Who};
+use crate::pattern::Pattern;
 use crate::sbom;
 
 impl Policy {
@@ -19,32 +21,41 @@ impl Policy {
             self.name,
             release.name()
         )];
-        for (under, artifacts) in self.groups(release) {
-            lines.extend(self.explain_group(under, &artifacts, release));
+        for (group, artifacts) in self.groups(release) {
+            lines.extend(self.explain_group(&group, &artifacts, release));
         }
         lines.extend(self.explain_release(release));
         lines.extend(self.signers.iter().map(explain_signer));
         lines
     }
 
-    /// The artifacts by the demands that go for them.
-    fn groups<'a>(&self, release: &'a Release) -> BTreeMap<Option<DemandsAt>, Vec<&'a Artifact>> {
+    /// The artifacts by what goes for them.
+    fn groups<'a>(&self, release: &'a Release) -> BTreeMap<Group, Vec<&'a Artifact>> {
         let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for artifact in release.artifacts() {
-            let under = self.demands_for(&Sight::of(artifact)).map(|(under, _)| under);
-            groups.entry(under).or_default().push(artifact);
+            groups.entry(self.group(&Sight::of(artifact))).or_default().push(artifact);
         }
         groups
     }
 
+    fn group(&self, sight: &Sight<'_>) -> Group {
+        let under = self.demands_for(sight).map(|(under, _)| under);
+        let of_artifacts =
+            self.requirements.iter().enumerate().filter(|(_, r)| r.of == Of::Artifacts);
+        let answers: Vec<_> = of_artifacts.map(|(at, r)| (at, r.selector.selects(sight))).collect();
+        let known = answers.iter().all(|(_, selected)| *selected != Selected::Unknown);
+        let selected = answers.into_iter().filter(|(_, selected)| *selected == Selected::Yes);
+        Group { under: under.filter(|_| known), requirements: selected.map(|(at, _)| at).collect() }
+    }
+
     fn explain_group(
         &self,
-        under: Option<DemandsAt>,
+        group: &Group,
         artifacts: &[&Artifact],
         release: &Release,
     ) -> Vec<String> {
         let paths = few(artifacts.iter().map(|artifact| artifact.path.as_str()));
-        let Some(under) = under else {
+        let Some(under) = group.under else {
             return vec![format!("{paths}: refused, since it is not known what they are")];
         };
         let scope = under.checked_sub(1).and_then(|at| self.scopes.get(at));
@@ -54,7 +65,9 @@ impl Policy {
         };
         let mut lines = vec![format!("{paths}: {which}")];
         let demands = self.all_demands().nth(under).unwrap_or(&self.demands);
-        let told = self.explain_demands(demands, release);
+        let mut told = self.explain_demands(demands, release);
+        let required = group.requirements.iter().filter_map(|at| self.requirements.get(*at));
+        told.extend(required.flat_map(explain_requirement));
         lines.extend(told.into_iter().map(|line| format!("  {line}")));
         lines
     }
@@ -112,8 +125,42 @@ impl Policy {
             let platforms: Vec<_> = platforms.iter().map(ToString::to_string).collect();
             lines.push(format!("  for exactly the platforms {}", platforms.join(", ")));
         }
+        let of_release = self.requirements.iter().filter(|r| r.of == Of::Release);
+        lines.extend(of_release.flat_map(explain_requirement).map(|line| format!("  {line}")));
+        lines.extend(self.exceptions.iter().map(explain_exception));
         lines
     }
+}
+
+/// What goes for some artifacts alike.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    /// `None` where it is not known.
+    under: Option<DemandsAt>,
+    requirements: Vec<usize>,
+}
+
+fn explain_requirement(requirement: &Requirement) -> Vec<String> {
+    let demand = requirement.demand.name();
+    let mut lines = vec![format!("required {} ({demand})", requirement.told())];
+    lines.push(format!("  signed by {}", listed(Some(&requirement.signers), ANY)));
+    lines.extend(explain_count(&requirement.count));
+    lines
+}
+
+fn explain_exception(exception: &Exception) -> String {
+    let texts = |what: &str, patterns: &[Pattern]| {
+        let texts: Vec<_> = patterns.iter().map(Pattern::as_str).collect();
+        if texts.is_empty() { String::new() } else { format!(" {what} {}", texts.join(" or ")) }
+    };
+    format!(
+        "{} only warns{}{} until {}: {}",
+        exception.code,
+        texts("for", &exception.paths),
+        texts("in", &exception.versions),
+        exception.until,
+        exception.reason
+    )
 }
 
 fn explain_sbom(rule: &SbomRule) -> Vec<String> {
@@ -190,7 +237,7 @@ impl Demand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{BUILDER, Case, SOURCE, TAG};
+    use crate::testing::{BUILDER, Case, FILE, SOURCE, TAG};
 
     #[test]
     fn what_is_demanded_is_told_with_the_release_filled_in() {
@@ -223,6 +270,33 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn requirements_and_exceptions_are_told() {
+        let mut case = Case::good();
+        let of = |name: &str, rest: &str| {
+            format!(
+                "[[require]]\nname = \"{name}\"\npredicate = \"https://t\"\nsigners = [\"key\"]\n{rest}\n"
+            )
+        };
+        let rules = of("one", "of = \"artifacts\"\npaths = [\"bin/b\"]\nmax_age = \"2d\"")
+            + &of("all", "of = \"release\"")
+            + "[[exception]]\ncode = \"REL-EXTRA\"\npaths = [\"x\"]\nuntil = \"2030-01-01T00:00:00Z\"\nreason = \"soon\"\n";
+        case.edit("#sbom", &rules);
+        case.files.push(("bin/b", FILE.to_vec()));
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        for part in [
+            "bin/a: by the top level\n",
+            "bin/b: by the top level\n",
+            "  required \"one\": a document of type https://t (require)\n    signed by key\n    signed within 2d",
+            "the release: any set of artifacts\n  required \"all\"",
+            "REL-EXTRA only warns for x until 2030-01-01T00:00:00Z: soon",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert_eq!(text.matches("\"one\"").count(), 1);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::facts::{Inventory, lines_of};
 use crate::identity::{Holder, Signer};
 use crate::key::PublicKey;
 use crate::signature::{Against, Content, SignedDocument, Verifier};
+use crate::{provenance, sbom};
 
 /// Someone who verifiably signed, as a policy would name them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +31,31 @@ struct Shown {
     /// Who signed, and the builders that they signed for.
     signers: BTreeMap<Proposed, BTreeSet<String>>,
     sources: BTreeSet<(String, Option<String>)>,
+    /// Other types of statements, with who signed them and the contents that they cover.
+    papers: BTreeMap<String, Paper>,
     has_sbom: bool,
     skipped: usize,
+}
+
+/// What is signed of one type that is neither provenance nor an SBOM.
+#[derive(Default)]
+struct Paper {
+    signers: BTreeSet<Proposed>,
+    covered: BTreeMap<usize, DigestMatch>,
+}
+
+/// A signed line that holds and is about an artifact of the release.
+struct Line {
+    signer: Proposed,
+    means: Means,
+    covered: BTreeMap<usize, DigestMatch>,
+}
+
+/// What a signed line is.
+enum Means {
+    Provenance(Box<Provenance>),
+    Sbom,
+    Paper(String),
 }
 
 /// Proposes a policy text for the project of a release, from the evidence that is held for it.
@@ -69,9 +93,13 @@ struct Ask<'a> {
 
 impl Shown {
     fn look(&mut self, ask: &Ask<'_>, line: &[u8]) {
-        match verified(ask, line) {
-            Some((signer, provenance)) => {
-                let builders = self.signers.entry(signer).or_default();
+        let Some(line) = verified(ask, line) else {
+            self.skipped += 1;
+            return;
+        };
+        let builders = self.signers.entry(line.signer.clone()).or_default();
+        match line.means {
+            Means::Provenance(provenance) => {
                 builders.insert(provenance.builder_id.clone());
                 let triggers = provenance.sources.iter().filter(|s| s.role == SourceRole::Trigger);
                 self.sources.extend(triggers.map(|source| {
@@ -79,7 +107,12 @@ impl Shown {
                     (repository, reference.map(str::to_owned))
                 }));
             }
-            None => self.skipped += 1,
+            Means::Sbom => self.has_sbom = true,
+            Means::Paper(kind) => {
+                let paper = self.papers.entry(kind).or_default();
+                paper.signers.insert(line.signer);
+                paper.covered.extend(line.covered);
+            }
         }
     }
 
@@ -90,7 +123,7 @@ impl Shown {
             push(
                 &mut text,
                 format_args!(
-                    "# {} signed documents were left out: they do not verify by certificate or by a given key, are no provenance, or are about no artifact of the release.\n",
+                    "# {} signed documents were left out: they do not verify by certificate or by a given key, cannot be read, or are about no artifact of the release.\n",
                     self.skipped
                 ),
             );
@@ -119,7 +152,31 @@ impl Shown {
         let rule = if self.has_sbom { "require" } else { "off" };
         push(&mut text, format_args!("\n[sbom]\nrule = {}\n", quoted(rule)));
         text.push_str(&artifact_lines(evidence));
+        text.push_str(&self.requirement_lines(evidence));
         text
+    }
+
+    /// What was found signed beside provenance and SBOMs is asked of the next release too.
+    fn requirement_lines(&self, evidence: &Evidence) -> String {
+        let inventory = Inventory::new(&evidence.release);
+        let names: Vec<_> = self.signers.keys().collect();
+        let of_signer = |signer: &Proposed| {
+            let at = names.iter().position(|name| *name == signer).map_or(0, |at| at + 1);
+            quoted(&format!("signer-{at}"))
+        };
+        let lines = self.papers.iter().map(|(kind, paper)| {
+            let signers: Vec<_> = paper.signers.iter().map(of_signer).collect();
+            let paths = match inventory.all_agree(&paper.covered) {
+                true => String::new(),
+                false => paths_line(evidence, &inventory, paper),
+            };
+            format!(
+                "\n[[require]]\nname = {0}\npredicate = {0}\nof = \"artifacts\"\n{paths}signers = [{1}]\n",
+                quoted(kind),
+                signers.join(", ")
+            )
+        });
+        lines.collect()
     }
 
     /// A source and a ref are proposed only where the evidence agrees on one. Where it does not, the
@@ -155,8 +212,8 @@ fn who_lines(proposed: &Proposed) -> String {
     }
 }
 
-/// Who signed a line, if the signature holds, and the provenance of an artifact that it is.
-fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<(Proposed, Provenance)> {
+/// A line whose signature holds, and that is about an artifact.
+fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<Line> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
     let candidates = std::iter::once(None).chain(ask.keys.iter().map(Some));
     let signed = candidates.into_iter().find_map(|key| {
@@ -166,12 +223,20 @@ fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<(Proposed, Provenance)> {
     });
     let (signer, times) = signed?;
     let Content::Statement(statement) = document.content() else { return None };
-    let covered = ask.inventory.covered_by(statement);
-    if !covered.values().any(|matched| *matched == DigestMatch::Agrees) {
+    let mut covered = ask.inventory.covered_by(statement);
+    covered.retain(|_, matched| *matched == DigestMatch::Agrees);
+    if covered.is_empty() || times.iter().any(|time| *time > ask.now) {
         return None;
     }
-    let provenance = Provenance::parse(statement).ok()?; // counted as left out
-    times.iter().all(|time| *time <= ask.now).then_some((signer, provenance))
+    let kind = &statement.predicate_type;
+    let means = if provenance::is_type(kind) {
+        Means::Provenance(Box::new(Provenance::parse(statement).ok()?)) // counted as left out
+    } else if sbom::is_type(kind) {
+        Means::Sbom
+    } else {
+        Means::Paper(kind.clone())
+    };
+    Some(Line { signer, means, covered })
 }
 
 fn proposed(signer: Signer, key: Option<&PublicKey>) -> Option<Proposed> {
@@ -191,6 +256,17 @@ fn reference_line(reference: &str, version: &str) -> String {
         Some(branch) => format!("branch = {}\n", quoted(branch)),
         None => format!("ref = {}\n", quoted(reference)),
     }
+}
+
+/// The artifacts that a paper is about, with a star for the version.
+fn paths_line(evidence: &Evidence, inventory: &Inventory<'_>, paper: &Paper) -> String {
+    let version = evidence.release.name().version.as_str();
+    let artifacts = paper.covered.keys().flat_map(|content| inventory.holders_of(*content));
+    let paths: BTreeSet<_> = artifacts
+        .filter_map(|at| evidence.release.artifacts().get(*at))
+        .map(|artifact| quoted(&artifact.path.as_str().replace(version, "*")))
+        .collect();
+    format!("paths = [{}]\n", paths.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn artifact_lines(evidence: &Evidence) -> String {
@@ -213,105 +289,4 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{BUILDER, Case, FILE, Key, SOURCE, provenance, workflow};
-    use crate::trust::TrustRoot;
-    use crate::{Policy, PolicyError};
-
-    #[test]
-    fn what_is_proposed_is_a_policy_that_the_release_passes() {
-        let case = Case::certified(workflow());
-        let evidence = case.evidence();
-        let verifier = Verifier::of_double(Box::new(case.double.unwrap()));
-        let text = propose(&verifier, &evidence, &[], case.now);
-        for part in [BUILDER, SOURCE, "tag = \"{version}\"", "\"bin/a\""] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        let policy = Policy::parse(&text).unwrap();
-        let verdict = crate::verify_release(&verifier, &policy, &evidence, case.now);
-        assert!(verdict.is_pass(), "{verdict:?}");
-    }
-
-    #[test]
-    fn a_managed_key_is_proposed_only_where_the_caller_gives_it() {
-        let case = Case::good();
-        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-        let key = |seed| PublicKey::from_pem(&Key::from_seed(seed).public_pem()).unwrap();
-        let text = propose(&verifier, &case.evidence(), &[key(2), key(1)], case.now);
-        let policy = Policy::parse(&text).unwrap();
-        assert!(text.contains(&key(1).to_pem()) && !text.contains(&key(2).to_pem()), "{text}");
-        let verdict = crate::verify_release(&verifier, &policy, &case.evidence(), case.now);
-        assert!(verdict.is_pass(), "{verdict:?}");
-    }
-
-    #[test]
-    fn nobody_is_proposed_whose_signature_does_not_hold() {
-        for case in [Case::certified(workflow()), Case::good()] {
-            let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-            let text = propose(&verifier, &case.evidence(), &[], case.now);
-            assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
-            assert!(matches!(Policy::parse(&text), Err(PolicyError::Source { .. })), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_the_evidence_does_not_agree_on_has_to_be_decided() {
-        let key = Key::from_seed(1);
-        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
-        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-        let with = |uri: &str| {
-            let mut case = Case::good();
-            let uri = uri.to_owned();
-            let other = provenance(FILE, move |predicate| {
-                predicate["buildDefinition"]["externalParameters"]["source"]["uri"] = uri.into();
-            });
-            case.attach(DocumentKind::Bundle, &key.bundle(&other.to_bytes()));
-            propose(&verifier, &case.evidence(), std::slice::from_ref(&public), case.now)
-        };
-        let other = with("git+https://github.com/o/other@refs/tags/v1");
-        assert!(matches!(Policy::parse(&other), Err(PolicyError::Source { .. })), "{other}");
-        let decided = other.replace("# source = \"…\"", &format!("source = {}", quoted(SOURCE)));
-        assert!(Policy::parse(&decided).is_ok(), "{decided}");
-        let branch = with(&format!("git+{SOURCE}@refs/heads/main"));
-        assert!(matches!(Policy::parse(&branch), Err(PolicyError::Reference { .. })), "{branch}");
-        let decided = branch.replace("# tag =", "tag =");
-        assert!(Policy::parse(&decided).is_ok(), "{decided}");
-    }
-
-    /// Text from a document is never the word that accepts everything.
-    #[test]
-    fn a_source_called_any_is_not_proposed() {
-        let key = Key::from_seed(1);
-        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
-        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-        let mut case = Case::bare();
-        let any = provenance(FILE, |predicate| {
-            predicate["buildDefinition"]["externalParameters"]["source"]["uri"] = ANY.into();
-        });
-        case.attach(DocumentKind::Bundle, &key.bundle(&any.to_bytes()));
-        let text = propose(&verifier, &case.evidence(), &[public], case.now);
-        assert!(!text.contains("\nsource") && Policy::parse(&text).is_err(), "{text}");
-    }
-
-    #[test]
-    fn provenance_about_other_files_is_left_out() {
-        let key = Key::from_seed(1);
-        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
-        let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
-        let mut case = Case::bare();
-        let other = key.bundle(&provenance(b"other", |_| {}).to_bytes());
-        case.attach(DocumentKind::Bundle, &other);
-        let text = propose(&verifier, &case.evidence(), &[public], case.now);
-        assert!(!text.contains("[[signer]]") && text.contains("# 1 signed document"), "{text}");
-    }
-
-    #[test]
-    fn every_text_can_be_quoted() {
-        for text in ["a\u{7f}b", "\"\\\n\u{1}", "é\u{2028}"] {
-            let policy =
-                format!("version = 1\nname = {}\n[provenance]\nrule = \"off\"", quoted(text));
-            assert_eq!(Policy::parse(&policy).unwrap().name(), text, "{policy}");
-        }
-    }
-}
+mod tests;

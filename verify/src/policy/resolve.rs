@@ -1,5 +1,6 @@
 //! From the policy as written to the policy as checked.
 
+mod papers;
 mod rules;
 mod scopes;
 mod signers;
@@ -36,6 +37,8 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         builders,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
+        requirements: papers::requirements(written.require, &signers)?,
+        exceptions: papers::exceptions(written.exception)?,
         release: written.release.map_or(Ok(ReleaseRule::default()), scopes::release)?,
         signers,
     })

@@ -244,3 +244,88 @@ fn must_reject_release_tables() {
         assert!(matches!(found, Err(PolicyError::EmptyList { .. })), "{empty}");
     }
 }
+
+#[test]
+fn must_reject_requirements() {
+    let require = |rest: &str| scoped(&format!("[[require]]\nname = \"a\"\n{rest}"));
+    let good = "predicate = \"t\"\nof = \"release\"\nsigners = [\"key\"]\n";
+    assert!(require(good).is_ok());
+    let toml = [
+        (good, ""),
+        ("of = \"release\"\n", ""),
+        ("\"release\"", "\"documents\""),
+        ("signers = [\"key\"]\n", ""),
+        ("predicate = \"t\"\n", ""),
+        ("predicate = \"t\"", "predicate = 7"),
+        ("predicate = \"t\"", "predicate = \"t\"\nlevel = 3"),
+    ];
+    for (from, to) in toml {
+        let found = require(&good.replacen(from, to, 1));
+        assert!(matches!(found, Err(PolicyError::Toml(_))), "{to}");
+    }
+    for (from, to) in [("signers = [\"key\"]", "signers = []"), ("\"t\"", "[]")] {
+        let found = require(&good.replacen(from, to, 1));
+        assert!(matches!(found, Err(PolicyError::EmptyList { .. })), "{to}");
+    }
+    for to in ["\"\"", "[\"t\", \"\"]", "\"t\"\npaths = [\"x\"]", "\"t\"\nkinds = [\"elf\"]"] {
+        let found = require(&good.replacen("\"t\"", to, 1));
+        assert!(matches!(found, Err(PolicyError::Unclear { .. })), "{to}");
+    }
+    let stranger = require(&good.replace("\"key\"", "\"keys\""));
+    assert!(matches!(stranger, Err(PolicyError::UnknownSigner { .. })));
+    let twice = scoped(&format!("[[require]]\nname = \"a\"\n{good}").repeat(2));
+    assert!(matches!(twice, Err(PolicyError::Name { what: "requirement", .. })));
+}
+
+#[test]
+fn must_reject_exceptions() {
+    let exception =
+        |code: &str, rest: &str| scoped(&format!("[[exception]]\ncode = \"{code}\"\n{rest}"));
+    let good = "until = \"2026-01-01T00:00:00Z\"\nreason = \"r\"";
+    for code in crate::Code::ALL {
+        let found = exception(code.as_str(), good);
+        let refused = matches!(found, Err(PolicyError::Value { key: "code", .. }));
+        assert_eq!(found.is_ok(), code.may_be_excepted(), "{code}");
+        assert_eq!(refused, !code.may_be_excepted(), "{code}");
+        let genuine =
+            ["SIG-", "ID-", "STMT-"].iter().any(|family| code.as_str().starts_with(family));
+        assert!(!(genuine && code.may_be_excepted()), "{code}");
+    }
+    for code in ["PROV-*", "prov-missing", "PROV", ""] {
+        assert!(
+            matches!(exception(code, good), Err(PolicyError::Value { key: "code", .. })),
+            "{code}"
+        );
+    }
+    let toml = [
+        "",
+        "reason = \"r\"",
+        "until = \"2026-01-01T00:00:00Z\"",
+        "until = \"never\"\nreason = \"r\"",
+    ];
+    for rest in toml {
+        assert!(matches!(exception("REL-EXTRA", rest), Err(PolicyError::Toml(_))), "{rest}");
+    }
+    for reason in [String::new(), "  ".to_owned(), "x".repeat(241)] {
+        let rest = good.replace("\"r\"", &format!("\"{reason}\""));
+        assert!(matches!(
+            exception("REL-EXTRA", &rest),
+            Err(PolicyError::Value { key: "reason", .. })
+        ));
+    }
+    for list in ["paths = []", "versions = []"] {
+        let found = exception("REL-EXTRA", &format!("{good}\n{list}"));
+        assert!(matches!(found, Err(PolicyError::EmptyList { .. })), "{list}");
+    }
+}
+
+#[test]
+fn the_documentation_lists_what_may_be_excepted() {
+    let text = include_str!("../../../docs/policy.md");
+    let (_, list) = text.split_once("these can: ").unwrap();
+    let (list, _) = list.split_once(".\nA single file").unwrap();
+    let listed: Vec<_> =
+        list.split([',', '\n', ' ', '`']).filter(|word| !word.is_empty()).collect();
+    let codes = crate::Code::ALL.iter().filter(|code| code.may_be_excepted());
+    assert_eq!(listed, codes.map(|code| code.as_str()).collect::<Vec<_>>());
+}

@@ -7,6 +7,7 @@ use bonded_model::sbom::SbomFormat;
 use serde::Deserialize;
 
 use super::expect::{WrittenDependency, WrittenScalar};
+use super::require::Of;
 use super::rule::Demand;
 use crate::identity::{Claim, LogRule};
 use crate::provenance::Wanted;
@@ -28,6 +29,52 @@ pub(super) struct Written {
     pub(super) release: Option<WrittenRelease>,
     #[serde(default)]
     pub(super) scope: Vec<WrittenScope>,
+    #[serde(default)]
+    pub(super) require: Vec<WrittenRequirement>,
+    #[serde(default)]
+    pub(super) exception: Vec<WrittenException>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenRequirement {
+    pub(super) name: String,
+    pub(super) predicate: OneOrMore,
+    pub(super) of: Of,
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) kinds: Option<Vec<String>>,
+    pub(super) platforms: Option<Vec<String>>,
+    pub(super) signers: Vec<String>,
+    pub(super) rule: Option<Demand>,
+    pub(super) quorum: Option<usize>,
+    pub(super) max_age: Option<String>,
+}
+
+/// A text, or a list of texts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::More(texts) => texts,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenException {
+    pub(super) code: String,
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) versions: Option<Vec<String>>,
+    pub(super) until: Timestamp,
+    pub(super) reason: String,
 }
 
 #[derive(Deserialize)]

@@ -15,7 +15,13 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         ];
         unmet.into_iter().flatten().map(move |text| format!("{place}{text}"))
     });
-    of_demands.chain(mute_patterns(policy)).collect()
+    let requirements = policy.requirements.iter().filter_map(|requirement| {
+        let what = format!("requirement {:?}", requirement.name);
+        let signers = requirement.signers.iter().collect();
+        let required = requirement.demand == Demand::Require;
+        too_few(policy, &what, requirement.count.quorum, &signers).filter(|_| required)
+    });
+    of_demands.chain(requirements).chain(mute_patterns(policy)).collect()
 }
 
 fn builders(policy: &Policy, demands: &Demands) -> Option<String> {
@@ -53,7 +59,7 @@ fn sbom_quorum(policy: &Policy, demands: &Demands) -> Option<String> {
 }
 
 /// A quorum counts distinct identities: one key under two names is one.
-pub(super) fn too_few(
+fn too_few(
     policy: &Policy,
     what: &str,
     quorum: usize,

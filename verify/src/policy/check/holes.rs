@@ -18,6 +18,14 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     texts.extend(policy.release.allowed.iter().map(|pattern| {
         format!("[release] allows every artifact that matches {:?}", pattern.as_str())
     }));
+    let lax = policy.requirements.iter().filter(|r| r.demand != Demand::Require);
+    texts.extend(
+        lax.map(|requirement| format!("requirement {:?} is not required", requirement.name)),
+    );
+    texts.extend(policy.exceptions.iter().map(|exception| {
+        let (code, until) = (exception.code, exception.until);
+        format!("{code} only warns until {until}: {}", exception.reason)
+    }));
     texts.extend(policy.signers.iter().flat_map(of_signer));
     texts
 }

@@ -2,13 +2,30 @@
 
 use std::collections::BTreeSet;
 
+use bonded_model::Timestamp;
+
 use super::super::Policy;
-use super::super::scope::{Scope, Selector};
+use super::super::scope::Selector;
 use crate::pattern::Pattern;
 
-pub(super) fn texts(policy: &Policy) -> Vec<String> {
-    [idle_signers(policy), low_builders(policy), shadowed_scopes(policy), empty_scopes(policy)]
-        .concat()
+pub(super) fn texts(policy: &Policy, now: Option<Timestamp>) -> Vec<String> {
+    let dead = [
+        idle_signers(policy),
+        low_builders(policy),
+        shadowed_scopes(policy),
+        empty_scopes(policy),
+        now.map_or_else(Vec::new, |now| ended_exceptions(policy, now)),
+    ];
+    dead.concat()
+}
+
+fn ended_exceptions(policy: &Policy, now: Timestamp) -> Vec<String> {
+    let ended = policy.exceptions.iter().filter(|exception| exception.until <= now);
+    ended
+        .map(|exception| {
+            format!("the exception for {} ended at {}", exception.code, exception.until)
+        })
+        .collect()
 }
 
 fn idle_signers(policy: &Policy) -> Vec<String> {
@@ -17,6 +34,7 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .iter()
         .flat_map(|builder| &builder.signers)
         .chain(policy.all_demands().flat_map(|demands| demands.sbom.signers.iter().flatten()))
+        .chain(policy.requirements.iter().flat_map(|requirement| &requirement.signers))
         .collect();
     let idle = policy.signers.iter().filter(|signer| !named.contains(&signer.name));
     idle.map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name))
@@ -51,17 +69,20 @@ fn empty_scopes(policy: &Policy) -> Vec<String> {
     if !policy.release.allowed.is_empty() {
         return Vec::new();
     }
-    let reaches = |scope: &&Scope| {
-        let paths = &scope.selector.paths;
+    let reaches = |selector: &Selector| {
+        let paths = &selector.paths;
         let matched = |path: &String| {
             let filled = VERSIONS.map(|version| path.replace("{version}", version));
             filled.iter().any(|path| paths.iter().any(|pattern| pattern.matches(path)))
         };
         paths.is_empty() || artifacts.iter().any(matched)
     };
-    let empty = policy.scopes.iter().filter(|scope| !reaches(scope));
+    let scopes = policy.scopes.iter().map(|scope| ("scope", &scope.name, &scope.selector));
+    let requirements = policy.requirements.iter();
+    let requirements = requirements.map(|r| ("requirement", &r.name, &r.selector));
+    let empty = scopes.chain(requirements).filter(|(_, _, selector)| !reaches(selector));
     empty
-        .map(|scope| format!("scope {:?} selects none of the listed artifacts", scope.name))
+        .map(|(what, name, _)| format!("{what} {name:?} selects none of the listed artifacts"))
         .collect()
 }
 

@@ -1,0 +1,106 @@
+//! Requirements and exceptions.
+
+use bonded_model::toml_text;
+
+use super::super::error::PolicyError;
+use super::super::exception::Exception;
+use super::super::require::{Of, Requirement};
+use super::super::written::{WrittenException, WrittenRequirement};
+use super::scopes::{glob, selector, within};
+use super::{known_signers, not_empty, rules, unique};
+use crate::code::Code;
+use crate::identity::SignerRule;
+use crate::pattern::Pattern;
+
+/// Requirements in one policy. Each artifact is held against every one of them.
+const REQUIREMENT_COUNT_MAX: usize = 64;
+
+/// Exceptions in one policy. More of them are no exceptions.
+const EXCEPTION_COUNT_MAX: usize = 256;
+
+/// A reason is told with each finding that it excepts.
+const REASON_CHARACTERS_MAX: usize = 240;
+
+pub(super) fn requirements(
+    written: Vec<WrittenRequirement>,
+    signers: &[SignerRule],
+) -> Result<Vec<Requirement>, PolicyError> {
+    within("[[require]]", written.len(), REQUIREMENT_COUNT_MAX)?;
+    unique("requirement", written.iter().map(|requirement| requirement.name.as_str()))?;
+    written.into_iter().map(|written| requirement(written, signers)).collect()
+}
+
+fn requirement(
+    written: WrittenRequirement,
+    signers: &[SignerRule],
+) -> Result<Requirement, PolicyError> {
+    let place = format!("requirement {:?}", written.name);
+    let selector = selector(&place, written.paths, written.kinds, written.platforms)?;
+    if written.of == Of::Release && !selector.is_open() {
+        let reason = "paths, kinds and platforms choose artifacts, and it is of the release";
+        return Err(PolicyError::Unclear { place, reason });
+    }
+    let predicates = not_empty(&place, "predicate", written.predicate.into_list())?;
+    if predicates.contains("") {
+        let reason = "its predicate is empty";
+        return Err(PolicyError::Unclear { place, reason });
+    }
+    Ok(Requirement {
+        predicates,
+        of: written.of,
+        selector,
+        signers: known_signers(&place, written.signers, signers)?,
+        demand: written.rule.unwrap_or_default(),
+        count: rules::count(&place, written.quorum, written.max_age.as_deref())?,
+        name: written.name,
+    })
+}
+
+pub(super) fn exceptions(written: Vec<WrittenException>) -> Result<Vec<Exception>, PolicyError> {
+    within("[[exception]]", written.len(), EXCEPTION_COUNT_MAX)?;
+    written.into_iter().map(exception).collect()
+}
+
+fn exception(written: WrittenException) -> Result<Exception, PolicyError> {
+    let place = format!("exception for {:?}", written.code);
+    let code = excepted(&place, &written.code)?;
+    let reason = written.reason.trim().to_owned();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
+        let expected = format!("a reason of at most {REASON_CHARACTERS_MAX} characters");
+        return Err(PolicyError::Value { place, key: "reason", found: reason, expected });
+    }
+    let selector = selector(&place, written.paths, None, None)?;
+    Ok(Exception {
+        code,
+        paths: selector.paths,
+        versions: versions(&place, written.versions)?,
+        until: written.until,
+        reason,
+    })
+}
+
+fn excepted(place: &str, text: &str) -> Result<Code, PolicyError> {
+    let known = Code::ALL.iter().find(|code| code.as_str() == text);
+    let expected = match known {
+        Some(code) if code.may_be_excepted() => return Ok(*code),
+        Some(_) => {
+            "a code that may be excepted: whether a signature is genuine is no matter of date"
+        }
+        None => {
+            let codes = Code::ALL.iter().map(|code| code.as_str());
+            toml_text::nearest(text, codes).unwrap_or("a code of docs/findings.md")
+        }
+    };
+    Err(PolicyError::Value {
+        place: place.to_owned(),
+        key: "code",
+        found: text.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+fn versions(place: &str, written: Option<Vec<String>>) -> Result<Vec<Pattern>, PolicyError> {
+    let Some(written) = written else { return Ok(Vec::new()) };
+    let texts = not_empty(place, "versions", written)?;
+    texts.into_iter().map(|text| glob(place, "versions", text)).collect()
+}

@@ -41,7 +41,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use bonded_model::limits::NAMED_DIGEST_COUNT_MAX;
 use bonded_model::{Descriptor, Digest, ImageName, Release, ReleaseName, Repository};
 use rayon::prelude::*;
 
@@ -65,7 +64,7 @@ use crate::store::Store;
 use crate::writer::Writer;
 
 use entry::Entry;
-use plan::{Plan, Referrer, Wanted};
+use plan::{Bounds, Plan, Referrer, Wanted};
 pub(crate) use source::is_layout;
 use source::{File, Form, Source};
 
@@ -180,7 +179,11 @@ pub fn import(
     refuse_store(store, request.source)?;
     let (source, entries) = open(disk, request.source)?;
     let ImportRequest { references, repository, name, releases, .. } = *request;
-    let plan = plan::plan(&source, entries, Wanted { references, repository, name, releases })?;
+    let plan = plan::plan(
+        &source,
+        entries,
+        Wanted { references, repository, name, releases, bounds: Bounds::default() },
+    )?;
     let work = Work { store, holder: request.holder, wait: request.wait };
     work.run(&source, &plan, progress)
 }
@@ -322,7 +325,7 @@ fn name_referrers<'a>(
             }
         }
         count += subjects.len();
-        if count > NAMED_DIGEST_COUNT_MAX {
+        if count > plan.bounds.named {
             return Err(ImportError::TooManyNamed);
         }
         for subject in &subjects {

@@ -17,7 +17,7 @@ use bonded_model::{Descriptor, ImageName, Repository};
 
 use super::entry::{self, Entry, Role, release_of};
 use super::error::ImportError;
-use super::plan::{self, Plan, Wanted};
+use super::plan::{self, Bounds, Plan, Wanted};
 use super::source::Source;
 use super::{ImportReport, Progress, Work};
 use crate::catalog::{Catalog, Key};
@@ -65,7 +65,8 @@ pub fn adopt(
         }
     }
     let AdoptRequest { repository, name, .. } = *request;
-    let wanted = Wanted { references: &[], repository, name, releases: false };
+    let wanted =
+        Wanted { references: &[], repository, name, releases: false, bounds: Bounds::default() };
     let plan = plan::plan(&source, new, wanted)?;
     let work = Work { store, holder: request.holder, wait: request.wait };
     let report = work.run(&source, &plan, progress)?;

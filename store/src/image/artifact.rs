@@ -18,7 +18,7 @@ use bonded_model::{
 
 use super::entry::Entry;
 use super::error::ImportError;
-use super::plan::{self, Plan, Referrer, Wanted};
+use super::plan::{self, Bounds, Plan, Referrer, Wanted};
 use super::source::Source;
 use super::{Manifests, Progress, copy, inner, name_referrers, open};
 use crate::attach::{AsItIs, NewDocument, check_evidence};
@@ -100,7 +100,8 @@ impl Incoming {
             Some(GivenName::Repository(repository)) => (None, Some(repository)),
             None => (None, None),
         };
-        let wanted = Wanted { references: &[], repository, name, releases: true };
+        let wanted =
+            Wanted { references: &[], repository, name, releases: true, bounds: Bounds::default() };
         let plan = plan::plan(&self.source, self.entries.clone(), wanted)?;
         if let Some(name) = plan.releases.keys().next() {
             return Err(ImportError::HoldsRelease { name: name.clone() });

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::limits::{
-    EVIDENCE_BYTES_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX, NAMED_DIGEST_COUNT_MAX,
+    EVIDENCE_BYTES_MAX, LAYOUT_BLOB_COUNT_MAX, LAYOUT_REFERRER_COUNT_MAX, MANIFEST_BYTES_MAX,
+    NAMED_DIGEST_COUNT_MAX,
 };
 use bonded_model::{
     Algorithm, Descriptor, Digest, ImageName, MediaType, Release, ReleaseName, Repository,
@@ -24,6 +25,21 @@ pub(crate) const ANNOTATION_CONVENTION: &str = "vnd.bonded.convention";
 /// How many of the names that a layout has an error tells.
 const SHOWN_NAME_COUNT: usize = 10;
 
+/// How much one import may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Blobs, and what refers to them in one more way.
+    pub(super) blobs: usize,
+    /// Digests that statements name, and places at which what they are about is listed.
+    pub(super) named: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { blobs: LAYOUT_BLOB_COUNT_MAX, named: NAMED_DIGEST_COUNT_MAX }
+    }
+}
+
 /// Which entries are wanted, and what is to be added to their names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
@@ -33,6 +49,7 @@ pub(super) struct Wanted<'a> {
     /// Whether releases are wanted that no reference names: whoever takes in the layout of somebody else
     /// does not mean to publish releases in their name.
     pub(super) releases: bool,
+    pub(super) bounds: Bounds,
 }
 
 /// A manifest that is about another one.
@@ -61,6 +78,7 @@ pub(super) struct Plan<'a> {
     /// What the statements of a document name, held or not.
     pub(super) named: BTreeMap<Digest, BTreeSet<Digest>>,
     pub(super) walk: Walk<'a>,
+    pub(super) bounds: Bounds,
 }
 
 /// An entry that is about a manifest.
@@ -123,7 +141,8 @@ pub(super) fn plan<'a>(
     let mut images = names(&sorted, wanted)?;
     let releases = release::read_all(source, &sorted.releases)?;
     sorted.settle_saved(source, &images)?;
-    let mut walk = Walk::new(source);
+    let bounds = wanted.bounds;
+    let mut walk = Walk::new(source, bounds.blobs);
     let mut reached = Vec::new();
     for (name, image) in &images {
         reached.extend(walk.add(&name.to_string(), image)?);
@@ -157,9 +176,9 @@ pub(super) fn plan<'a>(
         _ => {}
     }
     let referrers = referrers(&walk, &taken, &releases);
-    let named = named(source, &walk, &referrers)?;
+    let named = named(source, &walk, &referrers, bounds.named)?;
     releases.values().try_for_each(|release| release::check(&walk, release, &referrers))?;
-    Ok(Plan { referrers, images, releases, skipped, skipped_releases: left, named, walk })
+    Ok(Plan { referrers, images, releases, skipped, skipped_releases: left, named, walk, bounds })
 }
 
 fn check_references(entries: &[Entry], references: &[String]) -> Result<(), ImportError> {
@@ -422,6 +441,7 @@ fn named(
     source: &Source,
     walk: &Walk<'_>,
     referrers: &[Referrer],
+    count_max: usize,
 ) -> Result<BTreeMap<Digest, BTreeSet<Digest>>, ImportError> {
     let mut named = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -435,7 +455,7 @@ fn named(
         let mut digests = recognise::subject_digests(&file.read_all(EVIDENCE_BYTES_MAX)?);
         digests.retain(|digest| digest.algorithm() == Algorithm::Sha256);
         count += digests.len();
-        if count > NAMED_DIGEST_COUNT_MAX {
+        if count > count_max {
             return Err(ImportError::TooManyNamed);
         }
         if !digests.is_empty() {

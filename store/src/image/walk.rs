@@ -90,6 +90,8 @@ pub(super) struct Walk<'a> {
     blobs: BTreeMap<Digest, usize>,
     manifests: BTreeMap<Digest, Read>,
     bytes: u64,
+    /// So many descriptors at most.
+    count_max: usize,
 }
 
 /// A manifest that was read, as what.
@@ -102,7 +104,7 @@ struct Read {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
+    pub(super) fn new(source: &'a Source, count_max: usize) -> Self {
         Self {
             source,
             nodes: Vec::new(),
@@ -111,6 +113,7 @@ impl<'a> Walk<'a> {
             blobs: BTreeMap::new(),
             manifests: BTreeMap::new(),
             bytes: 0,
+            count_max,
         }
     }
 
@@ -187,7 +190,7 @@ impl<'a> Walk<'a> {
         entry: &str,
         descriptor: &Descriptor,
     ) -> Result<(Head, Vec<u8>), ImportError> {
-        let mut walk = Walk::new(source);
+        let mut walk = Walk::new(source, LAYOUT_BLOB_COUNT_MAX);
         let at = walk.begin(entry, descriptor);
         let bytes = walk.read_manifest(at)?;
         let head = walk.parse_head(at, &bytes)?;
@@ -213,7 +216,7 @@ impl<'a> Walk<'a> {
                 if !self.queued.insert((*digest, *size, media_type.clone())) {
                     continue;
                 }
-                if self.nodes.len() >= LAYOUT_BLOB_COUNT_MAX {
+                if self.nodes.len() >= self.count_max {
                     return Err(ImportError::TooManyBlobs);
                 }
                 let descriptor = bare(&descriptor);

@@ -3,9 +3,15 @@
 use bonded_model::limits::{IMAGE_BLOB_COUNT_MAX, LAYOUT_REFERRER_COUNT_MAX};
 use bonded_model::{Descriptor, Digest, MediaType, media_type};
 
-use super::evidence::{tag_of, tagged_evidence};
+use std::time::Duration;
+
+use super::evidence::{statement, tag_of, tagged_evidence};
 use super::{Layout, World, index_of};
-use crate::image::ImportError;
+use crate::disk::Disk;
+use crate::image::plan::{Bounds, Wanted, plan};
+use crate::image::source::Source;
+use crate::image::{ImportError, Work, entry};
+use crate::tests::holder;
 use crate::tests::image::Image;
 
 const NAME: &str = "example.com/app:v1";
@@ -81,4 +87,58 @@ fn what_a_list_says_that_an_image_is_does_not_count() {
     let world = World::in_memory();
     let report = world.import_layout(&layout).unwrap();
     assert_eq!(report.images[0].image.artifact_type, None);
+}
+
+/// Takes a layout in, with bounds that small ones reach.
+fn import_within(layout: &Layout, bounds: Bounds) -> Result<(), ImportError> {
+    let world = World::in_memory();
+    let source = Source::open(&Disk::default(), &layout.write(&world.inputs)).unwrap();
+    let entries = entry::entries_of(&source, &source.read_list(entry::INDEX).unwrap()).unwrap();
+    let (references, repository, name) = (&[][..], None, None);
+    let wanted = Wanted { references, repository, name, releases: false, bounds };
+    let plan = plan(&source, entries, wanted);
+    let work = Work { store: &world.store, holder: &holder(), wait: Duration::ZERO };
+    let done = plan.and_then(|plan| work.run(&source, &plan, &()));
+    if done.is_err() {
+        world.must_be_untouched();
+    }
+    done.map(drop)
+}
+
+#[test]
+fn blobs_of_one_import() {
+    let image = Image::of("amd64", "x");
+    let layout = Layout::default().with(NAME, &image);
+    let import = |blobs| import_within(&layout, Bounds { blobs, ..Bounds::default() });
+    import(image.blobs.len()).unwrap();
+    let error = import(image.blobs.len() - 1).unwrap_err();
+    assert!(matches!(error, ImportError::TooManyBlobs), "{error:?}");
+}
+
+#[test]
+fn digests_that_statements_name() {
+    let image = Image::of("amd64", "x");
+    let layout = |documents: &[&[u8]]| {
+        let about = |document: &&[u8]| Image::referrer(&image.top, media_type::IN_TOTO, document);
+        let referrers: Vec<_> = documents.iter().map(about).collect();
+        let layout = Layout::default().with(NAME, &image);
+        referrers.iter().fold(layout, |layout, referrer| layout.with("", referrer))
+    };
+    let check = |layout: &Layout, count: usize| {
+        let import = |named| import_within(layout, Bounds { named, ..Bounds::default() });
+        import(count).unwrap();
+        let error = import(count - 1).unwrap_err();
+        assert!(matches!(error, ImportError::TooManyNamed), "{error:?}");
+    };
+    // Named by statements, whether it is held or not.
+    let texts = ["1", "2", "3"].map(|text| statement(&Digest::sha256_of(text.as_bytes())));
+    let [one, two, three] = texts.each_ref().map(Vec::as_slice);
+    check(&layout(&[one, two, three]), 3);
+    // One document, which is read once, in two manifests that are listed under two others each.
+    let child = Image::of("arm64", "y");
+    let named = statement(&child.top.digest);
+    let twice = ["application/x.one", "application/x.two"]
+        .map(|kind| Image::referrer(&image.top, kind, &named));
+    let layout = Layout::default().with(NAME, &image).with("a:2", &child);
+    check(&twice.iter().fold(layout, |layout, one| layout.with("", one)), 4);
 }

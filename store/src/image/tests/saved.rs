@@ -1,6 +1,6 @@
 //! Docker archives, which have no manifests of their own.
 
-use bonded_model::limits::LAYOUT_ENTRY_COUNT_MAX;
+use bonded_model::limits::{LAYOUT_BLOB_COUNT_MAX, LAYOUT_ENTRY_COUNT_MAX};
 use bonded_model::manifest::Manifest;
 use bonded_model::{Digest, media_type};
 use serde_json::json;
@@ -179,4 +179,21 @@ fn files_under_several_names_are_one() {
     let report = world.import(&world.file("a.tar", archive)).unwrap();
     assert_eq!((report.images.len(), report.blobs), (2, 3));
     assert_eq!(report.images[0].image, report.images[1].image);
+}
+
+#[test]
+fn more_layers_than_there_may_be_blobs() {
+    let refused = |count: usize| {
+        let layers = vec!["l"; count];
+        let list = json!([{ "Config": "c", "RepoTags": [NAME], "Layers": layers }]).to_string();
+        let world = World::in_memory();
+        let archive = Tar::default().file("manifest.json", list.as_bytes()).finish();
+        let error = world.import(&world.file("a.tar", archive)).unwrap_err();
+        world.must_be_untouched();
+        error
+    };
+    let error = refused(LAYOUT_BLOB_COUNT_MAX + 1);
+    assert!(matches!(error, ImportError::TooManyBlobs), "{error:?}");
+    let error = refused(LAYOUT_BLOB_COUNT_MAX);
+    assert!(!matches!(error, ImportError::TooManyBlobs), "{error:?}");
 }

@@ -68,12 +68,13 @@ pub(crate) fn tend(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<()
 
 /// Makes the file again although another tool has changed it, or removes it: all that it listed is held.
 pub(crate) fn take_back(disk: &Disk, layout: &Layout, catalog: &Catalog) -> Result<(), StoreError> {
-    Ok(match read_setting(disk, layout)? {
+    match read_setting(disk, layout)? {
         IndexSetting::On => {
             writer::replace(disk, layout, &layout.index(), &super::generate(catalog)?)?;
         }
         IndexSetting::Off => remove(disk, layout)?,
-    })
+    }
+    Ok(())
 }
 
 fn write(disk: &Disk, layout: &Layout, expected: &[u8]) -> Result<(), StoreError> {

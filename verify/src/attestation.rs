@@ -3,16 +3,16 @@
 
 use bonded_model::sbom::SbomView;
 use bonded_model::statement::Statement;
-use bonded_model::{Timestamp, Version};
+use bonded_model::{Digest, Timestamp, Version};
 
 use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::{Signed, Signer, SignerRule, Who, recognise};
 use crate::key::PublicKey;
-use crate::policy::{DemandsAt, Policy};
-use crate::provenance::{self, Assessed};
+use crate::policy::{DemandsAt, Pinned, Policy};
+use crate::provenance::{self, Assessed, Vouched};
 use crate::sbom;
-use crate::signature::{Against, Content, Material, SignedDocument, SignedFile, Verifier};
+use crate::signature::{Against, Content, Material, Refused, SignedDocument, SignedFile, Verifier};
 use crate::verdict::SignedBy;
 
 /// One signed line of a document.
@@ -59,7 +59,12 @@ impl Attestation {
     pub(crate) fn assess(frame: &Frame<'_>, bytes: &[u8], file: Option<SignedFile<'_>>) -> Self {
         let document = match SignedDocument::parse(bytes) {
             Ok(document) => document,
-            Err(refused) => return Self::refused(refused.claimed, refused.fault),
+            Err(refused) => {
+                return match pinned(frame.policy, bytes, &refused) {
+                    Some(pinned) => Self::pinned(frame, refused, pinned),
+                    None => Self::refused(refused.claimed, refused.fault),
+                };
+            }
         };
         match authenticate(frame.verifier, &document, &frame.policy.signers, file) {
             Err(fault) => match document.into_content() {
@@ -92,7 +97,8 @@ impl Attestation {
         let mut purpose = Purpose::of(&statement);
         match &mut purpose {
             Purpose::Provenance(assessed) => {
-                match provenance::assess(frame, &statement, signed, &signers) {
+                let vouched = Vouched::Signed { signed, signers: &signers };
+                match provenance::assess(frame, &statement, &vouched) {
                     Ok(under_each) => *assessed = under_each,
                     Err(fault) => faults.push(fault),
                 }
@@ -136,10 +142,34 @@ impl Attestation {
         assessed.level.filter(|_| holds)
     }
 
+    /// A provenance without a signature whose checksum the policy names. Anything else stays unsigned.
+    fn pinned(frame: &Frame<'_>, refused: Refused, pinned: &Pinned) -> Self {
+        let statement = match refused.claimed {
+            Some(statement) if provenance::is_type(&statement.predicate_type) => statement,
+            claimed => return Self::refused(claimed, refused.fault),
+        };
+        let assessed = provenance::assess(frame, &statement, &Vouched::Pinned(pinned));
+        let (assessed, faults) = match assessed {
+            Ok(under_each) => (under_each, Vec::new()),
+            Err(fault) => (Vec::new(), vec![fault]),
+        };
+        let purpose = Purpose::Provenance(assessed);
+        Self { purpose, statement: Some(statement), faults, signers: Vec::new() }
+    }
+
     fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
         let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
         Self { purpose, statement: claimed, faults: vec![fault], signers: Vec::new() }
     }
+}
+
+/// What the policy says of a document that was refused for want of a signature, by its checksum.
+fn pinned<'p>(policy: &'p Policy, bytes: &[u8], refused: &Refused) -> Option<&'p Pinned> {
+    if refused.fault.code != Code::SigUnsigned || policy.unsigned.is_empty() {
+        return None;
+    }
+    let digest = Digest::sha256_of(bytes);
+    policy.unsigned.iter().find(|pinned| pinned.digest == digest)
 }
 
 impl Purpose {

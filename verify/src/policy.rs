@@ -28,7 +28,9 @@ pub use check::{NoteWeight, PolicyNote};
 pub use error::PolicyError;
 pub use propose::propose;
 pub(crate) use require::{Of, Requirement};
-pub(crate) use rule::{Builder, Count, Demand, Demands, ProvenanceRule, SbomRule, Template};
+pub(crate) use rule::{
+    Builder, Count, Demand, Demands, Pinned, ProvenanceRule, SbomRule, Template,
+};
 pub(crate) use scope::{Scope, Selected, Sight};
 
 /// A policy, checked and ready to be applied.
@@ -38,6 +40,7 @@ pub struct Policy {
     digest: Digest,
     pub(crate) signers: Vec<SignerRule>,
     pub(crate) builders: Vec<Builder>,
+    pub(crate) unsigned: Vec<Pinned>,
     /// What goes where no scope says something else.
     pub(crate) demands: Demands,
     pub(crate) scopes: Vec<Scope>,
@@ -90,6 +93,7 @@ impl Policy {
             digest,
             signers: vec![signer],
             builders: Vec::new(),
+            unsigned: Vec::new(),
             demands: Demands::off(),
             scopes: Vec::new(),
             release: ReleaseRule::default(),

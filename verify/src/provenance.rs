@@ -19,11 +19,20 @@ use crate::attestation::Frame;
 use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed};
-use crate::policy::ProvenanceRule;
+use crate::policy::{Pinned, ProvenanceRule};
 use crate::verdict::SignedBy;
 
 pub(crate) use expect::{Dependency, Expect, Wanted};
 pub(crate) use version::VersionRange;
+
+/// What stands behind a provenance.
+#[derive(Debug)]
+pub(crate) enum Vouched<'a> {
+    /// A signature that holds, and the policy's signers who made it.
+    Signed { signed: &'a Signed, signers: &'a [SignedBy] },
+    /// The checksum of the document in the policy.
+    Pinned(&'a Pinned),
+}
 
 /// What the rules made of a provenance.
 #[derive(Debug, Default)]
@@ -53,15 +62,20 @@ pub(crate) fn is_type(predicate_type: &str) -> bool {
 pub(crate) fn assess(
     frame: &Frame<'_>,
     statement: &Statement,
-    signed: &Signed,
-    signers: &[SignedBy],
+    vouched: &Vouched<'_>,
 ) -> Result<Vec<Assessed>, Fault> {
     let provenance = Provenance::parse(statement).map_err(|error| parse_fault(&error))?;
-    let holder = signed.holder();
+    let holder = match vouched {
+        Vouched::Signed { signed, .. } => signed.holder(),
+        Vouched::Pinned(_) => None,
+    };
     let claims = |holder| [claim_faults(holder, &provenance), stated::faults(holder, &provenance)];
     let claims: Vec<_> = holder.into_iter().flat_map(claims).flatten().collect();
     let under = |rule| {
-        let mut assessed = builder(frame, rule, &provenance, signers);
+        let mut assessed = match vouched {
+            Vouched::Signed { signers, .. } => builder(frame, rule, &provenance, signers),
+            Vouched::Pinned(pinned) => pinned_builder(rule, &provenance, pinned),
+        };
         assessed.faults.extend(expectation_faults(frame, rule, &provenance));
         assessed.faults.extend(rule.expect.faults(frame, holder, &provenance));
         assessed.faults.extend(claims.iter().cloned());
@@ -143,6 +157,21 @@ fn builder(
         faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));
     }
     Assessed { level: Some(builder.level), speakers, faults }
+}
+
+/// The builder of a provenance without a signature is the one that the policy states for its checksum.
+fn pinned_builder(rule: &ProvenanceRule, provenance: &Provenance, pinned: &Pinned) -> Assessed {
+    let id = &provenance.builder_id;
+    if *id != pinned.builder {
+        return Assessed::refused(Fault::new(Code::ProvBuilder, &pinned.builder, id));
+    }
+    let low = pinned.level < rule.level;
+    let faults = low.then(|| {
+        let seen = format!("level {} for an unsigned document", pinned.level);
+        Fault::new(Code::ProvLevel, format!("level {}", rule.level), seen)
+    });
+    let (level, speakers) = (Some(pinned.level), BTreeSet::new());
+    Assessed { level, speakers, faults: faults.into_iter().collect() }
 }
 
 fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {

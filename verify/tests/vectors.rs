@@ -26,6 +26,9 @@ use bonded_verify::{
 #[path = "../../tests/world/vectors.rs"]
 mod vectors;
 
+#[path = "vectors/slsa.rs"]
+mod slsa;
+
 use vectors::vectors;
 
 const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator";

@@ -26,6 +26,12 @@ impl Policy {
         }
         lines.extend(self.explain_release(release));
         lines.extend(self.signers.iter().map(explain_signer));
+        lines.extend(self.unsigned.iter().map(|pinned| {
+            format!(
+                "without a signature: provenance {} by {} (level {}): {}",
+                pinned.digest, pinned.builder, pinned.level, pinned.reason
+            )
+        }));
         lines
     }
 

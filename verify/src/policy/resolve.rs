@@ -7,11 +7,11 @@ mod signers;
 
 use std::collections::BTreeSet;
 
-use bonded_model::{Digest, toml_text};
+use bonded_model::{Algorithm, Digest, toml_text};
 
 use super::error::PolicyError;
-use super::rule::{Builder, Demands};
-use super::written::{Written, WrittenBuilder};
+use super::rule::{Builder, Demands, Pinned};
+use super::written::{Written, WrittenBuilder, WrittenUnsigned};
 use super::{Policy, ReleaseRule};
 use crate::identity::SignerRule;
 
@@ -31,10 +31,13 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         sbom: rules::sbom("[sbom]", written.sbom, &signers)?,
         checksums: written.checksums.rule,
     };
+    unique("unsigned document", written.unsigned.iter().map(|one| one.digest.as_str()))?;
+    let unsigned = written.unsigned.into_iter().map(unsigned).collect::<Result<_, _>>()?;
     Ok(Policy {
         name: written.name,
         digest,
         builders,
+        unsigned,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
         requirements: papers::requirements(written.require, &signers)?,
@@ -59,6 +62,29 @@ fn builder(written: WrittenBuilder, signers: &[SignerRule]) -> Result<Builder, P
     let known = known_signers(&place, written.signers, signers)?;
     let level = rules::level(place, Some(written.level))?;
     Ok(Builder { id: written.id, level, signers: known })
+}
+
+fn unsigned(written: WrittenUnsigned) -> Result<Pinned, PolicyError> {
+    let place = || format!("unsigned {:?}", written.digest);
+    let value = |key, found: String, expected: &str| PolicyError::Value {
+        place: place(),
+        key,
+        found,
+        expected: expected.to_owned(),
+    };
+    let digest = written.digest.parse::<Digest>().ok(); // what is no digest is told as such
+    let digest = digest.filter(|digest| digest.algorithm() == Algorithm::Sha256);
+    let expected = "`sha256:` and 64 hex digits";
+    let digest = digest.ok_or_else(|| value("digest", written.digest.clone(), expected))?;
+    if written.level != 1 {
+        let expected = "1, the highest level without a signature";
+        return Err(value("level", written.level.to_string(), expected));
+    }
+    if written.reason.trim().is_empty() || written.builder.is_empty() {
+        let reason = "it needs a reason and a builder";
+        return Err(PolicyError::Unclear { place: place(), reason });
+    }
+    Ok(Pinned { digest, reason: written.reason, builder: written.builder, level: 1 })
 }
 
 fn known_signers(

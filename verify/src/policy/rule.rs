@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bonded_model::sbom::SbomFormat;
-use bonded_model::{Timestamp, Version};
+use bonded_model::{Digest, Timestamp, Version};
 
 use crate::finding::Severity;
 use crate::provenance::Expect;
@@ -45,6 +45,19 @@ pub(crate) struct Builder {
     pub(crate) id: String,
     pub(crate) level: u8,
     pub(crate) signers: BTreeSet<String>,
+}
+
+/// A provenance without a signature that is accepted by its checksum.
+#[derive(Clone, Debug)]
+pub(crate) struct Pinned {
+    /// SHA-256 of the document as it is held.
+    pub(crate) digest: Digest,
+    /// Why, for the people who read the policy.
+    pub(crate) reason: String,
+    /// The builder that it must name.
+    pub(crate) builder: String,
+    /// Never above 1: level 2 asks for a signature (SLSA v1.1, requirements.md).
+    pub(crate) level: u8,
 }
 
 /// What provenance must say.

@@ -30,6 +30,8 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) scope: Vec<WrittenScope>,
     #[serde(default)]
+    pub(super) unsigned: Vec<WrittenUnsigned>,
+    #[serde(default)]
     pub(super) require: Vec<WrittenRequirement>,
     #[serde(default)]
     pub(super) exception: Vec<WrittenException>,
@@ -150,6 +152,15 @@ impl WrittenClaims {
 pub(super) struct WrittenBuilder {
     pub(super) id: String,
     pub(super) signers: Vec<String>,
+    pub(super) level: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenUnsigned {
+    pub(super) digest: String,
+    pub(super) reason: String,
+    pub(super) builder: String,
     pub(super) level: u8,
 }
 

@@ -307,3 +307,68 @@ fn a_builder_that_is_named_after_its_runner_ran_there() {
     assert_eq!(judge(&[(Claim::RunnerEnvironment, "self-hosted")]), [Code::ProvClaims]);
     assert_eq!(judge(&[]), [Code::ProvClaims]);
 }
+
+fn pinned(bytes: &[u8], further: &str) -> String {
+    let digest = bonded_model::Digest::sha256_of(bytes);
+    format!(
+        "[[unsigned]]\ndigest = \"{digest}\"\nreason = \"seen\"\nbuilder = \"{BUILDER}\"\n{further}\n[[builder]]"
+    )
+}
+
+#[test]
+fn a_named_checksum_stands_in_for_a_signature_at_level_1() {
+    let judge = |payload: &[u8], further: &str, level: u8| {
+        let mut case = Case::bare();
+        case.attach(DocumentKind::Statement, payload);
+        case.edit("[[builder]]", &pinned(payload, further));
+        case.edit("[provenance]\nlevel = 3", &format!("[provenance]\nlevel = {level}"));
+        let verdict = case.verdict();
+        let found: Vec<_> = verdict.findings().iter().map(|finding| finding.code).collect();
+        (found, verdict.artifacts()[0].level)
+    };
+    let good = provenance(FILE, |_| {}).to_bytes();
+    assert_eq!(judge(&good, "level = 1", 1), (vec![], Some(1)));
+    assert_eq!(judge(&good, "level = 1", 2), (vec![Code::ProvLevel], None));
+    let of =
+        |change: &dyn Fn(&mut Value)| judge(&provenance(FILE, change).to_bytes(), "level = 1", 1).0;
+    assert_eq!(of(&|p| p["runDetails"]["builder"]["id"] = json!("x")), [Code::ProvBuilder]);
+    assert_eq!(of(&|p| parameters(p)["source"] = json!("x")), [Code::ProvSource, Code::ProvRef]);
+    assert_eq!(of(&|p| p["runDetails"] = json!({})), [Code::ProvMalformed]);
+    let other = provenance(b"other", |_| {}).to_bytes();
+    assert_eq!(judge(&other, "level = 1", 1).0, [Code::ProvSubject]);
+    let sbom = statement(FILE, "https://spdx.dev/Document", &crate::testing::spdx(FILE));
+    assert!(judge(&sbom.to_bytes(), "level = 1", 1).0.contains(&Code::ProvMissing));
+    // A signature that does not hold is not made good by a checksum.
+    let mut envelope = Key::from_seed(1).envelope(bonded_model::media_type::IN_TOTO, &good);
+    envelope.signatures[0].bytes[0] ^= 1;
+    assert_eq!(judge(&envelope.to_bytes(), "level = 1", 1).0, [Code::SigInvalid]);
+}
+
+#[test]
+fn a_checksum_needs_a_reason_a_builder_and_a_level() {
+    let parse = |text: &str| {
+        let mut case = Case::bare();
+        case.edit("[[builder]]", text);
+        Policy::parse(&case.policy).err()
+    };
+    let good = pinned(b"x", "level = 1");
+    assert!(parse(&good).is_none());
+    let value = |key: &str, text: &str| match parse(text) {
+        Some(PolicyError::Value { key: found, .. }) => assert_eq!(found, key, "{text}"),
+        other => panic!("{text}: {other:?}"),
+    };
+    for level in ["level = 0", "level = 2"] {
+        value("level", &pinned(b"x", level));
+    }
+    value("digest", &good.replace("sha256:", "sha1:"));
+    value("digest", &good.replace("sha256:", "sha256:0"));
+    for (from, to) in [("\"seen\"", "\" \""), (BUILDER, "")] {
+        assert!(
+            matches!(parse(&good.replace(from, to)), Some(PolicyError::Unclear { .. })),
+            "{to}"
+        );
+    }
+    let twice = good.replace("[[builder]]", &good);
+    assert!(matches!(parse(&twice), Some(PolicyError::Name { .. })));
+    assert!(matches!(parse(&pinned(b"x", "")), Some(PolicyError::Toml(_))));
+}

@@ -29,10 +29,12 @@ fn builders(policy: &Policy, demands: &Demands) -> Option<String> {
     if demands.provenance.demand != Demand::Require {
         return None;
     }
-    if policy.builders.is_empty() {
+    if policy.builders.is_empty() && policy.unsigned.is_empty() {
         return Some("provenance is required, but no builder is trusted".to_owned());
     }
-    let low = policy.builders.iter().all(|builder| builder.level < wanted);
+    let builders = policy.builders.iter().map(|builder| builder.level);
+    let pinned = policy.unsigned.iter().map(|pinned| pinned.level);
+    let low = builders.chain(pinned).all(|level| level < wanted);
     low.then(|| format!("level {wanted} is required, but no builder is trusted for it"))
 }
 

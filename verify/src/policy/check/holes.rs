@@ -27,6 +27,9 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         format!("{code} only warns until {until}: {}", exception.reason)
     }));
     texts.extend(policy.signers.iter().flat_map(of_signer));
+    texts.extend(policy.unsigned.iter().map(|pinned| {
+        format!("[[unsigned]] accepts {} by its checksum alone: {}", pinned.digest, pinned.reason)
+    }));
     texts
 }
 

@@ -286,6 +286,7 @@ mod tests {
     use super::*;
     use crate::disk::Action;
     use crate::disk::faulty::Failure;
+    use crate::disk::memory::{Loss, Memory};
     use std::fs;
     use tempfile::TempDir;
 
@@ -414,6 +415,61 @@ mod tests {
             at += 1;
         }
         assert!(at > 6 && seen.0 > 4 && seen.1 > 1, "{at} {seen:?}");
+    }
+
+    /// A disk in memory with a journal of these records, of which the last were not synced.
+    fn in_memory(records: &[&[u8]], unsynced: &[&[u8]]) -> Memory {
+        let memory = Memory::default();
+        memory.disk().create_directory(Path::new("/runs")).unwrap();
+        memory.disk().sync_directory(Path::new("/")).unwrap();
+        let mut journal = open_in_memory(&memory.disk()).unwrap();
+        records.iter().for_each(|record| journal.append(record).unwrap());
+        journal.sync().unwrap();
+        unsynced.iter().for_each(|record| journal.append(record).unwrap());
+        memory
+    }
+
+    fn open_in_memory(disk: &Disk) -> Result<Journal, JournalError> {
+        Journal::open(disk, Path::new("/runs"), "run-1")
+    }
+
+    fn losses() -> impl Iterator<Item = Loss> {
+        std::iter::once(Loss::AllUnsynced).chain((0..40).map(Loss::Random))
+    }
+
+    #[test]
+    fn what_was_synced_survives_a_power_loss() {
+        for loss in losses() {
+            let memory = in_memory(&[b"one", b"two"], &[b"three"]).after_power_loss(loss);
+            match open_in_memory(&memory.disk()).unwrap().records() {
+                [one, two] | [one, two, _] => {
+                    assert_eq!((&one[..], &two[..]), (&b"one"[..], &b"two"[..]))
+                }
+                other => panic!("{loss:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_rewrite_that_loses_power_anywhere_leaves_the_old_or_the_new_records() {
+        let (old, new) = ([b"one".to_vec(), b"two".to_vec()], [b"two".to_vec()]);
+        for at in 1.. {
+            let memory = in_memory(&[b"one", b"two"], &[]);
+            let disk = memory.disk().failing(at, Failure::Crash);
+            let ended = open_in_memory(&disk).and_then(|mut journal| journal.rewrite(new.to_vec()));
+            for loss in losses() {
+                let lost = memory.after_power_loss(loss);
+                let journal = open_in_memory(&lost.disk()).unwrap();
+                let is_old = journal.records() == old && ended.is_err();
+                assert!(
+                    is_old || journal.records() == new,
+                    "call {at}, {loss:?}: {ended:?} {journal:?}"
+                );
+            }
+            if disk.calls() < at {
+                break;
+            }
+        }
     }
 
     #[test]

@@ -326,13 +326,26 @@ impl Run<'_> {
             (self.is_before(&found) && !has_happened) || (found == self.after && may_be_new);
         assert!(is_expected, "{self}: {result:?}: {found:#?}");
         for loss in self.losses().collect::<Vec<_>>() {
-            let found = self.look(&memory.after_power_loss(loss));
+            let lost = memory.after_power_loss(loss);
+            let found = self.look(&lost);
+            if loss == Loss::AllUnsynced && !may_be_new {
+                self.check_failed_for_good(&lost);
+            }
             assert!(self.is_before(&found) || found == self.after, "{self}, {loss:?}: {found:#?}");
             if result.is_ok() {
                 assert_eq!(found, self.after, "{self}, {loss:?}: acknowledged and lost");
             }
         }
         self.check_repeat(memory, "in the same program");
+    }
+
+    /// No later writer finishes what was said to have failed.
+    fn check_failed_for_good(&self, memory: &Memory) {
+        if let Ok(store) = Store::open_on(Path::new(STORE), memory.disk()) {
+            drop(store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap());
+            let found = self.look(memory);
+            assert!(self.is_before(&found), "{self}, finished by the next writer: {found:#?}");
+        }
     }
 
     /// The act can be done again, leaves nothing lying about, and survives a power loss.

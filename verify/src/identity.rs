@@ -3,7 +3,7 @@
 //! A certificate names an issuer, an identity and claims (Fulcio, oid-info.md); a managed key is
 //! named by its digest. Only values that the certificate authority signed are compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::{Digest, Timestamp};
 
@@ -80,8 +80,10 @@ pub(crate) struct Signed {
     pub(crate) signer: Signer,
     /// Authenticated signing times; may be empty for managed keys.
     pub(crate) times: Vec<Timestamp>,
-    /// Whether a transparency log vouches for it.
-    pub(crate) logged: bool,
+    /// The transparency logs that vouch for it, each by the digest of its key: one log counts once.
+    pub(crate) logs: BTreeSet<Digest>,
+    /// The timestamp authorities that vouch for it, likewise.
+    pub(crate) clocks: BTreeSet<Digest>,
 }
 
 /// Someone who may sign.
@@ -183,7 +185,7 @@ fn judge(signed: &Signed, rule: &SignerRule, now: Timestamp) -> Result<(), (Dist
             )
         }
         (Signer::Key(digest), Who::Key(rule)) if rule.key.digest() == *digest => {
-            let unlogged = rule.log == LogRule::Require && !signed.logged;
+            let unlogged = rule.log == LogRule::Require && signed.logs.is_empty();
             let log = unlogged
                 .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
             conditions(validity_faults(rule, &signed.times, now).into_iter().chain(log))

@@ -10,6 +10,7 @@
 
 mod library;
 mod shape;
+mod strict;
 
 use bonded_model::dsse::Envelope;
 use bonded_model::media_type::IN_TOTO;

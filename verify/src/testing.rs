@@ -1,7 +1,7 @@
 //! What the tests of this crate are made of: keys from fixed seeds, bundles signed with them, a
 //! double of the signature seam, and a case that passes until something in it is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -163,7 +163,9 @@ pub(crate) fn workflow() -> Signed {
         claims: claims.map(|(claim, value)| (claim, value.to_owned())).into(),
     };
     let signer = Signer::Certificate(holder);
-    Signed { signer, times: vec![time("2026-01-01T00:00:00Z")], logged: true }
+    let logs = [Digest::sha256_of(b"a log")].into();
+    let times = vec![time("2026-01-01T00:00:00Z")];
+    Signed { signer, times, logs, clocks: BTreeSet::new() }
 }
 
 pub(crate) fn time(text: &str) -> Timestamp {

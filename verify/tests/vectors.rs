@@ -130,7 +130,7 @@ const REFUSED: [(&str, Code); 23] = [
     ("set-invalid-signature_fail", Code::SigLog),
     ("signature-mismatch_fail", Code::SigInvalid),
     // The log entry holds the digest of another file, and in the next one the bundle itself does.
-    ("wrong-hashedrekord-artifact_fail", Code::SigSubject),
+    ("wrong-hashedrekord-artifact_fail", Code::SigLog),
     ("wrong-material_fail", Code::SigSubject),
 ];
 

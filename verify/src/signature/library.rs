@@ -5,12 +5,12 @@
 //! authenticated time is compared with the caller's `now` again; what else the clock changes is in
 //! `docs/adr/0004-sigstore-verify-behind-our-own-trait.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::dsse::Envelope;
 use bonded_model::statement::Statement;
 use bonded_model::{Algorithm, Digest, Timestamp};
-use sigstore_crypto::{CertificateInfo, FulcioCiClaims, KeyAlgorithm, SubjectAltName};
+use sigstore_crypto::{CertificateInfo, FulcioCiClaims, KeyAlgorithm};
 use sigstore_types::bundle::MessageDigest;
 use sigstore_types::{
     Artifact, ArtifactDigest, Bundle, HashAlgorithm, SignatureBytes, SignatureContent,
@@ -20,6 +20,7 @@ use sigstore_verify::{
     VerificationResult,
 };
 
+use super::strict::{self, Vouchers, Witnesses};
 use super::{Against, Content, Material, SignatureVerifier, SignedDocument, SignedFile, Wire};
 use crate::code::Code;
 use crate::finding::Fault;
@@ -30,12 +31,20 @@ use crate::trust::{TrustRoot, TrustRootError};
 /// The library's verifier under one trust root.
 pub(super) struct Library {
     inner: sigstore_verify::Verifier,
+    witnesses: Witnesses,
 }
 
 impl Library {
     pub(super) fn new(root: &TrustRoot) -> Result<Self, TrustRootError> {
-        let inner = sigstore_verify::Verifier::new(root.inner());
-        Ok(Self { inner: inner.map_err(|error| TrustRootError::Unusable(error.into()))? })
+        let verifier = |root| {
+            sigstore_verify::Verifier::new(root)
+                .map_err(|error| TrustRootError::Unusable(error.into()))
+        };
+        // What cannot be read is refused before what has no time left is left out.
+        verifier(root.inner())?;
+        let (root, witnesses) = strict::prepare(root.inner());
+        let inner = verifier(&root)?;
+        Ok(Self { inner, witnesses })
     }
 }
 
@@ -46,7 +55,11 @@ impl SignatureVerifier for Library {
             (Wire::Bundle(bundle), Material::Certificate) => {
                 let policy = VerificationPolicy::any_identity();
                 let result = self.ask(bundle, &document.content, &policy, against)?;
-                by_certificate(&result)
+                if let Some(certificate) = bundle.signing_certificate() {
+                    strict::check_certificate(certificate)?;
+                }
+                let signer = Signer::Certificate(holder(&result)?);
+                self.signed(bundle, signer, &result)
             }
             (Wire::Bundle(bundle), Material::Key { .. }) => {
                 self.verify_with_key(bundle, &document.content, wanted_key(against)?, against)
@@ -73,8 +86,32 @@ impl Library {
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         let policy = if logged { policy } else { policy.skip_tlog_unsafe() };
         let result = self.ask(bundle, content, &policy, against)?;
-        let times = times_of(seconds_of(&result))?;
-        Ok(Signed { signer: Signer::Key(key.digest()), times, logged })
+        self.signed(bundle, Signer::Key(key.digest()), &result)
+    }
+
+    /// What is on record of a signature that holds: only what somebody signed.
+    fn signed(
+        &self,
+        bundle: &Bundle,
+        signer: Signer,
+        result: &VerificationResult,
+    ) -> Result<Signed, Fault> {
+        let times = times_of(result)?;
+        let Vouchers { logs, clocks } = self.witnesses.vouchers(bundle, &times)?;
+        Ok(Signed { signer, times, logs, clocks })
+    }
+
+    fn fault_of(&self, bundle: &Bundle, error: &Error) -> Fault {
+        let of_stamp = match (error, &bundle.content) {
+            (Error::Timestamp(_), SignatureContent::DsseEnvelope(envelope)) => {
+                self.witnesses.stamp_fault(bundle, &envelope.signature.sig)
+            }
+            (Error::Timestamp(_), SignatureContent::MessageSignature(message)) => {
+                self.witnesses.stamp_fault(bundle, &message.signature)
+            }
+            _ => None,
+        };
+        of_stamp.unwrap_or_else(|| fault_of(error))
     }
 
     /// Asks with a digest where the scheme allows it, and with the bytes where it needs them.
@@ -88,7 +125,8 @@ impl Library {
         let file = match content {
             Content::Statement(statement) => {
                 let subject = a_subject(statement)?;
-                return self.inner.verify(subject, bundle, policy).map_err(|e| fault_of(&e));
+                let outcome = self.inner.verify(subject, bundle, policy);
+                return outcome.map_err(|error| self.fault_of(bundle, &error));
             }
             Content::File => wanted_file(against)?,
         };
@@ -101,9 +139,10 @@ impl Library {
         match (asked, file.bytes) {
             (Some(Err(Error::UnsupportedArtifact(_))) | None, Some(bytes)) => {
                 let bytes = matching(bytes, file.digests)?;
-                self.inner.verify(bytes, bundle, policy).map_err(|e| fault_of(&e))
+                let outcome = self.inner.verify(bytes, bundle, policy);
+                outcome.map_err(|error| self.fault_of(bundle, &error))
             }
-            (Some(outcome), _) => outcome.map_err(|e| fault_of(&e)),
+            (Some(outcome), _) => outcome.map_err(|error| self.fault_of(bundle, &error)),
             (None, None) => Err(needs(&format!("a {algorithm} digest of the file, or the file"))),
         }
     }
@@ -174,7 +213,8 @@ fn verify_file(
 }
 
 fn unlogged(key: &PublicKey) -> Signed {
-    Signed { signer: Signer::Key(key.digest()), times: Vec::new(), logged: false }
+    let signer = Signer::Key(key.digest());
+    Signed { signer, times: Vec::new(), logs: BTreeSet::new(), clocks: BTreeSet::new() }
 }
 
 fn algorithm_of(key: &PublicKey) -> Result<KeyAlgorithm, Fault> {
@@ -204,26 +244,27 @@ fn matching<'a>(bytes: &'a [u8], digests: &[Digest]) -> Result<&'a [u8], Fault> 
     }
 }
 
+/// The digest that a message signature declares is unsigned, and still has to be the file's, as far as it
+/// is known here.
 fn check_declared(declared: &MessageDigest, file: &SignedFile<'_>) -> Result<(), Fault> {
-    let Some(declared) = declared_digest(declared) else {
-        return Ok(()); // a SHA-384 digest: the signature itself decides
+    let by = |algorithm| {
+        let mine = file.digests.iter().find(|digest| digest.algorithm() == algorithm);
+        mine.map(|digest| digest.as_bytes().to_vec())
     };
-    let mine = file.digests.iter().find(|digest| digest.algorithm() == declared.algorithm());
+    let mine = match declared.algorithm {
+        HashAlgorithm::Sha2256 => by(Algorithm::Sha256),
+        HashAlgorithm::Sha2512 => by(Algorithm::Sha512),
+        _ => file.bytes.map(|bytes| sigstore_crypto::sha384(bytes).as_bytes().to_vec()),
+    };
+    let whole = declared.digest.as_bytes().len() == declared.algorithm.digest_size();
     match mine {
-        Some(mine) if *mine != declared => {
-            Err(Fault::new(Code::SigSubject, mine.to_string(), declared.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The digest that a message signature declares, if it is of an algorithm that is compared here.
-fn declared_digest(declared: &MessageDigest) -> Option<Digest> {
-    let bytes = declared.digest.as_bytes();
-    match declared.algorithm {
-        HashAlgorithm::Sha2256 => bytes.try_into().ok().map(Digest::from_sha256), // else no digest
-        HashAlgorithm::Sha2512 => bytes.try_into().ok().map(Digest::from_sha512), // else no digest
-        _ => None,
+        None if whole => Ok(()), // the signature itself decides
+        Some(mine) if mine == declared.digest.as_bytes() => Ok(()),
+        _ => Err(Fault::new(
+            Code::SigSubject,
+            format!("the {} digest of the file", declared.algorithm),
+            declared.digest.to_string(),
+        )),
     }
 }
 
@@ -256,26 +297,18 @@ fn artifact_digest(digest: &Digest) -> Option<ArtifactDigest> {
     ArtifactDigest::new(algorithm, digest.as_bytes()).ok() // lengths are right by type
 }
 
-fn by_certificate(result: &VerificationResult) -> Result<Signed, Fault> {
+fn holder(result: &VerificationResult) -> Result<Holder, Fault> {
     let complete = result.certificate_verified() && result.sct_verified() && result.tlog_verified();
     let certificate = result.certificate().filter(|_| complete);
     let Some(certificate) = certificate else {
         return Err(Fault::new(Code::SigCertificate, "a verified certificate", "none"));
     };
-    Ok(Signed {
-        signer: Signer::Certificate(holder_of(certificate)?),
-        times: times_of(seconds_of(result))?,
-        logged: true,
-    })
+    holder_of(certificate)
 }
 
 fn holder_of(certificate: &CertificateInfo) -> Result<Holder, Fault> {
     let missing = |what: &str| Fault::new(Code::SigCertificate, what, "none");
     let identity = match &certificate.identity {
-        // An address that reads like a URI must not pass for one.
-        Some(SubjectAltName::Email(email)) if email.contains(['/', ':']) => {
-            return Err(Fault::new(Code::SigCertificate, "an e-mail address", email));
-        }
         Some(identity) => identity.as_str().to_owned(),
         None => return Err(missing("an identity in the certificate")),
     };
@@ -315,17 +348,10 @@ fn claims_of(claims: &FulcioCiClaims, issuer: &str) -> BTreeMap<Claim, String> {
 }
 
 /// Authenticated times in whole seconds.
-fn times_of(seconds: impl Iterator<Item = i64>) -> Result<Vec<Timestamp>, Fault> {
-    seconds
-        .map(|seconds| {
-            Timestamp::from_unix_seconds(seconds)
-                .map_err(|error| Fault::of_error(Code::SigTime, "a time of this era", &error))
-        })
-        .collect()
-}
-
-fn seconds_of(result: &VerificationResult) -> impl Iterator<Item = i64> {
-    result.verified_timestamps().iter().map(|time| time.as_second())
+fn times_of(result: &VerificationResult) -> Result<Vec<Timestamp>, Fault> {
+    let seconds = result.verified_timestamps().iter().map(|time| time.as_second());
+    let era = |error| Fault::of_error(Code::SigTime, "a time of this era", &error);
+    seconds.map(|seconds| Timestamp::from_unix_seconds(seconds).map_err(era)).collect()
 }
 
 fn fault_of(error: &Error) -> Fault {
@@ -333,6 +359,10 @@ fn fault_of(error: &Error) -> Fault {
     let (code, expected) = match error {
         Error::Crypto(error) => return crypto_fault(error),
         Error::SignatureInvalid(_) => (Code::SigInvalid, "a signature that verifies"),
+        // The log entry is compared after the signature, which was then over this very content.
+        Error::ArtifactMismatch(why) if why.contains("hashedrekord entry") => {
+            (Code::SigLog, "a log entry of this content")
+        }
         Error::ArtifactMismatch(_) => (Code::SigSubject, "a signature over this file"),
         Error::TransparencyLog(TransparencyLogError::IntegratedTime(_)) => {
             (Code::SigTime, "a log time inside the certificate's validity")
@@ -367,4 +397,85 @@ fn crypto_fault(error: &sigstore_crypto::Error) -> Fault {
         _ => (Code::SigUnsupported, "a key and scheme that can be verified"),
     };
     Fault::new(code, expected, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use bonded_testsigner::{Content as Signable, Defect, Log, Request, World};
+    use serde_json::Value;
+
+    use super::*;
+
+    const STATEMENT: &[u8] = br#"{"_type":"https://in-toto.io/Statement/v1","predicate":{},"predicateType":"https://example.com/t","subject":[{"digest":{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"},"name":"a"}]}"#;
+
+    fn request<'a>(logs: &'a [Log], timestamps: usize) -> Request<'a> {
+        let content = Signable::Statement(STATEMENT);
+        Request { logs, timestamps, content, ..Request::default() }
+    }
+
+    fn ask(root: &[u8], bundle: &[u8]) -> Signed {
+        let library = Library::new(&TrustRoot::parse(root).unwrap()).unwrap();
+        let document = SignedDocument::parse(bundle).unwrap();
+        library.verify(&document, &Against::default()).unwrap()
+    }
+
+    #[test]
+    fn each_log_and_each_authority_counts_once() {
+        let world = World::new();
+        let root = world.trusted_root();
+        type Row = (&'static [Log], usize, Option<Defect>, (usize, usize));
+        let table: [Row; 8] = [
+            (&[Log::V1], 0, None, (1, 0)),
+            (&[Log::V1], 1, None, (1, 1)),
+            (&[Log::V1, Log::V1Other], 2, None, (2, 2)),
+            (&[Log::V1, Log::V2], 1, None, (2, 1)),
+            (&[Log::V1, Log::V1Intoto], 0, None, (1, 0)),
+            (&[Log::V1], 0, Some(Defect::EntryTwice), (1, 0)),
+            (&[Log::V2], 1, Some(Defect::EntryTwice), (1, 1)),
+            (&[Log::V2], 1, Some(Defect::StampTwice), (1, 1)),
+        ];
+        for (logs, timestamps, defect, expected) in table {
+            let draft = world.keyless(&request(logs, timestamps));
+            let draft = defect.map_or(draft, |defect| draft.with(defect));
+            let signed = ask(&root, &draft.to_json());
+            let found = (signed.logs.len(), signed.clocks.len());
+            assert_eq!(found, expected, "{logs:?} {timestamps} {defect:?}");
+        }
+    }
+
+    /// A log that a trust root names twice is one log, and so is an authority.
+    #[test]
+    fn a_second_name_is_no_second_witness() {
+        let world = World::new();
+        let mut root: Value = serde_json::from_slice(&world.trusted_root()).unwrap();
+        let bundle = world.keyless(&request(&[Log::V2], 1)).with(Defect::EntryTwice).to_json();
+        let mut bundle: Value = serde_json::from_slice(&bundle).unwrap();
+        let entries = &mut bundle["verificationMaterial"]["tlogEntries"];
+        let first = entries[0]["logId"]["keyId"].clone();
+        // The same beginning, which is all that a checkpoint tells of its key.
+        let second: String = format!("{}AAAA=", first.as_str().unwrap().get(..39).unwrap());
+        entries[1]["logId"]["keyId"] = second.clone().into();
+        let logs = root["tlogs"].as_array_mut().unwrap();
+        let own = logs.iter().find(|log| log["logId"]["keyId"] == first).unwrap();
+        let mut again = own.clone();
+        again["logId"]["keyId"] = second.into();
+        logs.push(again);
+        let authorities = root["timestampAuthorities"].as_array_mut().unwrap();
+        authorities.push(authorities[0].clone());
+        let signed = ask(root.to_string().as_bytes(), bundle.to_string().as_bytes());
+        assert_eq!((signed.logs.len(), signed.clocks.len()), (1, 1));
+    }
+
+    /// What is on record is what was signed: no time but those that somebody vouches for.
+    #[test]
+    fn times_without_promise_are_not_on_record() {
+        let world = World::new();
+        let root = world.trusted_root();
+        let draft = world.keyless(&request(&[Log::V1], 1)).with(Defect::NoPromise);
+        let mut bundle: Value = serde_json::from_slice(&draft.to_json()).unwrap();
+        let entry = &mut bundle["verificationMaterial"]["tlogEntries"][0];
+        entry["integratedTime"] = "1748779300".into();
+        let signed = ask(&root, bundle.to_string().as_bytes());
+        assert_eq!(signed.times, [Request::default().signed_at]);
+    }
 }

@@ -1,0 +1,111 @@
+//! Log entries: which log it was that signed the checkpoint, and whether it was one at the time.
+//!
+//! The library takes the signature of any log of the trust root for the entry's checkpoint, whatever log the
+//! entry names, does not look at the origin, and asks for the time of a log only where it promised one.
+
+use bonded_model::{Digest, Timestamp};
+use sigstore_crypto::{Checkpoint, VerificationKey};
+use sigstore_trust_root::{TimeRange, TransparencyLog};
+use sigstore_types::{KindVersion, TransparencyLogEntry};
+
+use crate::code::Code;
+use crate::finding::Fault;
+
+/// A log of the trust root.
+pub(super) struct Log {
+    id: Vec<u8>,
+    key: VerificationKey,
+    digest: Digest,
+    window: Option<TimeRange>,
+    /// The address without its scheme, which checkpoints name as their origin.
+    host: String,
+}
+
+impl Log {
+    /// `None` for a key of a kind that the library cannot verify with either.
+    pub(super) fn of(log: &TransparencyLog) -> Option<Self> {
+        let key = VerificationKey::from_spki(&log.public_key.raw_bytes).ok()?; // see above
+        let address = log.base_url.as_str();
+        let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+        Some(Self {
+            id: log.log_id.key_id.as_bytes().to_vec(),
+            key,
+            digest: Digest::sha256_of(log.public_key.raw_bytes.as_bytes()),
+            window: log.public_key.valid_for,
+            host: host.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// An origin is the host, with a path if the log has one; Rekor v1 names the tree after the host.
+    fn is_origin(&self, origin: &str) -> bool {
+        let host = self.host.split('/').next().unwrap_or_default();
+        let rest = origin.strip_prefix(host).filter(|_| !host.is_empty());
+        origin == self.host || rest.is_some_and(|tree| tree.is_empty() || tree.starts_with(" - "))
+    }
+
+    fn has_hint(&self, hint: &[u8]) -> bool {
+        self.id.starts_with(hint)
+    }
+}
+
+/// The log that vouches for an entry, by the digest of its key.
+pub(super) fn check(
+    logs: &[Log],
+    entry: &TransparencyLogEntry,
+    times: &[Timestamp],
+) -> Result<Digest, Fault> {
+    let named = logs.iter().find(|log| log.id == entry.log_id.key_id.as_bytes());
+    let log = named.ok_or_else(|| fault("a log of the trust root", &entry.log_id.key_id))?;
+    let proof = entry.inclusion_proof.as_ref();
+    let checkpoint = proof.and_then(|proof| Some((proof, proof.checkpoint.checkpoint()?)));
+    let Some((proof, checkpoint)) = checkpoint else {
+        return Err(fault("an inclusion proof with checkpoint", "none"));
+    };
+    if !is_signed_by(logs, log, checkpoint) {
+        return Err(fault(format!("a checkpoint of {}", log.host), "one of another log"));
+    }
+    if !log.is_origin(checkpoint.origin()) {
+        return Err(fault(format!("a checkpoint of {}", log.host), checkpoint.origin()));
+    }
+    let size = checkpoint.tree_size();
+    if entry.kind_version != KindVersion::HashedRekordV002 && proof.tree_size != size {
+        let expected = format!("a proof in the checkpoint's tree of {size}");
+        return Err(fault(expected, format!("one in a tree of {}", proof.tree_size)));
+    }
+    // A promise was held against the log's window together with the time that it promises.
+    if let (None, Some(window)) = (&entry.inclusion_promise, log.window) {
+        within(log, window, times)?;
+    }
+    Ok(log.digest)
+}
+
+/// Whether that log signed the checkpoint, of which the library knows that some log did. Hints are short:
+/// only where another log's fits as well has the signature to be verified again.
+fn is_signed_by(logs: &[Log], log: &Log, checkpoint: &Checkpoint) -> bool {
+    let mut own =
+        checkpoint.signatures().iter().filter(|line| log.has_hint(line.key_id.as_bytes()));
+    let others = logs.iter().filter(|other| other.id != log.id);
+    let fits = |other: &Log| {
+        checkpoint.signatures().iter().any(|line| other.has_hint(line.key_id.as_bytes()))
+    };
+    if others.into_iter().any(fits) {
+        return own.any(|line| log.key.verify(checkpoint.signed_data(), &line.signature).is_ok());
+    }
+    own.next().is_some()
+}
+
+fn within(log: &Log, window: TimeRange, times: &[Timestamp]) -> Result<(), Fault> {
+    let end = window.end.map_or(i64::MAX, |end| end.as_second());
+    let inside = |time: &Timestamp| {
+        let second = time.unix_seconds();
+        second >= window.start.as_second() && second <= end
+    };
+    let Some(outside) = times.iter().find(|time| !inside(time)) else { return Ok(()) };
+    let until = window.end.map_or("now".to_owned(), |end| end.to_string());
+    let expected = format!("a signature of the time of {}: {} to {until}", log.host, window.start);
+    Err(fault(expected, outside))
+}
+
+fn fault(expected: impl Into<String>, seen: impl ToString) -> Fault {
+    Fault::new(Code::SigLog, expected, seen.to_string())
+}

@@ -1,0 +1,221 @@
+//! Every change of one field of a good bundle is refused, or changes nothing that is recorded of it.
+//!
+//! What is recorded is the verdict without the digests of the document itself. A bundle can be written in
+//! many ways that say the same; none of them may say anything else.
+
+use bonded_testsigner::{Content, Key, KeyKind, Log, Request};
+use bonded_verify::Verdict;
+use serde_json::Value;
+
+use crate::{FILE, Stage, statement};
+
+/// One step on the way to a field.
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    At(usize),
+}
+
+/// A change, or nothing if it does not apply to such a value.
+type Change = fn(&Value) -> Option<Value>;
+
+const CHANGES: [(&str, Change); 12] = [
+    ("empty", |value| match value {
+        Value::String(_) => Some("".into()),
+        Value::Array(_) => Some(Value::Array(Vec::new())),
+        Value::Object(_) => Some(Value::Object(serde_json::Map::new())),
+        _ => None,
+    }),
+    ("null", |_| Some(Value::Null)),
+    ("first", |value| replaced(value, 0)),
+    ("middle", |value| replaced(value, value.as_str()?.len() / 2)),
+    ("near the end", |value| replaced(value, value.as_str()?.len().checked_sub(8)?)),
+    ("last bit", |value| {
+        replaced(value, value.as_str()?.trim_end_matches('=').len().checked_sub(1)?)
+    }),
+    ("cut", |value| {
+        let text = value.as_str()?;
+        Some(text.get(..text.len() / 2)?.into())
+    }),
+    ("longer", |value| Some(format!("{}AAAA", value.as_str()?).into())),
+    ("plus one", |value| Some((value.as_str()?.parse::<i64>().ok()? + 1).to_string().into())),
+    ("minus one", |value| Some((value.as_str()?.parse::<i64>().ok()? - 1).to_string().into())),
+    ("twice", |value| {
+        let mut items = value.as_array()?.clone();
+        items.push(items.first()?.clone());
+        Some(items.into())
+    }),
+    ("reversed", |value| {
+        let mut items = value.as_array()?.clone();
+        items.reverse();
+        Some(items.into())
+    }),
+];
+
+/// Another letter or digit at that place.
+fn replaced(value: &Value, at: usize) -> Option<Value> {
+    let text = value.as_str()?;
+    let old = text.get(at..=at)?;
+    let new = if old == "A" { "B" } else { "A" };
+    Some(format!("{}{new}{}", text.get(..at)?, text.get(at + 1..)?).into())
+}
+
+fn fields(value: &Value, path: &[Step], found: &mut Vec<Vec<Step>>) {
+    if !path.is_empty() {
+        found.push(path.to_vec());
+    }
+    let below = |step| [path, &[step]].concat();
+    match value {
+        Value::Object(object) => {
+            object
+                .iter()
+                .for_each(|(key, inner)| fields(inner, &below(Step::Key(key.clone())), found));
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(at, inner)| fields(inner, &below(Step::At(at)), found));
+        }
+        _ => {}
+    }
+}
+
+fn field<'v>(bundle: &'v mut Value, path: &[Step]) -> &'v mut Value {
+    path.iter().fold(bundle, |value, step| match step {
+        Step::Key(key) => value.get_mut(key).unwrap(),
+        Step::At(at) => value.get_mut(at).unwrap(),
+    })
+}
+
+fn dropped(bundle: &Value, path: &[Step]) -> Value {
+    let mut bundle = bundle.clone();
+    let (last, above) = path.split_last().unwrap();
+    match (last, field(&mut bundle, above)) {
+        (Step::Key(key), Value::Object(object)) => drop(object.remove(key)),
+        (Step::At(at), Value::Array(items)) => drop(items.remove(*at)),
+        _ => unreachable!("the path was found in this bundle"),
+    }
+    bundle
+}
+
+fn mutants(bundle: &Value) -> Vec<(String, Value)> {
+    let mut paths = Vec::new();
+    fields(bundle, &[], &mut paths);
+    let mut mutants = Vec::new();
+    for path in paths {
+        mutants.push((format!("drop {path:?}"), dropped(bundle, &path)));
+        for (name, change) in CHANGES {
+            let mut mutant = bundle.clone();
+            let value = field(&mut mutant, &path);
+            if let Some(changed) = change(value).filter(|changed| changed != value) {
+                *value = changed;
+                mutants.push((format!("{name} {path:?}"), mutant));
+            }
+        }
+    }
+    mutants
+}
+
+/// What is recorded, without what names the document.
+fn recorded(verdict: &Verdict) -> Value {
+    let mut json: Value = serde_json::from_slice(&verdict.to_json()).unwrap();
+    json["documents"] = Value::Null;
+    json["evidence"] = Value::Null;
+    json["artifacts"][0]["accepted"][0]["document"] = Value::Null;
+    json
+}
+
+fn check(bundle: &[u8], ask: impl Fn(&[u8]) -> Verdict) -> (usize, Vec<String>) {
+    let before = ask(bundle);
+    assert!(before.is_pass(), "{}", String::from_utf8(before.to_json()).unwrap());
+    let mutants = mutants(&serde_json::from_slice(bundle).unwrap());
+    let mut survivors = Vec::new();
+    for (what, mutant) in &mutants {
+        let after = ask(mutant.to_string().as_bytes());
+        if after.is_pass() {
+            assert_eq!(recorded(&after), recorded(&before), "{what}");
+            survivors.push(what.clone());
+        }
+    }
+    (mutants.len(), survivors)
+}
+
+/// Fields that nobody signed. What is written there is never recorded.
+const UNSIGNED: [&str; 6] = [
+    // The version, where the bundle has what every version asks for.
+    "mediaType\")]",
+    // Which key to speak of if none fits.
+    "publicKey\")",
+    // Rekor v2 takes these from the signed checkpoint.
+    "inclusionProof\"), Key(\"logIndex\")]",
+    "inclusionProof\"), Key(\"rootHash\")]",
+    "inclusionProof\"), Key(\"treeSize\")]",
+    // A digest that is there must be the file's, but it need not be there.
+    "messageDigest\")]",
+];
+
+/// Those beside whom another one vouches, who says the same here.
+const WITNESSES: [&str; 6] = [
+    "tlogEntries\")]",
+    "tlogEntries\"), At(0)]",
+    "inclusionPromise\")]",
+    "timestampVerificationData\")]",
+    "rfc3161Timestamps\")]",
+    "rfc3161Timestamps\"), At(0)]",
+];
+
+fn is_harmless(change: &str) -> bool {
+    let at = |fields: &[&str]| fields.iter().any(|field| change.contains(field));
+    let gone = ["drop", "empty", "null"].iter().any(|how| change.starts_with(how));
+    // More of the same counts once.
+    at(&UNSIGNED) || change.starts_with("twice") || gone && at(&WITNESSES)
+}
+
+#[test]
+fn keyless_bundles() {
+    let stage = Stage::new();
+    let statement = statement();
+    let content = Content::Statement(&statement);
+    let requests = [
+        Request { content, ..Request::default() },
+        Request { content, logs: &[Log::V1Intoto], timestamps: 1, ..Request::default() },
+        Request { content, logs: &[Log::V2], timestamps: 1, ..Request::default() },
+        Request { content: Content::File(FILE), ..Request::default() },
+        Request {
+            content: Content::File(FILE),
+            logs: &[Log::V2],
+            timestamps: 1,
+            ..Request::default()
+        },
+    ];
+    let mut odd = Vec::new();
+    for request in requests {
+        let bundle = stage.world.keyless(&request).to_json();
+        let (count, survivors) = check(&bundle, |bundle| stage.keyless(bundle, request.identity));
+        assert!(count > 150, "{count}");
+        odd.extend(survivors.into_iter().filter(|change| !is_harmless(change)));
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
+#[test]
+fn managed_bundles() {
+    let stage = Stage::new();
+    let statement = statement();
+    let key = Key::new(KeyKind::P256, "managed");
+    let content = Content::Statement(&statement);
+    let requests = [
+        Request { content, logs: &[], ..Request::default() },
+        Request { content, timestamps: 1, ..Request::default() },
+        Request { content: Content::File(FILE), logs: &[], ..Request::default() },
+    ];
+    let mut odd = Vec::new();
+    for request in requests {
+        let bundle = stage.world.managed(&key, &request).to_json();
+        let (count, survivors) = check(&bundle, |bundle| stage.managed(bundle, &key));
+        assert!(count > 30, "{count}");
+        odd.extend(survivors.into_iter().filter(|change| !is_harmless(change)));
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}

@@ -120,6 +120,22 @@ fn a_proposed_policy_passes_the_release_it_came_from() {
 }
 
 #[test]
+fn a_policy_finds_its_base_beside_it_and_may_not_widen_it() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let head = "version = 1\nname = \"project\"\nbase = \"policy.toml\"\n";
+    world.write("project.toml", head);
+    world.ok("policy check project.toml");
+    world.run("verify demo@v1.0.0 --policy project.toml").must(0);
+    world.write("wider.toml", format!("{head}[provenance]\nrule = \"off\"\n"));
+    let wider = world.run("verify demo@v1.0.0 --policy wider.toml").must(2);
+    wider.says(&["provenance.rule is wider than the base allows", "policy check wider.toml"]);
+    world.write("lost.toml", head.replace("policy.toml", "lost-base.toml"));
+    let lost = world.run("policy check lost.toml").must(2);
+    lost.says(&["lost-base.toml, the base of policy lost.toml", "put lost-base.toml beside it"]);
+}
+
+#[test]
 fn without_a_policy_nothing_passes() {
     let world = World::with_store();
     world.release("v1.0.0");

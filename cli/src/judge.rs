@@ -175,15 +175,41 @@ pub(crate) fn verifier(config: &Config, named: Option<&Path>) -> Result<Verifier
         .map_err(|source| CliError::usage("the trusted root cannot be used").because(source))
 }
 
-/// Reads a policy file.
+/// Reads a policy file that is to be applied.
 pub(crate) fn read_policy(file: &Path) -> Result<Policy, CliError> {
     let refuse = || {
         CliError::usage(format!("cannot use policy {}", file.display()))
             .hint(format!("bonded policy check {}", file.display()))
     };
+    parse_policy(file, &refuse)
+}
+
+/// Reads a policy file, and the base beside it where it has one.
+pub(crate) fn parse_policy(file: &Path, refuse: &dyn Fn() -> CliError) -> Result<Policy, CliError> {
+    let text = read_text(file, refuse)?;
+    let parsed = match Policy::base_of(&text).map_err(|source| refuse().because(source))? {
+        None => Policy::parse(&text),
+        Some(name) => {
+            let beside = file.with_file_name(&name);
+            let base = disk::read_file(&beside, POLICY_BYTES_MAX).map_err(|source| {
+                CliError::usage(format!(
+                    "cannot read {}, the base of policy {}",
+                    beside.display(),
+                    file.display()
+                ))
+                .because(source)
+                .hint(format!("put {name} beside it, or take the line with base out of it"))
+            })?;
+            let base = String::from_utf8(base).map_err(|source| refuse().because(source))?;
+            Policy::parse_over(&text, &base)
+        }
+    };
+    parsed.map_err(|source| refuse().because(source))
+}
+
+fn read_text(file: &Path, refuse: &dyn Fn() -> CliError) -> Result<String, CliError> {
     let bytes = read(file, POLICY_BYTES_MAX, "policy")?;
-    let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
-    Policy::parse(&text).map_err(|source| refuse().because(source))
+    String::from_utf8(bytes).map_err(|source| refuse().because(source))
 }
 
 /// Reads a public key.

@@ -9,6 +9,8 @@ mod error;
 pub(crate) mod exception;
 mod expect;
 mod explain;
+mod inherit;
+mod narrow;
 mod propose;
 mod require;
 mod resolve;
@@ -18,8 +20,9 @@ mod written;
 
 use std::collections::BTreeSet;
 
+use bonded_model::json::to_canonical;
 use bonded_model::limits::POLICY_BYTES_MAX;
-use bonded_model::{Digest, Platform, toml_text};
+use bonded_model::{ArtifactPath, Digest, Platform, toml_text};
 
 use crate::identity::SignerRule;
 use crate::pattern::Pattern;
@@ -65,18 +68,50 @@ pub(crate) struct ReleaseRule {
 pub(crate) type DemandsAt = usize;
 
 impl Policy {
-    /// Reads a policy.
+    /// Reads a policy that stands on no base.
     ///
     /// # Errors
-    /// [`PolicyError`] at the first thing that is wrong.
+    /// [`PolicyError`] at the first thing that is wrong; [`PolicyError::NeedsBase`] if it has a base.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        if u64::try_from(text.len()).is_ok_and(|length| length > POLICY_BYTES_MAX) {
-            return Err(PolicyError::TooLarge { bytes: text.len() });
+        let written = read(text)?;
+        if let Some(base) = written.base {
+            return Err(PolicyError::NeedsBase { base });
         }
-        resolve::resolve(toml_text::parse(text)?, Digest::sha256_of(text.as_bytes()))
+        resolve::resolve(written, Digest::sha256_of(text.as_bytes()))
     }
 
-    /// The digest of its text.
+    /// The file name of the base that a policy stands on, if it has one.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if the text has not the shape of a policy, or names no plain file.
+    pub fn base_of(text: &str) -> Result<Option<String>, PolicyError> {
+        let base = read(text)?.base;
+        match &base {
+            Some(name) if name.parse::<ArtifactPath>().is_err() || name.contains(['/', '\\']) => {
+                let reason = "base is the name of a file beside it, without directories";
+                Err(PolicyError::Unclear { place: "policy".to_owned(), reason })
+            }
+            _ => Ok(base),
+        }
+    }
+
+    /// Reads a policy over the text of its base, which it may only narrow. The digest is that of the
+    /// canonical JSON of `["base", SHA-256 of the base's text, SHA-256 of the text]`.
+    ///
+    /// # Errors
+    /// [`PolicyError`] at the first thing that is wrong; [`PolicyError::Widens`] for the first part that is
+    /// wider than the base.
+    pub fn parse_over(text: &str, base: &str) -> Result<Self, PolicyError> {
+        let held = Self::parse(base).map_err(|error| PolicyError::Base(Box::new(error)))?;
+        let digest = |text: &str| Digest::sha256_of(text.as_bytes());
+        let digest = Digest::sha256_of(&to_canonical(&("base", digest(base), digest(text))));
+        let written = inherit::merged(read(text)?, read(base)?);
+        let policy = resolve::resolve(written, digest)?;
+        narrow::check(&policy, &held)?;
+        Ok(policy)
+    }
+
+    /// The digest of its text, or of both texts where it stands on a base.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -128,6 +163,13 @@ impl Policy {
     pub(crate) fn builder(&self, id: &str) -> Option<&Builder> {
         self.builders.iter().find(|builder| builder.id == id)
     }
+}
+
+fn read(text: &str) -> Result<written::Written, PolicyError> {
+    if u64::try_from(text.len()).is_ok_and(|length| length > POLICY_BYTES_MAX) {
+        return Err(PolicyError::TooLarge { bytes: text.len() });
+    }
+    Ok(toml_text::parse(text)?)
 }
 
 #[cfg(test)]

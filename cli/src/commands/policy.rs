@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use bonded_model::ReleaseName;
-use bonded_model::limits::POLICY_BYTES_MAX;
 use bonded_store::disk;
+use bonded_verify::PublicKey;
 use bonded_verify::policy::{NoteWeight, PolicyNote, propose};
-use bonded_verify::{Policy, PublicKey};
 use serde_json::json;
 
 use super::{Context, Outcome};
@@ -60,13 +59,11 @@ fn init(name: &ReleaseName, out: Option<&Path>, text: &str) -> Result<Outcome, C
 }
 
 fn check(context: &Context, file: &Path) -> Result<Outcome, CliError> {
-    let bytes = judge::read(file, POLICY_BYTES_MAX, "policy")?;
     let refuse = || {
         CliError::usage(format!("policy {} is wrong", file.display()))
             .hint("every key is described in docs/policy.md")
     };
-    let text = String::from_utf8(bytes).map_err(|source| refuse().because(source))?;
-    let parsed = Policy::parse(&text).map_err(|source| refuse().because(source))?;
+    let parsed = judge::parse_policy(file, &refuse)?;
     let notes = parsed.check(Some(clock::now()?));
     match context.format {
         Format::Text => {

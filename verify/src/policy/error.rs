@@ -116,6 +116,25 @@ pub enum PolicyError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// It stands on a base, whose text is needed too.
+    #[error("policy stands on {base:?}, which was not given")]
+    NeedsBase {
+        /// The file name of the base.
+        base: String,
+    },
+    /// The base is itself no policy.
+    #[error("the base of the policy cannot be used")]
+    Base(#[source] Box<PolicyError>),
+    /// It allows what its base does not.
+    #[error("{key} is wider than the base allows: the base has {base}, found {found}")]
+    Widens {
+        /// Which part.
+        key: String,
+        /// What the base says.
+        base: String,
+        /// What stands there instead.
+        found: String,
+    },
     /// More tables of a kind than are looked at.
     #[error("policy has {found} of {what}, the limit is {limit}")]
     TooMany {

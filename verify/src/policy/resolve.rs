@@ -26,10 +26,14 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         written.signer.into_iter().map(signers::signer).collect::<Result<_, _>>()?;
     let builders = written.builder.into_iter().map(|written| builder(written, &signers));
     let builders = builders.collect::<Result<_, _>>()?;
+    let provenance = written.provenance.ok_or_else(|| PolicyError::Unclear {
+        place: "[provenance]".to_owned(),
+        reason: "it has to be there; rule = \"off\" asks for none",
+    })?;
     let demands = Demands {
-        provenance: rules::provenance("[provenance]", written.provenance)?,
-        sbom: rules::sbom("[sbom]", written.sbom, &signers)?,
-        checksums: written.checksums.rule,
+        provenance: rules::provenance("[provenance]", provenance)?,
+        sbom: rules::sbom("[sbom]", written.sbom.unwrap_or_default(), &signers)?,
+        checksums: written.checksums.unwrap_or_default().rule,
     };
     unique("unsigned document", written.unsigned.iter().map(|one| one.digest.as_str()))?;
     let unsigned = written.unsigned.into_iter().map(unsigned).collect::<Result<_, _>>()?;

@@ -127,6 +127,11 @@ impl Age {
         &self.text
     }
 
+    /// Whether it is no longer than another.
+    pub(crate) fn within(&self, other: &Self) -> bool {
+        self.seconds <= other.seconds
+    }
+
     /// Whether no more than this lies between the two.
     pub(crate) fn spans(&self, from: Timestamp, to: Timestamp) -> bool {
         to.unix_seconds().saturating_sub(from.unix_seconds()) <= self.seconds

@@ -31,7 +31,7 @@ fn what_is_left_out_denies() {
     assert_eq!(policy.demands.sbom.demand, Demand::Require);
     assert_eq!(policy.demands.checksums, Demand::Off);
     let without = "version = 1\nname = \"a\"\n";
-    assert!(matches!(Policy::parse(without), Err(PolicyError::Toml(_))));
+    assert!(matches!(Policy::parse(without), Err(PolicyError::Unclear { .. })));
     let without_level = "version = 1\nname = \"a\"\n[provenance]\n";
     assert!(matches!(Policy::parse(without_level), Err(PolicyError::Level { found: 0, .. })));
 }
@@ -329,3 +329,5 @@ fn the_documentation_lists_what_may_be_excepted() {
     let codes = crate::Code::ALL.iter().filter(|code| code.may_be_excepted());
     assert_eq!(listed, codes.map(|code| code.as_str()).collect::<Vec<_>>());
 }
+
+mod narrow;

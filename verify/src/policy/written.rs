@@ -17,15 +17,14 @@ use crate::provenance::Wanted;
 pub(super) struct Written {
     pub(super) version: u32,
     pub(super) name: String,
+    pub(super) base: Option<String>,
     #[serde(default)]
     pub(super) signer: Vec<WrittenSigner>,
     #[serde(default)]
     pub(super) builder: Vec<WrittenBuilder>,
-    pub(super) provenance: WrittenProvenance,
-    #[serde(default)]
-    pub(super) sbom: WrittenSbom,
-    #[serde(default)]
-    pub(super) checksums: WrittenChecksums,
+    pub(super) provenance: Option<WrittenProvenance>,
+    pub(super) sbom: Option<WrittenSbom>,
+    pub(super) checksums: Option<WrittenChecksums>,
     pub(super) release: Option<WrittenRelease>,
     #[serde(default)]
     pub(super) scope: Vec<WrittenScope>,

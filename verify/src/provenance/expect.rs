@@ -50,7 +50,7 @@ pub(crate) enum Wanted {
 }
 
 /// A dependency that a build may have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dependency {
     pub(crate) uri: Pattern,
     /// What the provenance must say of its digests.
@@ -58,6 +58,32 @@ pub(crate) struct Dependency {
 }
 
 impl Expect {
+    /// The key of the first expectation that another states and this one does not.
+    pub(crate) fn wider_than(&self, other: &Self) -> Option<&'static str> {
+        let members = |mine: bool, key| (!mine).then_some(key);
+        let stated =
+            |other: &Option<String>, mine: &Option<String>| other.is_none() || mine == other;
+        let tag = other.versioned_tag.is_none() || self.versioned_tag == other.versioned_tag;
+        let inputs = other.inputs.iter().all(|(name, value)| self.inputs.get(name) == Some(value));
+        let mut values = other.parameter_values.iter();
+        let values = values.all(|(name, value)| self.parameter_values.get(name) == Some(value));
+        let dependencies = other.dependencies.as_ref().is_none_or(|theirs| {
+            let mine = self.dependencies.as_ref();
+            mine.is_some_and(|mine| mine.iter().all(|one| theirs.contains(one)))
+        });
+        [
+            members(tag, "versioned_tag"),
+            members(stated(&other.source_id, &self.source_id), "source_id"),
+            members(stated(&other.source_owner_id, &self.source_owner_id), "source_owner_id"),
+            members(inputs, "inputs"),
+            members(values, "parameter_values"),
+            members(dependencies, "dependencies"),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
+    }
+
     /// What stands against a provenance; none of the expectations stops another.
     pub(crate) fn faults(
         &self,

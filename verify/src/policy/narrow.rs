@@ -1,0 +1,126 @@
+//! Whether a policy is as narrow as another, or narrower: whatever passes under it passes under the other.
+//!
+//! What cannot be compared is taken for wider. So a project may only repeat a pattern of its base or name one
+//! identity that it matches, and may not trade a tag for a branch.
+
+mod demands;
+mod people;
+
+use super::error::PolicyError;
+use super::require::Requirement;
+use super::scope::Scope;
+use super::{Pinned, Policy, ReleaseRule};
+use people::People;
+
+/// The first part of a policy that is wider than its base.
+///
+/// # Errors
+/// [`PolicyError::Widens`] with that part.
+pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    let people = People { policy, base };
+    people.check_signers()?;
+    people.check_builders()?;
+    demands::check("", &policy.demands, &base.demands, &people)?;
+    scopes(policy, base, &people)?;
+    release(&policy.release, &base.release)?;
+    base.requirements.iter().try_for_each(|base| requirement(policy, base, &people))?;
+    unsigned(policy, base)?;
+    exceptions(policy, base)
+}
+
+pub(super) fn widens(
+    key: impl Into<String>,
+    base: impl Into<String>,
+    found: impl Into<String>,
+) -> PolicyError {
+    PolicyError::Widens { key: key.into(), base: base.into(), found: found.into() }
+}
+
+/// A scope of the base selects what it selected and keeps its place among the others of the base. One that is
+/// new may take artifacts from any of them and from the top level, so it is as narrow as each.
+fn scopes(policy: &Policy, base: &Policy, people: &People<'_>) -> Result<(), PolicyError> {
+    for scope in &policy.scopes {
+        let place = format!("scope {:?}: ", scope.name);
+        let held: Vec<&Scope> = base.scopes.iter().filter(|b| b.name == scope.name).collect();
+        if held.is_empty() {
+            for demands in base.all_demands() {
+                demands::check(&place, &scope.demands, demands, people)?;
+            }
+        }
+        for base in held {
+            if base.selector != scope.selector {
+                return Err(widens(place, base.selector.told(), scope.selector.told()));
+            }
+            demands::check(&place, &scope.demands, &base.demands, people)?;
+        }
+    }
+    Ok(())
+}
+
+fn release(found: &ReleaseRule, base: &ReleaseRule) -> Result<(), PolicyError> {
+    let told = |rule: &ReleaseRule| {
+        let paths = rule.artifacts.iter().flatten().cloned();
+        let allowed = rule.allowed.iter().map(|pattern| pattern.as_str().to_owned());
+        paths.chain(allowed).collect::<Vec<_>>().join(", ")
+    };
+    let added = || found.allowed.iter().any(|pattern| !base.allowed.contains(pattern));
+    if base.artifacts.is_some() && (found.artifacts != base.artifacts || added()) {
+        return Err(widens("release.artifacts", told(base), told(found)));
+    }
+    if base.platforms.is_some() && found.platforms != base.platforms {
+        let told = |rule: &ReleaseRule| {
+            let platforms = rule.platforms.iter().flatten().map(ToString::to_string);
+            platforms.collect::<Vec<_>>().join(", ")
+        };
+        return Err(widens("release.platforms", told(base), told(found)));
+    }
+    Ok(())
+}
+
+fn requirement(
+    policy: &Policy,
+    base: &Requirement,
+    people: &People<'_>,
+) -> Result<(), PolicyError> {
+    let place = format!("requirement {:?}: ", base.name);
+    let mut named = policy.requirements.iter().filter(|found| found.name == base.name);
+    let found = named.next().ok_or_else(|| widens(&place, base.told(), "nothing"))?;
+    demands::no_less(&format!("{place}rule"), found.demand, base.demand)?;
+    if found.of != base.of || found.selector != base.selector {
+        return Err(widens(place, base.selector.told(), found.selector.told()));
+    }
+    if !found.predicates.is_subset(&base.predicates) {
+        return Err(widens(place, base.told(), found.told()));
+    }
+    people.check_list(&format!("{place}signers"), Some(&found.signers), Some(&base.signers))?;
+    demands::count(&place, &found.count, &base.count)
+}
+
+/// What needs no signature is what needs none under the base.
+fn unsigned(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    for found in &policy.unsigned {
+        let same = |base: &&Pinned| base.digest == found.digest && base.builder == found.builder;
+        if base.unsigned.iter().find(same).is_none_or(|base| found.level > base.level) {
+            let key = format!("unsigned {}", found.digest);
+            return Err(widens(key, "no such document", found.builder.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// An exception is one of the base's, and ends no later.
+fn exceptions(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    for found in &policy.exceptions {
+        let same = base.exceptions.iter().any(|base| {
+            found.code == base.code
+                && found.paths == base.paths
+                && found.versions == base.versions
+                && found.until <= base.until
+        });
+        if !same {
+            let key = format!("exception for {}", found.code);
+            return Err(widens(key, "no such exception", format!("until {}", found.until)));
+        }
+    }
+    Ok(())
+}

@@ -79,6 +79,8 @@ fn several(at: &Path, rounds: usize) {
         });
     };
     let mut ingest = || ingest(at, &input, &[]);
+    // The files become read-only by this, and can still be hashed, copied and linked.
+    let mut linked = || self::ingest(at, &input, &["--immutable-source"]);
     println!(
         "\neight files of {} MiB, median of {rounds}, ratio to two hashing threads",
         bytes >> 20
@@ -88,6 +90,7 @@ fn several(at: &Path, rounds: usize) {
         &mut [
             ("SHA-256 in process, two threads", &mut two_threads),
             ("bonded init + ingest, durable", &mut ingest),
+            ("the same, --immutable-source", &mut linked),
         ],
     );
     fs::remove_dir_all(&input).expect("the files were there");

@@ -15,6 +15,7 @@
 //! A [`Catalog`] is a base that is stored, and changes beside it in memory that are applied when it is
 //! sealed, all at once. What keys there are stands in `key`, the form of a page in `page`.
 
+mod ahead;
 mod apply;
 mod diff;
 mod error;
@@ -23,11 +24,13 @@ mod key;
 mod page;
 mod pages;
 mod rest;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod wire;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -39,10 +42,12 @@ pub use key::Key;
 pub(crate) use pages::Pages;
 
 use apply::{Applied, Edit};
+use diff::{Difference, Differences};
 use fingerprint::Fingerprint;
 use key::PackedKey;
 use page::{Page, PointsTo, Value};
 use rest::{Rest, Rests};
+use scan::Scan;
 use tree::{Cursor, Tree, raw};
 
 use crate::error::StoreError;
@@ -182,16 +187,17 @@ impl Catalog {
         Ok(self.base.get(&PackedKey::of(key.as_str()))?.as_ref().map(to_descriptor))
     }
 
-    /// Every entry whose key starts with `prefix`, in the order of the keys, read page by page as the
-    /// iteration gets there. An item is an error if a page on the way cannot be read; it is the last.
+    /// Every entry whose key starts with `prefix`, in the order of the keys. Pages are read as the iteration
+    /// gets there, and some ahead of it by several threads, the more of them the longer it goes on. An item is
+    /// an error if a page on the way cannot be read; it is the last.
     pub fn scan<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = Result<(Key, Descriptor), StoreError>> + 'a {
         let changes = self.changes.range(Key::from_prefix(prefix)..);
         let changes = changes.take_while(move |(key, _)| key.as_str().starts_with(prefix));
-        let base = BaseScan { tree: &self.base, prefix, state: ScanState::New };
-        Overlaid { base: base.peekable(), changes: changes.peekable(), is_over: false }
+        let base = Scan::new(&self.base, prefix).peekable();
+        Overlaid { base, changes: changes.peekable(), is_over: false }
     }
 
     /// Points a key to a descriptor and returns what it pointed to before.
@@ -232,29 +238,28 @@ impl Catalog {
         Ok(before)
     }
 
-    /// What has to change in `before` to get `self`, in the order of the keys. Costs what differs,
-    /// not what there is.
-    ///
-    /// # Errors
-    /// [`StoreError`] if a page on the way cannot be read.
-    pub fn diff(&self, before: &Self) -> Result<Vec<Change>, StoreError> {
-        let mut changes = BTreeMap::new();
-        for found in diff::diff(&before.base, &self.base)? {
-            let key = key::to_key(&found.key).map_err(|source| self.malformed(source))?;
-            let [was, is] =
-                [found.before, found.after].map(|value| value.as_ref().map(to_descriptor));
-            changes.insert(key.clone(), Change { key, before: was, after: is });
-        }
-        let changed: BTreeSet<&Key> = self.changes.keys().chain(before.changes.keys()).collect();
-        for key in changed {
-            let change =
-                Change { key: key.clone(), before: before.get(key)?, after: self.get(key)? };
-            match change.before == change.after {
-                true => drop(changes.remove(key)),
-                false => drop(changes.insert(key.clone(), change)),
-            }
-        }
-        Ok(changes.into_values().collect())
+    /// What has to change in `before` to get `self`, in the order of the keys, found as the iteration gets
+    /// there. Costs what differs, not what there is. An item is an error if a page on the way cannot be read;
+    /// it is the last, and may come in place of changes in front of it.
+    pub fn diff<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = Result<Change, StoreError>> + 'a {
+        let stored = Differences::new(&before.base, &self.base);
+        let stored = stored.map(|found| self.to_change(found?));
+        let unsaved: BTreeSet<&Key> = self.changes.keys().chain(before.changes.keys()).collect();
+        let unsaved = unsaved.into_iter().map(|key| {
+            Ok(Change { key: key.clone(), before: before.get(key)?, after: self.get(key)? })
+        });
+        let (stored, unsaved) = (stored.peekable(), unsaved.peekable());
+        Changes { stored, unsaved, is_over: false }
+    }
+
+    fn to_change(&self, found: Difference) -> Result<Change, StoreError> {
+        let Difference { key, before, after } = found;
+        let key = key::to_key(&key).map_err(|source| self.malformed(source))?;
+        let [before, after] = [before, after].map(|value| value.as_ref().map(to_descriptor));
+        Ok(Change { key, before, after })
     }
 
     fn malformed(&self, source: CatalogError) -> StoreError {
@@ -306,46 +311,6 @@ fn to_value(
     Ok(Value { digest, size, rest })
 }
 
-/// The entries of a base whose keys start with a prefix.
-struct BaseScan<'a> {
-    tree: &'a Tree,
-    prefix: &'a str,
-    state: ScanState<'a>,
-}
-
-enum ScanState<'a> {
-    New,
-    At(Cursor<'a>),
-    Done,
-}
-
-impl BaseScan<'_> {
-    fn read_next(&mut self) -> Result<Option<(Key, Descriptor)>, StoreError> {
-        if let ScanState::New = self.state {
-            let first = PackedKey::of(self.prefix);
-            self.state = ScanState::At(Cursor::seek(self.tree, 0, &first)?);
-        }
-        let ScanState::At(cursor) = &mut self.state else { return Ok(None) };
-        let Some((key, value)) = cursor.next_entry()? else { return Ok(None) };
-        let page = self.tree.root.digest;
-        let key = key::to_key(key).map_err(|source| StoreError::Catalog { page, source })?;
-        let in_range = key.as_str().starts_with(self.prefix);
-        Ok(in_range.then(|| (key, to_descriptor(value))))
-    }
-}
-
-impl Iterator for BaseScan<'_> {
-    type Item = Result<(Key, Descriptor), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.read_next();
-        if !matches!(next, Ok(Some(_))) {
-            self.state = ScanState::Done;
-        }
-        next.transpose()
-    }
-}
-
 /// A base with changes beside it, as one ordered row.
 struct Overlaid<A: Iterator, B: Iterator> {
     base: Peekable<A>,
@@ -363,23 +328,67 @@ where
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_over {
-            match (self.base.peek(), self.changes.peek()) {
-                (Some(Err(_)), _) => {
+            let Some((changed, _)) = self.changes.peek() else { return self.base.next() };
+            match self.base.peek() {
+                Some(Err(_)) => {
                     self.is_over = true;
                     return self.base.next();
                 }
-                (_, None) => return self.base.next(),
-                (Some(Ok((key, _))), Some((changed, _))) if key < *changed => {
-                    return self.base.next();
-                }
-                (Some(Ok((key, _))), Some((changed, _))) if key == *changed => {
-                    drop(self.base.next());
-                }
-                (_, Some(_)) => {}
+                Some(Ok((key, _))) if key < *changed => return self.base.next(),
+                Some(Ok((key, _))) if key == *changed => drop(self.base.next()),
+                Some(Ok(_)) | None => {}
             }
             let (key, value) = self.changes.next()?;
             if let Some(value) = value {
                 return Some(Ok((key.clone(), value.clone())));
+            }
+        }
+        None
+    }
+}
+
+/// The differences of two bases, but where there are changes beside them: those count.
+struct Changes<A: Iterator, B: Iterator> {
+    stored: Peekable<A>,
+    /// Every key with a change beside a base, also where that makes no difference.
+    unsaved: Peekable<B>,
+    is_over: bool,
+}
+
+impl<A, B> Changes<A, B>
+where
+    A: Iterator<Item = Result<Change, StoreError>>,
+    B: Iterator<Item = Result<Change, StoreError>>,
+{
+    fn merge_next(&mut self) -> Option<Result<Change, StoreError>> {
+        let Some(unsaved) = self.unsaved.peek() else { return self.stored.next() };
+        let order = match (self.stored.peek(), unsaved) {
+            (None, _) | (_, Err(_)) => Ordering::Greater,
+            (Some(Err(_)), _) => Ordering::Less,
+            (Some(Ok(stored)), Ok(unsaved)) => stored.key.cmp(&unsaved.key),
+        };
+        match order {
+            Ordering::Less => return self.stored.next(),
+            Ordering::Equal => drop(self.stored.next()),
+            Ordering::Greater => {}
+        }
+        self.unsaved.next()
+    }
+}
+
+impl<A, B> Iterator for Changes<A, B>
+where
+    A: Iterator<Item = Result<Change, StoreError>>,
+    B: Iterator<Item = Result<Change, StoreError>>,
+{
+    type Item = Result<Change, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.is_over {
+            let next = self.merge_next()?;
+            self.is_over = next.is_err();
+            if !next.as_ref().is_ok_and(|change| change.before == change.after) {
+                return Some(next);
             }
         }
         None

@@ -35,7 +35,8 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliErro
     let [before, after] = [args.from, args.to].map(|epoch| store.snapshot_at(epoch));
     let before = before.map_err(report::store_error)?;
     let after = after.map_err(report::store_error)?;
-    let changes = after.catalog().diff(before.catalog()).map_err(report::store_error)?;
+    let changes = after.catalog().diff(before.catalog()).collect::<Result<Vec<_>, _>>();
+    let changes = changes.map_err(report::store_error)?;
     let changes = match context.format {
         Format::Json => changes,
         Format::Text => without_repetitions(changes, |name, direction| {

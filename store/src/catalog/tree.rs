@@ -145,17 +145,6 @@ impl<'a> Cursor<'a> {
         self.path.last().map(|(node, _)| node)
     }
 
-    /// The next entry of a leaf, and the one behind it on the next call.
-    pub(super) fn next_entry(&mut self) -> Result<Option<(&[u8], &Value)>, StoreError> {
-        while self.path.last().is_some_and(|(node, at)| *at >= node.page.len()) {
-            self.next_page()?;
-        }
-        let Some((node, at)) = self.path.last_mut() else { return Ok(None) };
-        let index = *at;
-        *at += 1;
-        Ok(node.page.value(index).map(|value| (node.page.key(index), value)))
-    }
-
     /// Goes to the beginning of the next page at this level; behind the last there is none.
     pub(super) fn next_page(&mut self) -> Result<(), StoreError> {
         self.path.pop();

@@ -210,7 +210,7 @@ fn a_predicate_type_of_any_length_leaves_manifest_and_catalog_small() {
         let before = world.store.snapshot().unwrap();
         attach_statement(&world, &release, &bytes, Some(&predicate)).unwrap();
         let snapshot = world.store.snapshot().unwrap();
-        for change in snapshot.catalog().diff(before.catalog()).unwrap() {
+        for change in snapshot.catalog().diff(before.catalog()).map(Result::unwrap) {
             let referrer = change.after.unwrap();
             assert!(referrer.annotations.is_empty());
             let manifest = snapshot.read(&referrer, 2048).unwrap();

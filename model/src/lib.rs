@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod marker;
 pub mod media_type;
 pub mod name;
+pub mod predicate;
 pub mod release;
 pub mod sbom;
 pub mod slsa;

@@ -1,4 +1,8 @@
-//! SLSA verification summary attestations v1 (SLSA v1.1, verification_summary.md).
+//! SLSA verification summary attestations v1 (SLSA v1.2, verification_summary.md) and v0.2 as one view.
+
+mod label;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +11,13 @@ use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::statement::{DigestSet, Statement};
 use crate::timestamp::Timestamp;
 
+pub use label::Label;
+
 /// Predicate type of a summary v1.
 pub const SUMMARY_V1: &str = "https://slsa.dev/verification_summary/v1";
+
+/// Predicate type of a summary v0.2.
+pub const SUMMARY_V0_2: &str = "https://slsa.dev/verification_summary/v0.2";
 
 /// The predicate of a verification summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +39,9 @@ pub struct Summary {
     pub verification_result: SummaryResult,
     /// The highest level reached on each track, such as `SLSA_BUILD_LEVEL_3`, or `FAILED`.
     pub verified_levels: Vec<String>,
+    /// How many dependencies reached each level; `None` where nothing is claimed of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependency_levels: Option<BTreeMap<String, u64>>,
     /// The version of SLSA whose rules were applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slsa_version: Option<String>,
@@ -72,7 +84,7 @@ pub enum SummaryResult {
 #[non_exhaustive]
 pub enum SummaryError {
     /// The predicate type is something else.
-    #[error("predicate type is {found:?}, expected {SUMMARY_V1:?}")]
+    #[error("predicate type is {found:?}, expected {SUMMARY_V1:?} or {SUMMARY_V0_2:?}")]
     PredicateType {
         /// As read.
         found: String,
@@ -80,6 +92,54 @@ pub enum SummaryError {
     /// The predicate is not of the shape that its type promises.
     #[error("summary predicate is malformed")]
     Predicate(#[from] JsonError),
+    /// A label begins like SLSA's own and is none of them.
+    #[error("label {label:?} begins with SLSA_ and is not defined by SLSA")]
+    Reserved {
+        /// As read.
+        label: String,
+    },
+    /// Two labels are about one track.
+    #[error("more than one level of the track {track:?}")]
+    Track {
+        /// The track.
+        track: String,
+    },
+    /// The result and the levels contradict each other.
+    #[error("the result is PASSED and a level is FAILED")]
+    Contradiction,
+    /// An input attestation has no digest.
+    #[error("an input attestation has no digest")]
+    InputDigest,
+}
+
+/// The predicate v0.2.
+#[derive(Deserialize)]
+struct WireV02 {
+    verifier: SummaryVerifier,
+    time_verified: Timestamp,
+    resource_uri: String,
+    policy: ResourceDescriptor,
+    #[serde(default)]
+    input_attestations: Vec<ResourceDescriptor>,
+    verification_result: SummaryResult,
+    policy_level: String,
+    dependency_levels: BTreeMap<String, u64>,
+}
+
+impl From<WireV02> for Summary {
+    fn from(wire: WireV02) -> Self {
+        Self {
+            verifier: wire.verifier,
+            time_verified: Some(wire.time_verified),
+            resource_uri: wire.resource_uri,
+            policy: wire.policy,
+            input_attestations: wire.input_attestations,
+            verification_result: wire.verification_result,
+            verified_levels: vec![wire.policy_level],
+            dependency_levels: Some(wire.dependency_levels),
+            slsa_version: None,
+        }
+    }
 }
 
 impl Summary {
@@ -88,10 +148,49 @@ impl Summary {
     /// # Errors
     /// [`SummaryError`] if the type is another one or the predicate is malformed.
     pub fn parse(statement: &Statement) -> Result<Self, SummaryError> {
-        if statement.predicate_type != SUMMARY_V1 {
-            return Err(SummaryError::PredicateType { found: statement.predicate_type.clone() });
+        let bytes = statement.predicate.get().as_bytes();
+        let summary: Self = match statement.predicate_type.as_str() {
+            SUMMARY_V1 => json::parse(bytes, EVIDENCE_BYTES_MAX)?,
+            SUMMARY_V0_2 => json::parse::<WireV02>(bytes, EVIDENCE_BYTES_MAX)?.into(),
+            found => return Err(SummaryError::PredicateType { found: found.to_owned() }),
+        };
+        summary.check()?;
+        Ok(summary)
+    }
+
+    /// What its labels say, in their order.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.verified_levels.iter().filter_map(|label| Label::parse(label))
+    }
+
+    /// Whether it says that the verification failed.
+    pub fn failed(&self) -> bool {
+        self.verification_result == SummaryResult::Failed
+            || self.labels().any(|label| label == Label::Failed)
+    }
+
+    fn check(&self) -> Result<(), SummaryError> {
+        let dependencies = self.dependency_levels.iter().flat_map(BTreeMap::keys);
+        let mut labels = self.verified_levels.iter().chain(dependencies);
+        if let Some(label) = labels.find(|label| Label::parse(label).is_none()) {
+            return Err(SummaryError::Reserved { label: label.clone() });
         }
-        Ok(json::parse(statement.predicate.get().as_bytes(), EVIDENCE_BYTES_MAX)?)
+        let mut tracks = BTreeSet::new();
+        for label in self.labels() {
+            if let Label::Level { track, .. } = label
+                && !tracks.insert(track.clone())
+            {
+                return Err(SummaryError::Track { track });
+            }
+        }
+        if self.verification_result == SummaryResult::Passed && self.failed() {
+            return Err(SummaryError::Contradiction);
+        }
+        let undigested = |input: &ResourceDescriptor| input.digest.iter().next().is_none();
+        if self.input_attestations.iter().any(undigested) {
+            return Err(SummaryError::InputDigest);
+        }
+        Ok(())
     }
 }
 
@@ -122,7 +221,7 @@ mod tests {
 
     #[test]
     fn must_reject() {
-        let other = statement("https://slsa.dev/verification_summary/v0.2", &least());
+        let other = statement("https://slsa.dev/verification_summary/v1.1", &least());
         assert!(matches!(Summary::parse(&other), Err(SummaryError::PredicateType { .. })));
         for field in ["verifier", "resourceUri", "policy", "verificationResult", "verifiedLevels"] {
             let mut predicate = least();
@@ -135,9 +234,66 @@ mod tests {
         assert!(Summary::parse(&statement(SUMMARY_V1, &predicate)).is_err());
     }
 
+    #[test]
+    fn labels_follow_the_rules_of_slsa() {
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut predicate = least();
+            change(&mut predicate);
+            Summary::parse(&statement(SUMMARY_V1, &predicate))
+        };
+        let levels = |levels: Value| with(&|p| p["verifiedLevels"] = levels.clone());
+        let good = json!([
+            "SLSA_BUILD_LEVEL_3",
+            "SLSA_SOURCE_LEVEL_UNEVALUATED",
+            "SLSA_BUILD_REPRODUCED",
+            "BCID_L1"
+        ]);
+        assert_eq!(levels(good).unwrap().labels().count(), 4);
+        for two in [
+            json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_2"]),
+            json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_3"]),
+            json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_UNEVALUATED"]),
+        ] {
+            assert!(matches!(levels(two), Err(SummaryError::Track { track }) if track == "BUILD"));
+        }
+        assert!(matches!(levels(json!(["SLSA_MINE"])), Err(SummaryError::Reserved { .. })));
+        assert!(matches!(levels(json!(["FAILED"])), Err(SummaryError::Contradiction)));
+        let of_dependencies = with(&|p| p["dependencyLevels"] = json!({"SLSA_MINE": 1}));
+        assert!(matches!(of_dependencies, Err(SummaryError::Reserved { .. })));
+        let negative = with(&|p| p["dependencyLevels"] = json!({"SLSA_BUILD_LEVEL_1": -1}));
+        assert!(matches!(negative, Err(SummaryError::Predicate(_))));
+        let undigested = with(&|p| p["inputAttestations"] = json!([{"uri": "x"}]));
+        assert!(matches!(undigested, Err(SummaryError::InputDigest)));
+        let failed = with(&|p| {
+            p["verificationResult"] = json!("FAILED");
+            p["verifiedLevels"] = json!(["FAILED"]);
+        });
+        assert!(failed.unwrap().failed());
+    }
+
+    #[test]
+    fn v0_2_is_read_as_the_same_view() {
+        let good = json!({
+            "verifier": {"id": "v"}, "time_verified": "1985-04-12T23:20:50.52Z", "resource_uri": "r",
+            "policy": {"uri": "p"}, "verification_result": "PASSED", "policy_level": "SLSA_LEVEL_3",
+            "dependency_levels": {"SLSA_LEVEL_4": 1},
+        });
+        let summary = Summary::parse(&statement(SUMMARY_V0_2, &good)).unwrap();
+        let level = Label::Level { track: String::new(), level: Some(3) };
+        assert_eq!(summary.labels().collect::<Vec<_>>(), [level]);
+        for field in good.as_object().unwrap().keys() {
+            let mut without = good.clone();
+            without.as_object_mut().unwrap().remove(field);
+            let read = Summary::parse(&statement(SUMMARY_V0_2, &without));
+            assert!(matches!(read, Err(SummaryError::Predicate(_))), "without {field}");
+        }
+        let read = Summary::parse(&statement(SUMMARY_V1, &good));
+        assert!(matches!(read, Err(SummaryError::Predicate(_))));
+    }
+
     proptest! {
         #[test]
-        fn round_trip(uri in "[a-z:/]{1,20}", seconds in 0_i64..4_000_000_000, levels in proptest::collection::vec("[A-Z_0-9]{1,20}", 0..4)) {
+        fn round_trip(uri in "[a-z:/]{1,20}", seconds in 0_i64..4_000_000_000, levels in proptest::collection::vec("[A-R_0-9]{1,20}", 0..4)) {
             let mut summary = Summary::parse(&statement(SUMMARY_V1, &least())).unwrap();
             summary.resource_uri = uri;
             summary.time_verified = Some(Timestamp::from_unix_seconds(seconds).unwrap());

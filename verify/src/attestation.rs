@@ -1,6 +1,7 @@
 //! Attestations: signed documents as the rules see them, with everything known about each that does
 //! not depend on an artifact. One document is verified once, however many artifacts it covers.
 
+use bonded_model::predicate::Predicate;
 use bonded_model::sbom::SbomView;
 use bonded_model::statement::Statement;
 use bonded_model::{Digest, Timestamp, Version};
@@ -107,7 +108,8 @@ impl Attestation {
                 Ok(read) => *view = Some(read),
                 Err(fault) => faults.push(fault),
             },
-            Purpose::File | Purpose::Other | Purpose::Unreadable => {}
+            Purpose::Other => faults.extend(predicate_fault(&statement)),
+            Purpose::File | Purpose::Unreadable => {}
         }
         Self { purpose, statement: Some(statement), faults, signers }
     }
@@ -160,6 +162,18 @@ impl Attestation {
     fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
         let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
         Self { purpose, statement: claimed, faults: vec![fault], signers: Vec::new() }
+    }
+}
+
+/// What stands against a predicate of a type that has a reader, whatever a policy asks of it.
+fn predicate_fault(statement: &Statement) -> Option<Fault> {
+    let expected = || format!("a predicate of type {}", statement.predicate_type);
+    match Predicate::parse(statement) {
+        Err(error) => Some(Fault::of_error(Code::StmtPredicate, expected(), &error)),
+        Ok(Some(predicate)) if predicate.says_failed() => {
+            Some(Fault::new(Code::StmtFailed, expected(), "one that says FAILED"))
+        }
+        Ok(_) => None,
     }
 }
 

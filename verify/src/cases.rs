@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use bonded_model::evidence::Subject as AttachedTo;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, LINE_COUNT_MAX};
 use bonded_model::media_type::IN_TOTO;
+use bonded_model::predicate::link::LINK_V0_3;
+use bonded_model::predicate::test_result::TEST_RESULT_V0_1;
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::{ContentKind, Digest, DocumentKind};
 use serde_json::json;
@@ -70,6 +72,14 @@ fn with_platforms(listed: &str) -> Case {
     case.files.push(("bin/b", FILE.to_vec()));
     case.looks.insert(PATH, (ContentKind::Elf, Some("linux/amd64")));
     case.looks.insert("bin/b", (ContentKind::Elf, Some("linux/arm64")));
+    case
+}
+
+/// A statement beside a provenance that suffices.
+fn with_statement(kind: &str, predicate: &serde_json::Value) -> Case {
+    let mut case = Case::good();
+    let payload = statement(FILE, kind, predicate).to_bytes();
+    case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&payload));
     case
 }
 
@@ -164,6 +174,14 @@ fn identity_cases() -> Vec<(Code, Make)> {
         (Code::StmtDigest, |produce| {
             let text = String::from_utf8(provenance(FILE, |_| {}).to_bytes()).unwrap();
             signed(text.replace("sha256", if produce { "sha1" } else { "sha256" }).as_bytes())
+        }),
+        (Code::StmtPredicate, |produce| {
+            let name = if produce { json!(7) } else { json!("build") };
+            with_statement(LINK_V0_3, &json!({"name": name}))
+        }),
+        (Code::StmtFailed, |produce| {
+            let result = if produce { "FAILED" } else { "PASSED" };
+            with_statement(TEST_RESULT_V0_1, &json!({"result": result, "configuration": []}))
         }),
         (Code::StmtUnused, |produce| {
             let mut case = Case::good();
@@ -385,7 +403,7 @@ fn with_requirement(keys: &str, signed: &[(u8, &[u8])]) -> Case {
         format!("[[require]]\nname = \"tests\"\npredicate = \"{TESTED}\"\nof = \"artifacts\"\n");
     case.edit("#sbom", &format!("{rule}{keys}"));
     for (seed, file) in signed {
-        let tested = statement(file, TESTED, &json!({"result": "PASSED"}));
+        let tested = statement(file, TESTED, &json!({"result": "PASSED", "configuration": []}));
         case.attach(DocumentKind::Bundle, &Key::from_seed(*seed).bundle(&tested.to_bytes()));
     }
     case
@@ -414,7 +432,7 @@ fn requirement_cases() -> Vec<(Code, Make)> {
                  signers = [\"key\"]\nmax_age = \"{age}\""
             );
             case.edit("#sbom", &rule);
-            let tested = statement(FILE, TESTED, &json!({}));
+            let tested = statement(FILE, TESTED, &json!({"result": "PASSED", "configuration": []}));
             case.attach(DocumentKind::Bundle, &certified(&tested));
             case
         }),
@@ -502,7 +520,14 @@ fn every_code_is_produced_alone_and_just_avoided() {
 /// Codes that name something that is merely odd, or superfluous.
 #[test]
 fn a_code_fails_the_verdict_unless_it_is_harmless() {
-    let harmless = [Code::StmtUnused, Code::SumStray, Code::RelUnmatched, Code::SigSubject];
+    let harmless = [
+        Code::StmtPredicate,
+        Code::StmtFailed,
+        Code::StmtUnused,
+        Code::SumStray,
+        Code::RelUnmatched,
+        Code::SigSubject,
+    ];
     for (code, make) in cases() {
         let verdict = make(true).verdict();
         assert_eq!(verdict.is_pass(), harmless.contains(&code), "{code}");

@@ -107,6 +107,14 @@ codes! {
         "No subject of the statement has a SHA-256 or SHA-512 digest.",
         "in-toto attestation, spec/v1/digest_set.md",
         "Ask the producer to name subjects by SHA-256.";
+    StmtPredicate = "STMT-PREDICATE",
+        "The predicate is not what its type promises.",
+        "in-toto attestation, spec/predicates; SLSA v1.2, verification_summary.md",
+        "Ask the producer for a predicate that follows the specification of its type.";
+    StmtFailed = "STMT-FAILED",
+        "The statement says of its subject that a test or a verification failed.",
+        "in-toto attestation, spec/predicates/test-result.md; SLSA v1.2, verification_summary.md",
+        "Repair what failed; a document that says so is no proof of anything good.";
     StmtUnused = "STMT-UNUSED",
         "The document is verified but answers no rule of the policy.",
         "in-toto attestation, spec/v1/statement.md, predicateType",

@@ -310,7 +310,8 @@ mod tests {
         assert_eq!(verdict.policy_digest(), policy.digest());
         assert_eq!(verdict.subject_digest(), Digest::sha256_of(FILE));
         check(&ask(&expectation, b"other", None, &bundle), &[Code::ProvSubject]);
-        let link = statement(FILE, "https://in-toto.io/attestation/link/v0.3", &json!({}));
+        let link =
+            statement(FILE, "https://in-toto.io/attestation/link/v0.3", &json!({"name": "a"}));
         let link = Key::from_seed(1).bundle(&link.to_bytes());
         check(&ask(&expectation, FILE, None, &link), &[Code::ProvMissing]);
         check(&ask(&expectation, FILE, None, b""), &[Code::SigMalformed]);

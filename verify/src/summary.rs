@@ -49,6 +49,7 @@ impl Verdict {
                 false => SummaryResult::Failed,
             },
             verified_levels: vec![self.verified_level()],
+            dependency_levels: None,
             slsa_version: Some(SLSA_VERSION.to_owned()),
         };
         Statement::new(self.summary_subjects(), SUMMARY_V1, &summary)

@@ -18,7 +18,7 @@ fn require(rest: &str) -> String {
 }
 
 fn tested(files: &[&[u8]]) -> Statement {
-    let mut tested = statement(FILE, TESTED, &json!({"result": "PASSED"}));
+    let mut tested = statement(FILE, TESTED, &json!({"result": "PASSED", "configuration": []}));
     tested.subjects = files.iter().map(|f| Subject::new("x", Digest::sha256_of(f))).collect();
     tested
 }
@@ -141,7 +141,13 @@ fn a_requirement_can_warn_be_off_and_ask_for_several() {
     let two = "of = \"release\"\nsigners = [\"key\", \"second\"]\nquorum = 2";
     let mut case = with(two);
     case.attach_to_release(Bundle, &by(1, &tested(&[FILE])));
-    case.attach_to_release(Bundle, &by(1, &statement(FILE, TESTED, &json!({"again": 1}))));
+    case.attach_to_release(
+        Bundle,
+        &by(
+            1,
+            &statement(FILE, TESTED, &json!({"result": "PASSED", "configuration": [], "again": 1})),
+        ),
+    );
     check(case, &[(Fail, Code::ReqQuorum)]);
     let mut case = with(two);
     case.attach_to_release(Bundle, &by(1, &tested(&[FILE])));

@@ -111,7 +111,11 @@ fn what_is_found_signed_is_required_of_whom_it_is_about() {
             let bundle = Key::from_seed(1).bundle(&provenance(file, |_| {}).to_bytes());
             case.attach_to_release(DocumentKind::Bundle, &bundle);
         }
-        let tested = crate::testing::statement(FILE, TESTED, &serde_json::json!({}));
+        let tested = crate::testing::statement(
+            FILE,
+            TESTED,
+            &serde_json::json!({"result": "PASSED", "configuration": []}),
+        );
         case.attach(DocumentKind::Bundle, &Key::from_seed(seed).bundle(&tested.to_bytes()));
         let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
         let text = propose(&verifier, &case.evidence(), &[key(1), key(2)], case.now);
@@ -132,7 +136,11 @@ fn what_is_found_signed_is_required_of_whom_it_is_about() {
     // Whom nobody vouches for is not proposed, and neither is what they signed.
     let stranger = {
         let mut case = Case::good();
-        let tested = crate::testing::statement(FILE, TESTED, &serde_json::json!({}));
+        let tested = crate::testing::statement(
+            FILE,
+            TESTED,
+            &serde_json::json!({"result": "PASSED", "configuration": []}),
+        );
         case.attach(DocumentKind::Bundle, &Key::from_seed(3).bundle(&tested.to_bytes()));
         let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
         propose(&verifier, &case.evidence(), &[key(1)], case.now)

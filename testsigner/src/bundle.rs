@@ -266,6 +266,12 @@ impl<'a> Draft<'a> {
                 facts.payload = crate::sha256(b"another payload");
             }
             Some(Defect::EntryOfAnotherSigner) => facts.verifier = self.another_verifier(),
+            Some(Defect::EntryOfAnotherCertificate) => {
+                let mut other = *self;
+                other.request.identity = "https://example.com/another";
+                other.defect = None;
+                facts.verifier = other.certificate(&Key::new(self.request.key, "leaf")).0;
+            }
             _ => {}
         }
         facts

@@ -63,6 +63,8 @@ pub enum Defect {
     EntryOfAnotherArtifact,
     /// It records another certificate of the same holder, or another key.
     EntryOfAnotherSigner,
+    /// It records another certificate of the same key.
+    EntryOfAnotherCertificate,
     /// It is there twice.
     EntryTwice,
     /// The log integrated it an hour after the signing, and promises so.

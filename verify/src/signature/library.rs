@@ -16,8 +16,8 @@ use sigstore_types::{
     Artifact, ArtifactDigest, Bundle, HashAlgorithm, SignatureBytes, SignatureContent,
 };
 use sigstore_verify::{
-    Error, Policy, PublicKeyVerificationPolicy, TransparencyLogError, VerificationPolicy,
-    VerificationResult,
+    CertificateError, Error, Policy, PublicKeyVerificationPolicy, TransparencyLogError,
+    VerificationPolicy, VerificationResult,
 };
 
 use super::strict::{self, Vouchers, Witnesses};
@@ -101,17 +101,21 @@ impl Library {
         Ok(Signed { signer, times, logs, clocks })
     }
 
+    /// What the library says, or what is found out beyond it.
     fn fault_of(&self, bundle: &Bundle, error: &Error) -> Fault {
-        let of_stamp = match (error, &bundle.content) {
+        let explained = match (error, &bundle.content) {
             (Error::Timestamp(_), SignatureContent::DsseEnvelope(envelope)) => {
                 self.witnesses.stamp_fault(bundle, &envelope.signature.sig)
             }
             (Error::Timestamp(_), SignatureContent::MessageSignature(message)) => {
                 self.witnesses.stamp_fault(bundle, &message.signature)
             }
+            (Error::Certificate(CertificateError::ChainInvalid(_)), _) => {
+                self.witnesses.issuer_fault(bundle)
+            }
             _ => None,
         };
-        of_stamp.unwrap_or_else(|| fault_of(error))
+        explained.unwrap_or_else(|| fault_of(error))
     }
 
     /// Asks with a digest where the scheme allows it, and with the bytes where it needs them.

@@ -19,8 +19,9 @@ use crate::finding::Fault;
 
 pub(super) use certificate::check as check_certificate;
 
-/// The logs and the timestamp authorities of a trust root.
+/// Those whom a trust root names.
 pub(super) struct Witnesses {
+    issuers: Vec<root::Issuer>,
     logs: Vec<entry::Log>,
     clocks: Vec<stamp::Clock>,
 }
@@ -38,7 +39,7 @@ pub(super) fn prepare(root: &TrustedRoot) -> (TrustedRoot, Witnesses) {
     let narrowed = root::narrowed(root);
     let logs = narrowed.tlogs.iter().filter_map(entry::Log::of).collect();
     let clocks = narrowed.tsa_authorities().into_iter().filter_map(stamp::Clock::of).collect();
-    (narrowed, Witnesses { logs, clocks })
+    (narrowed, Witnesses { issuers: root::issuers(root), logs, clocks })
 }
 
 impl Witnesses {
@@ -46,13 +47,21 @@ impl Witnesses {
     pub(super) fn vouchers(&self, bundle: &Bundle, times: &[Timestamp]) -> Result<Vouchers, Fault> {
         let material = &bundle.verification_material;
         let entries = material.tlog_entries.iter();
-        let logs = entries.map(|entry| entry::check(&self.logs, entry, times));
+        let logs = entries.map(|entry| {
+            entry::check_certificate(entry, bundle.signing_certificate())?;
+            entry::check(&self.logs, entry, times)
+        });
         let stamps = material.timestamp_verification_data.rfc3161_timestamps.iter();
         let clocks = stamps.map(|stamp| stamp::check(&self.clocks, &stamp.signed_timestamp));
         Ok(Vouchers {
             logs: logs.collect::<Result<_, _>>()?,
             clocks: clocks.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// When the trust root believes the authority that a certificate names as its issuer.
+    pub(super) fn issuer_fault(&self, bundle: &Bundle) -> Option<Fault> {
+        root::fault(&self.issuers, bundle.signing_certificate()?)
     }
 
     /// Why one of the timestamps does not hold, in the words of the authority that it names: the library

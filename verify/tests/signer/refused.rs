@@ -87,6 +87,8 @@ fn stapled_entries() {
         (Defect::EntryOfAnotherSignature, LOGGED, Code::SigLog, "does not match"),
         (Defect::EntryOfAnotherArtifact, LOGGED, Code::SigLog, "match"),
         (Defect::EntryOfAnotherSigner, LOGGED, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherCertificate, &[V1, File, V2], Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherCertificate, &[Intoto], Code::SigLog, "in the log entry / another"),
     ]);
 }
 
@@ -161,8 +163,8 @@ fn certificates() {
         (Defect::CertificateExpired, both, Code::SigCertificate, "CertExpired"),
         (Defect::CertificateNotYetValid, both, Code::SigCertificate, "CertNotValidYet"),
         (Defect::UnknownAuthority, both, Code::SigCertificate, "UnknownIssuer"),
-        (Defect::RetiredAuthority, both, Code::SigCertificate, "UnknownIssuer"),
-        (Defect::LapsedIntermediate, both, Code::SigCertificate, "UnknownIssuer"),
+        (Defect::RetiredAuthority, both, Code::SigCertificate, "to 2024-12-31T23:59:59Z"),
+        (Defect::LapsedIntermediate, both, Code::SigCertificate, "to 2024-12-31T23:59:59Z"),
         (Defect::NoCodeSigning, both, Code::SigCertificate, "RequiredEkuNotFound"),
         (Defect::NoDigitalSignature, both, Code::SigCertificate, "without this usage"),
         (Defect::LeafIsAuthority, both, Code::SigCertificate, "CaUsedAsEndEntity"),

@@ -4,9 +4,10 @@
 //! entry names, does not look at the origin, and asks for the time of a log only where it promised one.
 
 use bonded_model::{Digest, Timestamp};
+use serde_json::Value;
 use sigstore_crypto::{Checkpoint, VerificationKey};
 use sigstore_trust_root::{TimeRange, TransparencyLog};
-use sigstore_types::{KindVersion, TransparencyLogEntry};
+use sigstore_types::{DerCertificate, KindVersion, PemContent, TransparencyLogEntry};
 
 use crate::code::Code;
 use crate::finding::Fault;
@@ -77,6 +78,31 @@ pub(super) fn check(
         within(log, window, times)?;
     }
     Ok(log.digest)
+}
+
+/// An `intoto` entry holds the whole certificate, of which the library compares the key only: one key can be
+/// certified for two holders.
+pub(super) fn check_certificate(
+    entry: &TransparencyLogEntry,
+    certificate: Option<&DerCertificate>,
+) -> Result<(), Fault> {
+    let intoto = entry.kind_version == KindVersion::IntotoV002;
+    let Some(certificate) = certificate.filter(|_| intoto) else { return Ok(()) };
+    let malformed =
+        |error: &dyn std::error::Error| Fault::of_error(Code::SigLog, "an intoto entry", error);
+    let body = entry.canonicalized_body.as_bytes();
+    let body: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let logged = body.pointer("/spec/content/envelope/signatures/0/publicKey");
+    let logged = PemContent::from_base64(logged.and_then(Value::as_str).unwrap_or_default());
+    let logged = logged.map_err(|error| malformed(&error))?;
+    let logged = String::from_utf8_lossy(logged.as_bytes());
+    match DerCertificate::from_pem(&logged) {
+        Ok(logged) if logged != *certificate => {
+            Err(fault("the certificate of the bundle in the log entry", "another"))
+        }
+        // Where it holds a bare key, that is all there is to compare.
+        _ => Ok(()),
+    }
 }
 
 /// Whether that log signed the checkpoint, of which the library knows that some log did. Hints are short:

@@ -6,6 +6,60 @@
 use sigstore_crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_trust_root::trusted_root::CertChain;
 use sigstore_trust_root::{CertificateAuthority, TimeRange, TrustedRoot};
+use sigstore_types::DerCertificate;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::name::Name;
+
+use crate::code::Code;
+use crate::finding::Fault;
+
+/// Somebody who issues certificates, with the time in which the trust root believes it, if there is any.
+pub(super) struct Issuer {
+    name: Name,
+    window: Option<TimeRange>,
+}
+
+/// All issuers, also those that have no time.
+pub(super) fn issuers(root: &TrustedRoot) -> Vec<Issuer> {
+    let of = |authority: &CertificateAuthority| {
+        let windows = windows(&authority.cert_chain, authority.valid_for);
+        let certificates = authority.cert_chain.certificates.iter().zip(windows);
+        let issuers = certificates.filter_map(|(certificate, window)| {
+            let certificate = Certificate::from_der(certificate.raw_bytes.as_bytes()).ok()?; // it names nobody
+            Some(Issuer { name: certificate.tbs_certificate.subject, window })
+        });
+        issuers.collect::<Vec<_>>()
+    };
+    root.certificate_authorities.iter().flat_map(of).collect()
+}
+
+/// A fault if the issuer of a certificate is known, but was believed at another time than that of the
+/// certificate; the library calls it unknown then.
+pub(super) fn fault(issuers: &[Issuer], certificate: &DerCertificate) -> Option<Fault> {
+    let certificate = Certificate::from_der(certificate.as_bytes()).ok()?; // the library's to say
+    let certificate = certificate.tbs_certificate;
+    let start = certificate.validity.not_before.to_unix_duration().as_secs();
+    let start = i64::try_from(start).ok()?; // a time that no certificate has
+    let covers = |window: TimeRange| {
+        let end = window.end.map_or(i64::MAX, |end| end.as_second());
+        window.start.as_second() <= start && start <= end
+    };
+    let mut own = issuers.iter().filter(|issuer| issuer.name == certificate.issuer).peekable();
+    own.peek()?;
+    let windows: Vec<_> = own.map(|issuer| issuer.window).collect();
+    if windows.iter().any(|window| window.is_some_and(covers)) {
+        return None;
+    }
+    let tell = |window: &Option<TimeRange>| match window {
+        Some(TimeRange { start, end: Some(end) }) => format!("from {start} to {end}"),
+        Some(TimeRange { start, end: None }) => format!("from {start}"),
+        None => "at no time".to_owned(),
+    };
+    let windows: Vec<_> = windows.iter().map(tell).collect();
+    let seen = format!("one of {}, who is believed {}", certificate.issuer, windows.join(" and "));
+    Some(Fault::new(Code::SigCertificate, "a certificate of an authority of that time", seen))
+}
 
 /// The trust root with one authority for each certificate of an authority for certificates. What has no
 /// time left, or cannot be read, is left out: nothing can be verified by it.

@@ -75,7 +75,7 @@ pub(super) fn fault_of(
         return Some(fault("a timestamp authority of the trust root", "another"));
     }
     let verify = |clock: &&Clock| {
-        sigstore_tsa::verify_timestamp_for_authority(token, signature, &clock.authority)
+        sigstore_verify::tsa::verify_timestamp_for_authority(token, signature, &clock.authority)
     };
     let mut errors = Vec::new();
     for outcome in own.iter().map(verify) {

@@ -6,8 +6,10 @@ use bonded_model::evidence::Subject as AttachedTo;
 use bonded_model::limits::{DOCUMENT_COUNT_MAX, LINE_COUNT_MAX};
 use bonded_model::media_type::IN_TOTO;
 use bonded_model::predicate::link::LINK_V0_3;
+use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::predicate::test_result::TEST_RESULT_V0_1;
 use bonded_model::slsa::PROVENANCE_V1;
+use bonded_model::statement::Subject;
 use bonded_model::{ContentKind, Digest, DocumentKind};
 use serde_json::json;
 
@@ -279,6 +281,42 @@ fn expectation_cases() -> Vec<(Code, Make)> {
     ]
 }
 
+const PACKAGE: &str = "pkg:npm/%40s/p@v1";
+
+/// A package with its provenance and what the registry says of it.
+fn with_npm(publish: &[u8], signer: u8, name: &str, keys: &str) -> Case {
+    let mut case = Case::bare().with_second_key();
+    let named = |file: &[u8], subject: &str, mut made: bonded_model::statement::Statement| {
+        made.subjects = vec![Subject::new(subject, Digest::sha256_of(file))];
+        made.to_bytes()
+    };
+    let built = named(FILE, name, provenance(FILE, |_| {}));
+    case.attach(DocumentKind::Bundle, &Key::from_seed(1).bundle(&built));
+    if !publish.is_empty() {
+        let registry = "https://registry.npmjs.org";
+        let predicate = json!({"name": "@s/p", "version": "v1", "registry": registry});
+        let published = named(publish, PACKAGE, statement(FILE, NPM_PUBLISH_V0_1, &predicate));
+        case.attach(DocumentKind::Bundle, &Key::from_seed(signer).bundle(&published));
+    }
+    let rule = format!("[npm]\nsigners = [\"second\"]\n{keys}\n#sbom");
+    case.edit("#sbom", &rule);
+    case
+}
+
+fn npm_cases() -> Vec<(Code, Make)> {
+    const NAME: &str = "package = \"@s/p\"";
+    vec![
+        (Code::NpmMissing, |p| with_npm(if p { b"" } else { FILE }, 2, PACKAGE, NAME)),
+        (Code::NpmPackage, |p| {
+            let version = if p { "version = \"v2\"" } else { "version = \"v1\"" };
+            with_npm(FILE, 2, PACKAGE, &format!("{NAME}\n{version}"))
+        }),
+        (Code::NpmSigner, |p| with_npm(FILE, if p { 1 } else { 2 }, PACKAGE, NAME)),
+        (Code::NpmSubject, |p| with_npm(if p { b"other" } else { FILE }, 2, PACKAGE, NAME)),
+        (Code::NpmPair, |p| with_npm(FILE, 2, if p { "pkg:npm/%40s/q@v1" } else { PACKAGE }, NAME)),
+    ]
+}
+
 fn input_cases() -> Vec<(Code, Make)> {
     vec![
         (Code::ProvInput, |produce| {
@@ -492,6 +530,7 @@ fn cases() -> Vec<(Code, Make)> {
         provenance_cases(),
         expectation_cases(),
         input_cases(),
+        npm_cases(),
         sbom_cases(),
         checksum_cases(),
         requirement_cases(),

@@ -187,6 +187,26 @@ codes! {
         "The build used a dependency that the policy does not list, or one with another digest.",
         "SLSA v1.1, verifying-artifacts.md, step 8; docs/policy.md, [provenance]",
         "Add the dependency to provenance.dependencies if it is to be trusted.";
+    NpmMissing = "NPM-MISSING",
+        "There is no publish attestation of the registry for the package.",
+        "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
+        "Attach the registry's attestations of the package beside its provenance.";
+    NpmPackage = "NPM-PACKAGE",
+        "The registry published another package, another version, or is another registry.",
+        "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
+        "Fetch the package again under the name and version that the policy names.";
+    NpmSigner = "NPM-SIGNER",
+        "The publish attestation is not signed by one who speaks for the registry.",
+        "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
+        "Treat the attestation as forged, unless npm.signers is incomplete.";
+    NpmSubject = "NPM-SUBJECT",
+        "The publish attestation is not about this file, or contradicts itself about it.",
+        "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
+        "Attach the attestation of this very file; compare the digests in the finding.";
+    NpmPair = "NPM-PAIR",
+        "No accepted provenance names the package as the registry published it.",
+        "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
+        "Attach the provenance of the very package and version that was published.";
     SbomMissing = "SBOM-MISSING",
         "There is no SBOM that names the artifact.",
         "docs/policy.md, [sbom]",
@@ -378,7 +398,7 @@ mod tests {
     fn codes_are_unique_and_grouped() {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
-        let families = ["SIG-", "ID-", "STMT-", "PROV-", "SBOM-", "SUM-", "REQ-", "REL-"];
+        let families = ["SIG-", "ID-", "STMT-", "PROV-", "NPM-", "SBOM-", "SUM-", "REQ-", "REL-"];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }
 }

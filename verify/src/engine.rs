@@ -11,6 +11,7 @@ mod bench;
 mod checksums;
 mod documents;
 pub(crate) mod judge;
+mod npm;
 mod provenance;
 mod release;
 mod require;
@@ -41,8 +42,8 @@ struct Held<'a> {
 }
 
 /// The rules over one artifact.
-const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 4] =
-    [provenance::decide, sbom::decide, checksums::decide, require::decide];
+const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 5] =
+    [provenance::decide, sbom::decide, checksums::decide, require::decide, npm::decide];
 
 /// The rules over the release and its documents as a whole.
 const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 5] = [

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::checksums::{self, Checksum};
 use bonded_model::evidence::Subject;
-use bonded_model::limits::LINE_COUNT_MAX;
+use bonded_model::json;
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX};
 use bonded_model::sbom::SbomView;
 use bonded_model::statement::{DigestMatch, Statement};
 use bonded_model::{
@@ -251,8 +252,39 @@ pub(crate) fn attestations(
     lines.par_iter().map(|line| Attestation::assess(frame, line, file)).collect()
 }
 
-/// The lines, if every one that is not blank is braced: no single JSON document looks like that.
+/// The answer of npm's registry to the question which attestations a package has.
+#[derive(serde::Deserialize)]
+struct NpmList<'a> {
+    #[serde(borrow)]
+    attestations: Vec<NpmEntry<'a>>,
+}
+
+/// The type beside the bundle is unsigned and not looked at.
+#[derive(serde::Deserialize)]
+struct NpmEntry<'a> {
+    #[serde(borrow)]
+    bundle: &'a serde_json::value::RawValue,
+}
+
+/// The bundles in a list of npm's registry, which begins with its only member.
+fn npm_bundles(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let inner = bytes.trim_ascii().strip_prefix(b"{")?.trim_ascii_start();
+    if !inner.starts_with(b"\"attestations\"") {
+        return None;
+    }
+    // What is no such list is looked at as one document, and refused as such.
+    json::check(bytes, EVIDENCE_BYTES_MAX).ok()?;
+    let list: NpmList<'_> = serde_json::from_slice(bytes).ok()?; // as above
+    let bundles: Vec<_> = list.attestations.iter().map(|e| e.bundle.get().as_bytes()).collect();
+    (!bundles.is_empty()).then_some(bundles)
+}
+
+/// The bundles of npm's list, or the lines, if every one that is not blank is braced: no single JSON
+/// document looks like that.
 pub(crate) fn lines_of(bytes: &[u8]) -> Vec<&[u8]> {
+    if let Some(bundles) = npm_bundles(bytes) {
+        return bundles;
+    }
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     let braced = lines.iter().all(|line| line.starts_with(b"{") && line.ends_with(b"}"));

@@ -32,7 +32,7 @@ pub use error::PolicyError;
 pub use propose::propose;
 pub(crate) use require::{Of, Requirement};
 pub(crate) use rule::{
-    Builder, Count, Demand, Demands, Pinned, ProvenanceRule, SbomRule, Template,
+    Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
 };
 pub(crate) use scope::{Scope, Selected, Sight};
 
@@ -44,6 +44,7 @@ pub struct Policy {
     pub(crate) signers: Vec<SignerRule>,
     pub(crate) builders: Vec<Builder>,
     pub(crate) unsigned: Vec<Pinned>,
+    pub(crate) npm: Option<NpmRule>,
     /// What goes where no scope says something else.
     pub(crate) demands: Demands,
     pub(crate) scopes: Vec<Scope>,
@@ -129,6 +130,7 @@ impl Policy {
             signers: vec![signer],
             builders: Vec::new(),
             unsigned: Vec::new(),
+            npm: None,
             demands: Demands::off(),
             scopes: Vec::new(),
             release: ReleaseRule::default(),

@@ -4,6 +4,7 @@
 use bonded_model::sbom::SbomView;
 
 use super::bench::{Bench, audience};
+use super::npm;
 use super::require;
 use crate::attestation::{Attestation, Purpose};
 use crate::code::Code;
@@ -43,6 +44,11 @@ impl Bench<'_> {
             Purpose::Unreadable => Vec::new(),
             // The requirement tells what became of it.
             Purpose::Other if require::is_heard(self, fact, covering) => Vec::new(),
+            Purpose::Other
+                if self.policy.npm.is_some() && npm::is_publish(covering) && !unheard() =>
+            {
+                Vec::new()
+            }
             Purpose::Other
                 if attestation.faults.is_empty()
                     && unheard()

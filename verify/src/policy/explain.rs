@@ -26,6 +26,16 @@ impl Policy {
         }
         lines.extend(self.explain_release(release));
         lines.extend(self.signers.iter().map(explain_signer));
+        lines.extend(self.npm.iter().map(|npm| {
+            format!(
+                "each file: the publish attestation of npm package {} {} at {} ({}), signed by {}",
+                npm.package,
+                npm.version.fill(Some(&release.name().version)).unwrap_or_default(),
+                npm.registry,
+                npm.demand.name(),
+                listed(Some(&npm.signers), ANY)
+            )
+        }));
         lines.extend(self.unsigned.iter().map(|pinned| {
             format!(
                 "without a signature: provenance {} by {} (level {}): {}",

@@ -25,6 +25,7 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     release(&policy.release, &base.release)?;
     base.requirements.iter().try_for_each(|base| requirement(policy, base, &people))?;
     unsigned(policy, base)?;
+    npm(policy, base)?;
     exceptions(policy, base)
 }
 
@@ -94,6 +95,18 @@ fn requirement(
     }
     people.check_list(&format!("{place}signers"), Some(&found.signers), Some(&base.signers))?;
     demands::count(&place, &found.count, &base.count)
+}
+
+/// A package is the one of the base, at its registry, and no less is demanded of it.
+fn npm(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    if base.npm.is_some() && policy.npm != base.npm {
+        let told = |policy: &Policy| {
+            let rule = policy.npm.as_ref();
+            rule.map_or_else(String::new, |npm| format!("{} at {}", npm.package, npm.registry))
+        };
+        return Err(widens("[npm]", told(base), told(policy)));
+    }
+    Ok(())
 }
 
 /// What needs no signature is what needs none under the base.

@@ -42,6 +42,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         digest,
         builders,
         unsigned,
+        npm: written.npm.map(|written| papers::npm(written, &signers)).transpose()?,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
         requirements: papers::requirements(written.require, &signers)?,

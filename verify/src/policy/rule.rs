@@ -60,6 +60,18 @@ pub(crate) struct Pinned {
     pub(crate) level: u8,
 }
 
+/// Which npm package the files of a release are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NpmRule {
+    pub(crate) demand: Demand,
+    /// The name, with its scope.
+    pub(crate) package: String,
+    pub(crate) version: Template,
+    pub(crate) registry: String,
+    /// Who speaks for the registry.
+    pub(crate) signers: BTreeSet<String>,
+}
+
 /// What provenance must say.
 #[derive(Clone, Debug)]
 pub(crate) struct ProvenanceRule {

@@ -30,6 +30,7 @@ pub(super) struct Written {
     pub(super) scope: Vec<WrittenScope>,
     #[serde(default)]
     pub(super) unsigned: Vec<WrittenUnsigned>,
+    pub(super) npm: Option<WrittenNpm>,
     #[serde(default)]
     pub(super) require: Vec<WrittenRequirement>,
     #[serde(default)]
@@ -152,6 +153,16 @@ pub(super) struct WrittenBuilder {
     pub(super) id: String,
     pub(super) signers: Vec<String>,
     pub(super) level: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenNpm {
+    pub(super) rule: Option<Demand>,
+    pub(super) package: String,
+    pub(super) version: Option<String>,
+    pub(super) registry: Option<String>,
+    pub(super) signers: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -198,3 +198,82 @@ fn the_unsigned_stage_provenance_of_kubernetes() {
     spaced.push(b'\n');
     assert_eq!(judge(&text(&digest, mine, 1, ANY), &spaced), [Code::SigUnsigned]);
 }
+
+/// The public key of npm's registry: a policy states it, the program holds none.
+const NPM_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i\n6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==\n-----END PUBLIC KEY-----\n";
+
+/// A policy for one npm package, its workflow or builder, and the registry.
+fn npm_policy(id: &str, signer: &str, source: &str, package: &str) -> String {
+    let text = delegated(id, signer, source, ANY);
+    let registry = format!("[[signer]]\nname = \"registry\"\npublic_key = '''\n{NPM_KEY}'''\n");
+    let npm = format!("[npm]\npackage = \"{package}\"\nsigners = [\"registry\"]\n");
+    text.replace("[provenance]", &format!("{registry}{npm}[provenance]"))
+}
+
+/// The verdict on a package with what the registry answers for it.
+fn judge_package(folder: &Path, policy: &str, name: &str, version: &str) -> Verdict {
+    let file = read(&folder.join(format!("{name}.tgz"))).unwrap();
+    let list = read(&folder.join(format!("{name}.tgz.json"))).unwrap();
+    let path = "package.tgz";
+    let descriptor = Descriptor::of(MediaType::known(media_type::OCTET_STREAM), &file);
+    let sha512 = Some(Digest::sha512_of(&file));
+    let (artifact, _) = Artifact::of_file(path.parse().unwrap(), descriptor, sha512, None);
+    let release = format!("npm@{version}").parse().unwrap();
+    let (release, _) = Release::new(release, vec![artifact]).unwrap();
+    let document = Document {
+        digest: Digest::sha256_of(&list),
+        bytes: Arc::from(list.as_slice()),
+        kind: DocumentKind::Bundle,
+        media_type: MediaType::known(media_type::SIGSTORE_BUNDLE),
+        title: None,
+        subject: Subject::Artifact(path.parse().unwrap()),
+    };
+    let evidence = Evidence { release, documents: vec![document] };
+    verify_release(&public_good(), &Policy::parse(policy).unwrap(), &evidence, now())
+}
+
+#[test]
+fn npm_packages_have_pairs() {
+    let Some(folder) = vectors("slsa/npm/gha") else { return };
+    let source = "https://github.com/ramonpetgrave64/gundam-visor";
+    let workflow = format!("{source}/.github/workflows/npm-publish.yml@refs/tags/v1.0.1");
+    let id = "https://github.com/actions/runner/github-hosted";
+    let good = npm_policy(id, &workflow, source, "gundam-visor");
+    let name = "gundam-visor-cli-v1-tag";
+    let judge = |policy: &str, suffix: &str, version: &str| {
+        judge_package(&folder, policy, &format!("{name}{suffix}"), version)
+    };
+    check(&judge(&good, "", "1.0.1"), &[], 0);
+    let verdict = judge(&good, "-invalidsigprov", "1.0.1");
+    let found = fails(&verdict);
+    assert!(found.iter().any(|code| code.as_str().starts_with("SIG-")), "{found:?}");
+    assert!(found.contains(&Code::NpmPair), "{found:?}");
+    let found = fails(&judge(&good, "-invalidsigpub", "1.0.1"));
+    assert!(found.iter().all(|code| code.as_str().starts_with("SIG-")), "{found:?}");
+    assert!(!found.is_empty());
+    check(&judge(&good, "", "1.0.2"), &[Code::NpmPackage], 0);
+    let other = good.replace("package = \"gundam-visor\"", "package = \"zaku-visor\"");
+    check(&judge(&other, "", "1.0.1"), &[Code::NpmPackage], 0);
+    let elsewhere = good.replace("[npm]\n", "[npm]\nregistry = \"https://npm.example.com\"\n");
+    check(&judge(&elsewhere, "", "1.0.1"), &[Code::NpmPackage], 0);
+    let fork = npm_policy(id, &workflow, "https://github.com/fork/gundam-visor", "gundam-visor");
+    check(&judge(&fork, "", "1.0.1"), &[Code::ProvSource, Code::NpmPair], 0);
+}
+
+/// The log entries of this package, of 2023, have a promise and a proof but no checkpoint.
+#[test]
+fn an_older_npm_package_has_no_checkpoint() {
+    let Some(folder) = vectors("slsa/npm/gha") else { return };
+    let id = format!("{GENERATOR}/.github/workflows/builder_nodejs_slsa3.yml@refs/tags/v1.6.0");
+    let signer = format!(
+        "{GENERATOR}/.github/workflows/delegator_lowperms-generic_slsa3.yml@refs/tags/v1.6.0"
+    );
+    let source = "https://github.com/laurentsimon/provenance-npm-test";
+    let policy = npm_policy(&id, &signer, source, "@laurentsimon/provenance-npm-test");
+    for suffix in ["", "-invalidsigprov", "-invalidsigpub"] {
+        let name = format!("provenance-npm-test-ossf{suffix}");
+        let verdict = judge_package(&folder, &policy, &name, "1.0.5");
+        assert!(fails(&verdict).contains(&Code::SigLog), "{suffix}: {:?}", fails(&verdict));
+        assert!(!verdict.is_pass());
+    }
+}

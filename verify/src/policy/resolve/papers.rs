@@ -5,7 +5,8 @@ use bonded_model::toml_text;
 use super::super::error::PolicyError;
 use super::super::exception::Exception;
 use super::super::require::{Of, Requirement};
-use super::super::written::{WrittenException, WrittenRequirement};
+use super::super::rule::{NpmRule, Template};
+use super::super::written::{WrittenException, WrittenNpm, WrittenRequirement};
 use super::scopes::{glob, selector, within};
 use super::{known_signers, not_empty, rules, unique};
 use crate::code::Code;
@@ -54,6 +55,25 @@ fn requirement(
         count: rules::count(&place, written.quorum, written.max_age.as_deref())?,
         name: written.name,
     })
+}
+
+/// Where npm packages are published, if nothing else is said.
+const NPM_REGISTRY: &str = "https://registry.npmjs.org";
+
+pub(super) fn npm(written: WrittenNpm, signers: &[SignerRule]) -> Result<NpmRule, PolicyError> {
+    let (version, registry) = (written.version, written.registry);
+    let rule = NpmRule {
+        demand: written.rule.unwrap_or_default(),
+        package: written.package,
+        version: Template(version.unwrap_or_else(|| Template::VERSION.to_owned())),
+        registry: registry.unwrap_or_else(|| NPM_REGISTRY.to_owned()),
+        signers: known_signers("[npm]", written.signers, signers)?,
+    };
+    if [rule.package.as_str(), rule.version.as_str(), &rule.registry].contains(&"") {
+        let reason = "its package, version or registry is empty";
+        return Err(PolicyError::Unclear { place: "[npm]".to_owned(), reason });
+    }
+    Ok(rule)
 }
 
 pub(super) fn exceptions(written: Vec<WrittenException>) -> Result<Vec<Exception>, PolicyError> {

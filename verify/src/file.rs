@@ -12,7 +12,7 @@ use crate::code::Code;
 use crate::engine::judge::{Candidate, Decided, Rule, decide};
 use crate::facts;
 use crate::finding::{Fault, Finding, Severity};
-use crate::identity::{KeyRule, LogRule, SignerRule, Who};
+use crate::identity::{KeyRule, LogRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
 use crate::pattern::Pattern;
 use crate::policy::{Count, Demand, Demands, DemandsAt, Policy, Sight};
@@ -228,7 +228,7 @@ fn policy_of<'a>(expectation: &FileExpectation<'a>) -> std::borrow::Cow<'a, Poli
                 claims: BTreeMap::new(),
             };
             let digest = Digest::sha256_of(&to_canonical(&("identity", san, issuer)));
-            Cow::Owned(Policy::of_one_signer(SignerRule { name: EXPECTED.to_owned(), who }, digest))
+            Cow::Owned(Policy::of_one_signer(expected(who), digest))
         }
         FileExpectation::Key(key) => {
             let who = Who::Key(KeyRule {
@@ -238,7 +238,7 @@ fn policy_of<'a>(expectation: &FileExpectation<'a>) -> std::borrow::Cow<'a, Poli
                 log: LogRule::IfPresent,
             });
             let digest = Digest::sha256_of(&to_canonical(&("key", key.digest())));
-            Cow::Owned(Policy::of_one_signer(SignerRule { name: EXPECTED.to_owned(), who }, digest))
+            Cow::Owned(Policy::of_one_signer(expected(who), digest))
         }
     }
 }
@@ -259,6 +259,10 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
         bundle,
         version: question.version,
     }))
+}
+
+fn expected(who: Who) -> SignerRule {
+    SignerRule { name: EXPECTED.to_owned(), who, witnesses: Witnesses::default() }
 }
 
 #[cfg(test)]

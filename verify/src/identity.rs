@@ -91,6 +91,27 @@ pub(crate) struct Signed {
 pub(crate) struct SignerRule {
     pub(crate) name: String,
     pub(crate) who: Who,
+    pub(crate) witnesses: Witnesses,
+}
+
+/// How many different logs and timestamp authorities have to vouch for a signature. What else there must be
+/// by the kind of signer is not counted here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Witnesses {
+    pub(crate) logs: usize,
+    pub(crate) timestamps: usize,
+}
+
+impl Witnesses {
+    fn faults(self, signed: &Signed) -> impl Iterator<Item = Fault> {
+        let lacking = |code, wanted: usize, found: usize, what| {
+            let expected = format!("{wanted} different {what}");
+            (found < wanted).then(|| Fault::new(code, expected, found.to_string()))
+        };
+        let logs = lacking(Code::SigLog, self.logs, signed.logs.len(), "transparency logs");
+        let (wanted, found) = (self.timestamps, signed.clocks.len());
+        logs.into_iter().chain(lacking(Code::SigTime, wanted, found, "timestamp authorities"))
+    }
 }
 
 impl SignerRule {
@@ -180,15 +201,16 @@ fn judge(signed: &Signed, rule: &SignerRule, now: Timestamp) -> Result<(), (Dist
                 let fault = Fault::new(Code::IdSubject, identity.as_str(), &holder.identity);
                 return Err((Distance::Identity, vec![fault]));
             }
-            conditions(
-                claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value)),
-            )
+            let claims =
+                claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value));
+            conditions(claims.chain(rule.witnesses.faults(signed)))
         }
-        (Signer::Key(digest), Who::Key(rule)) if rule.key.digest() == *digest => {
-            let unlogged = rule.log == LogRule::Require && signed.logs.is_empty();
+        (Signer::Key(digest), Who::Key(key)) if key.key.digest() == *digest => {
+            let unlogged = key.log == LogRule::Require && signed.logs.is_empty();
             let log = unlogged
                 .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
-            conditions(validity_faults(rule, &signed.times, now).into_iter().chain(log))
+            let validity = validity_faults(key, &signed.times, now).into_iter();
+            conditions(validity.chain(log).chain(rule.witnesses.faults(signed)))
         }
         _ => Err((Distance::Other, Vec::new())),
     }

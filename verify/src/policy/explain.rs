@@ -219,6 +219,18 @@ fn listed(texts: Option<&BTreeSet<String>>, absent: &str) -> String {
 }
 
 fn explain_signer(signer: &SignerRule) -> String {
+    let witnesses = [
+        (signer.witnesses.logs, "transparency logs"),
+        (signer.witnesses.timestamps, "timestamp authorities"),
+    ];
+    let told = witnesses.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<_> = told
+        .map(|(count, what)| format!(", vouched for by at least {count} of the {what}"))
+        .collect();
+    explain_who(signer) + &told.concat()
+}
+
+fn explain_who(signer: &SignerRule) -> String {
     match &signer.who {
         Who::Certificate { issuer, identity, claims } => {
             let claims: Vec<_> =
@@ -322,7 +334,7 @@ mod tests {
         case.edit("rule = \"off\"\n#sbom", "formats = [\"spdx\"]\nsigners = [\"key\"]");
         let times =
             "valid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2027-01-01T00:00:00Z\"\n";
-        case.edit("#key", &format!("{times}log = \"require\""));
+        case.edit("#key", &format!("{times}log = \"require\"\nlogs = 2\ntimestamps = 1"));
         let policy = Policy::parse(&case.policy).unwrap();
         let text = policy.explain(&case.evidence().release).join("\n");
         for part in [
@@ -330,7 +342,9 @@ mod tests {
             "with parameters one or two",
             "SBOM in spdx (require)",
             "  signed by key",
-            "from 2026-01-01T00:00:00Z, before 2027-01-01T00:00:00Z, in a transparency log",
+            "from 2026-01-01T00:00:00Z, before 2027-01-01T00:00:00Z, in a transparency log, \
+             vouched for by at least 2 of the transparency logs, \
+             vouched for by at least 1 of the timestamp authorities",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

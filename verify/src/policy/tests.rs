@@ -60,7 +60,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ("[checksums]\n", "[checksums]\nrules = \"warn\"\n", "rule"),
         ("[release]\n", "[release]\nartefacts = []\n", "artifacts"),
         ("level = 1\n", "level = 1\nsigner = []\n", "signers"),
-        ("log = ", "logs = ", "log"),
+        ("log = ", "loq = ", "log"),
         ("runner-environment", "runner-enviroment", "runner-environment"),
         ("[sbom]\n", "[sboms]\n[sbom]\n", "sbom"),
     ];

@@ -104,6 +104,8 @@ pub(super) struct WrittenSigner {
     pub(super) valid_from: Option<Timestamp>,
     pub(super) valid_until: Option<Timestamp>,
     pub(super) log: Option<LogRule>,
+    pub(super) logs: Option<usize>,
+    pub(super) timestamps: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]

@@ -465,3 +465,50 @@ fn managed_keys_out_of_time() {
         }
     }
 }
+
+/// Class 5: of those who vouch each counts once, however often a bundle names it.
+#[test]
+fn numbers_of_witnesses() {
+    let stage = Stage::new();
+    let statement = statement();
+    let request = Request::default();
+    let policy = |number: &str| {
+        let text = format!(
+            "version = 1\nname = \"witnesses\"\n[[signer]]\nname = \"w\"\nissuer = \"{}\"\n\
+             identity = \"{}\"\n{number}\n[provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n",
+            request.issuer, request.identity
+        );
+        bonded_verify::Policy::parse(&text)
+    };
+    let twice = Some(Defect::EntryTwice);
+    let stamped_twice = Some(Defect::StampTwice);
+    let one_log = Some((Code::SigLog, "2 different transparency logs / 1"));
+    let one_clock = Some((Code::SigTime, "2 different timestamp authorities / 1"));
+    type Expected = Option<(Code, &'static str)>;
+    type Row = (&'static [Log], usize, Option<Defect>, &'static str, Expected);
+    let rows: [Row; 8] = [
+        (&[Log::V1, Log::V2], 1, None, "logs = 2", None),
+        (&[Log::V1, Log::V1Other], 0, None, "logs = 2", None),
+        (&[Log::V1], 0, None, "logs = 2", one_log),
+        (&[Log::V1], 0, twice, "logs = 2", one_log),
+        (&[Log::V1, Log::V1Intoto], 0, None, "logs = 2", one_log),
+        (&[Log::V2], 2, None, "timestamps = 2", None),
+        (&[Log::V2], 1, stamped_twice, "timestamps = 2", one_clock),
+        (&[Log::V1], 0, None, "timestamps = 1", Some((Code::SigTime, "authorities / 0"))),
+    ];
+    for (logs, timestamps, defect, number, expected) in rows {
+        let content = Content::Statement(&statement);
+        let draft = stage.world.keyless(&Request { content, logs, timestamps, ..request });
+        let bundle = defect.map_or(draft, |defect| draft.with(defect)).to_json();
+        let policy = policy(number).unwrap();
+        let verdict = stage.ask(&FileExpectation::Policy(&policy), &bundle);
+        let what = format!("{logs:?} {timestamps} {defect:?}");
+        match expected {
+            None => passes(&verdict, &what),
+            Some((code, seen)) => fails(&verdict, code, seen, &what),
+        }
+    }
+    for number in ["logs = 0", "timestamps = 0", "logs = 100000", "logs = -1", "logs = \"2\""] {
+        assert!(policy(number).is_err(), "{number}");
+    }
+}

@@ -113,6 +113,10 @@ fn signer<'a>(policy: &'a Policy, name: &str) -> Option<&'a SignerRule> {
 
 /// Whether every signature that satisfies the first satisfies the second.
 fn is_within(found: &SignerRule, base: &SignerRule) -> bool {
+    let (more, least) = (found.witnesses, base.witnesses);
+    if more.logs < least.logs || more.timestamps < least.timestamps {
+        return false;
+    }
     match (&found.who, &base.who) {
         (
             Who::Certificate { issuer, identity, claims },

@@ -1,19 +1,35 @@
 //! Signers: who may sign, each exactly one of certificate identity and managed key.
 
+use bonded_model::limits::{LOG_ENTRY_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX};
+
 use super::super::error::PolicyError;
 use super::super::written::WrittenSigner;
-use crate::identity::{KeyRule, SignerRule, Who};
+use crate::identity::{KeyRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
 use crate::pattern::Pattern;
 
 pub(super) fn signer(written: WrittenSigner) -> Result<SignerRule, PolicyError> {
     let name = written.name.clone();
+    let witnesses = Witnesses {
+        logs: count(&name, written.logs, LOG_ENTRY_COUNT_MAX)?,
+        timestamps: count(&name, written.timestamps, SIGNED_TIMESTAMP_COUNT_MAX)?,
+    };
     let who = match (&written.issuer, &written.public_key) {
         (Some(_), None) => certificate(written)?,
         (None, Some(_)) => Who::Key(key(written)?),
         _ => return Err(unclear(&name, "it needs either an issuer or a public_key")),
     };
-    Ok(SignerRule { name, who })
+    Ok(SignerRule { name, who, witnesses })
+}
+
+/// A number that a bundle can reach.
+fn count(signer: &str, written: Option<usize>, max: usize) -> Result<usize, PolicyError> {
+    match written {
+        Some(count) if count == 0 || count > max => {
+            Err(unclear(signer, "logs or timestamps is 0, or more than a bundle may hold"))
+        }
+        written => Ok(written.unwrap_or_default()),
+    }
 }
 
 fn unclear(signer: &str, reason: &'static str) -> PolicyError {

@@ -24,6 +24,7 @@ claims = {{ runner-environment = "github-hosted" }}
 name = "alice"
 issuer = "https://people"
 identity = "alice@h"
+timestamps = 1
 [[builder]]
 id = "https://h/o/ci/w.yml@refs/tags/v1"
 signers = ["workflows"]
@@ -133,6 +134,7 @@ fn a_base_can_be_narrowed() {
         "[[require]]\nname = \"tests\"\npredicate = \"p1\"\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"1d\"\n".to_owned(),
         "[[require]]\nname = \"more\"\npredicate = \"p\"\nof = \"release\"\nsigners = [\"key\"]\nquorum = 1\n".to_owned(),
         "[[exception]]\ncode = \"SBOM-MISSING\"\npaths = [\"a\"]\nuntil = \"2026-05-01T00:00:00Z\"\nreason = \"other\"\n".to_owned(),
+        signer("al", "issuer = \"https://people\"\nidentity = \"alice@h\"\ntimestamps = 2\nlogs = 2"),
     ];
     for text in &table {
         assert!(over(text).is_ok(), "{text} {:?}", over(text));
@@ -197,7 +199,9 @@ fn no_stranger_and_no_wider_signer_may_join() {
             "issuer = \"https://issuer\"\nidentity_glob = \"https://h/o/a*/w.yml@refs/tags/*\"\n{claims}"
         ),
         "issuer = \"https://people\"\nidentity_regex = 'alice@h'".to_owned(),
-        "issuer = \"https://people\"\nidentity = \"Alice@h\"".to_owned(),
+        "issuer = \"https://people\"\nidentity = \"Alice@h\"\ntimestamps = 1".to_owned(),
+        "issuer = \"https://people\"\nidentity = \"alice@h\"".to_owned(),
+        "issuer = \"https://people\"\nidentity = \"alice@h\"\nlogs = 1".to_owned(),
     ];
     for rest in &strangers {
         check(&signer("new", rest), "signer \"new\"");

@@ -35,6 +35,7 @@ struct Document {
     media_type: Option<String>,
     verification_material: Option<Material>,
     dsse_envelope: Option<Dsse>,
+    message_signature: Option<IgnoredAny>,
     signatures: Option<Vec<IgnoredAny>>,
     #[serde(rename = "_type")]
     statement_type: Option<IgnoredAny>,
@@ -49,6 +50,7 @@ struct Dsse {
 #[serde(rename_all = "camelCase")]
 struct Material {
     certificate: Option<IgnoredAny>,
+    public_key: Option<IgnoredAny>,
     x509_certificate_chain: Option<Chain>,
     tlog_entries: Option<Vec<LogEntry>>,
     timestamp_verification_data: Option<Timestamps>,
@@ -119,7 +121,11 @@ impl Shape {
             return Ok(Self { form, by_certificate: false, log_entries: Vec::new() });
         };
         known_media_type(document.media_type.as_deref())?;
+        if document.dsse_envelope.is_some() && document.message_signature.is_some() {
+            return Err(two_readings("one envelope or message signature"));
+        }
         material.check_limits()?;
+        material.check_reading()?;
         Ok(Self {
             form: Form::Bundle,
             by_certificate: material.certificate.is_some()
@@ -155,6 +161,19 @@ impl Shape {
 }
 
 impl Material {
+    /// In protobuf they are alternatives; in JSON somebody can write them side by side.
+    fn check_reading(&self) -> Result<(), Fault> {
+        let present = [
+            self.certificate.is_some(),
+            self.x509_certificate_chain.is_some(),
+            self.public_key.is_some(),
+        ];
+        if present.iter().filter(|present| **present).count() > 1 {
+            return Err(two_readings("one certificate, chain or public key"));
+        }
+        Ok(())
+    }
+
     fn check_limits(&self) -> Result<(), Fault> {
         let entries = self.tlog_entries.as_deref();
         within("log entries", entries, LOG_ENTRY_COUNT_MAX)?;
@@ -218,6 +237,10 @@ fn json_fault(error: JsonError) -> Fault {
     Fault::of_error(code, "a Sigstore bundle, DSSE envelope or in-toto statement", &error)
 }
 
+fn two_readings(expected: &str) -> Fault {
+    Fault::new(Code::SigMalformed, expected, "several side by side")
+}
+
 fn unknown() -> Fault {
     let expected = "a Sigstore bundle, DSSE envelope or in-toto statement";
     Fault::new(Code::SigMalformed, expected, "other JSON")
@@ -253,6 +276,16 @@ mod tests {
         malformed.iter().for_each(|text| check(text, Err(Code::SigMalformed)));
         check(r#"{"_type":"x","signatures":[]}"#, Err(Code::SigMalformed));
         check(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), Err(Code::SigMalformed));
+        for both in [
+            r#""certificate":{},"publicKey":{}"#,
+            r#""publicKey":{},"x509CertificateChain":{}"#,
+            r#""certificate":{},"x509CertificateChain":{}"#,
+        ] {
+            check(&bundle(both), Err(Code::SigMalformed));
+        }
+        let contents =
+            r#"{"verificationMaterial":{},"messageSignature":{},"dsseEnvelope":{"signatures":[]}}"#;
+        check(contents, Err(Code::SigMalformed));
         let version = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.4+json","verificationMaterial":{}}"#;
         check(version, Err(Code::SigUnsupported));
         let kind = r#""tlogEntries":[{"kindVersion":{"kind":"intoto","version":"0.0.1"}}]"#;

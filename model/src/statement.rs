@@ -4,8 +4,10 @@
 //! digests match. The predicate stays raw until its type is known to be the wanted one, exactly.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::digest::{Algorithm, Digest};
@@ -50,7 +52,8 @@ pub struct Subject {
 }
 
 /// Digests of one thing by algorithm name, as written: also of algorithms that are unknown here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// One with more than [`DIGEST_SET_COUNT_MAX`] does not parse.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct DigestSet(BTreeMap<String, String>);
 
@@ -84,13 +87,11 @@ pub enum StatementError {
         /// How many it has.
         count: usize,
     },
-    /// A subject without digests, or with more than [`DIGEST_SET_COUNT_MAX`].
-    #[error("subject {name:?} has {count} digests, expected 1 to {DIGEST_SET_COUNT_MAX}")]
-    DigestCount {
+    /// A subject without digests.
+    #[error("subject {name:?} has no digests")]
+    NoDigests {
         /// The subject's name.
         name: String,
-        /// How many it has.
-        count: usize,
     },
     /// A digest of a known algorithm is malformed.
     #[error("subject {name:?} has a malformed digest")]
@@ -103,15 +104,89 @@ pub enum StatementError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenStatement<'a> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: &'a [Subject],
+    predicate_type: &'a str,
+    predicate: &'a RawValue,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireStatement {
     #[serde(rename = "_type")]
     kind: String,
-    subject: Vec<Subject>,
+    subject: Subjects,
     predicate_type: String,
     #[serde(default = "null")]
     predicate: Box<RawValue>,
+}
+
+/// Subjects up to the limit, and how many there are. A million of them costs their bytes and no memory.
+struct Subjects {
+    kept: Vec<Subject>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Subjects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counting;
+
+        impl<'de> Visitor<'de> for Counting {
+            type Value = Subjects;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of subjects")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Subjects, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() < SUBJECT_COUNT_MAX {
+                    match list.next_element()? {
+                        Some(subject) => kept.push(subject),
+                        None => return Ok(Subjects { count: kept.len(), kept }),
+                    }
+                }
+                let mut count = kept.len();
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Subjects { kept, count })
+            }
+        }
+
+        deserializer.deserialize_seq(Counting)
+    }
+}
+
+impl<'de> Deserialize<'de> for DigestSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = DigestSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an object of at most {DIGEST_SET_COUNT_MAX} digests")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DigestSet, A::Error> {
+                let mut digests = BTreeMap::new();
+                while let Some((name, text)) = map.next_entry::<String, String>()? {
+                    digests.insert(name, text);
+                    if digests.len() > DIGEST_SET_COUNT_MAX {
+                        return Err(A::Error::invalid_length(digests.len(), &self));
+                    }
+                }
+                Ok(DigestSet(digests))
+            }
+        }
+
+        deserializer.deserialize_map(Bounded)
+    }
 }
 
 fn null() -> Box<RawValue> {
@@ -130,14 +205,14 @@ impl Statement {
             STATEMENT_V1 => StatementVersion::V1,
             _ => return Err(StatementError::Type { found: wire.kind }),
         };
-        let count = wire.subject.len();
+        let Subjects { kept: subjects, count } = wire.subject;
         if count == 0 || count > SUBJECT_COUNT_MAX {
             return Err(StatementError::SubjectCount { count });
         }
-        wire.subject.iter().try_for_each(Subject::check)?;
+        subjects.iter().try_for_each(Subject::check)?;
         Ok(Self {
             version,
-            subjects: wire.subject,
+            subjects,
             predicate_type: wire.predicate_type,
             predicate: wire.predicate,
         })
@@ -156,11 +231,11 @@ impl Statement {
 
     /// Its canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        json::to_canonical(&WireStatement {
-            kind: self.version.uri().to_owned(),
-            subject: self.subjects.clone(),
-            predicate_type: self.predicate_type.clone(),
-            predicate: self.predicate.clone(),
+        json::to_canonical(&WrittenStatement {
+            kind: self.version.uri(),
+            subject: &self.subjects,
+            predicate_type: &self.predicate_type,
+            predicate: &self.predicate,
         })
     }
 
@@ -198,9 +273,8 @@ impl Subject {
     }
 
     fn check(&self) -> Result<(), StatementError> {
-        let count = self.digest.0.len();
-        if count == 0 || count > DIGEST_SET_COUNT_MAX {
-            return Err(StatementError::DigestCount { name: self.name.clone(), count });
+        if self.digest.0.is_empty() {
+            return Err(StatementError::NoDigests { name: self.name.clone() });
         }
         let malformed = self
             .digest
@@ -299,9 +373,10 @@ mod tests {
         assert!(matches!(check(STATEMENT_V1, &many), Err(StatementError::SubjectCount { .. })));
         assert!(matches!(
             check(STATEMENT_V1, r#"[{"digest":{}}]"#),
-            Err(StatementError::DigestCount { count: 0, .. })
+            Err(StatementError::NoDigests { .. })
         ));
-        assert!(matches!(check(STATEMENT_V1, &wide), Err(StatementError::DigestCount { .. })));
+        let shape = |read| matches!(read, Err(StatementError::Json(JsonError::Shape(_))));
+        assert!(shape(check(STATEMENT_V1, &wide)));
         assert!(matches!(check(STATEMENT_V1, &upper), Err(StatementError::Digest { .. })));
         assert!(matches!(
             check(STATEMENT_V1, r#"[{"digest":{"sha256":"e3b0"}}]"#),
@@ -315,6 +390,49 @@ mod tests {
             check(STATEMENT_V1, "null"),
             Err(StatementError::Json(JsonError::Shape(_)))
         ));
+    }
+
+    /// What a million subjects say is not looked at; nor are digests beyond those that count.
+    #[test]
+    fn a_million_subjects_are_counted_and_not_kept() {
+        let million = format!("[{}]", vec![r#"{"digest":{"a":""}}"#; 1_000_000].join(","));
+        let read = Statement::parse(text(STATEMENT_V1, &million).as_bytes());
+        assert!(matches!(read, Err(StatementError::SubjectCount { count: 1_000_000 })));
+        let odd = format!("[{},7]", vec![r#"{"digest":{"a":""}}"#; SUBJECT_COUNT_MAX].join(","));
+        let read = Statement::parse(text(STATEMENT_V1, &odd).as_bytes());
+        assert!(
+            matches!(read, Err(StatementError::SubjectCount { count }) if count == SUBJECT_COUNT_MAX + 1)
+        );
+    }
+
+    /// The length of a digest says nothing of its algorithm: the name does.
+    #[test]
+    fn one_algorithm_is_not_taken_for_another() {
+        let (two56, five12) = (Digest::sha256_of(b"x"), Digest::sha512_of(b"x"));
+        let parse = |name: &str, hex: &str| {
+            let subject = format!(r#"[{{"digest":{{"{name}":"{hex}"}}}}]"#);
+            Statement::parse(text(STATEMENT_V1, &subject).as_bytes())
+        };
+        for (name, hex) in
+            [("sha256", five12.hex()), ("sha512", two56.hex()), ("blake3", five12.hex())]
+        {
+            assert!(matches!(parse(name, &hex), Err(StatementError::Digest { .. })), "{name}");
+        }
+        let own = [two56, five12];
+        for name in [
+            "SHA256",
+            "sha-256",
+            "sha256 ",
+            "sha2-256",
+            "sha512_256",
+            "sha3_256",
+            "dirHash1",
+            "md5",
+        ] {
+            let read = parse(name, &two56.hex()).unwrap();
+            assert_eq!(read.matches(&own), DigestMatch::Unrelated, "{name}");
+        }
+        assert_eq!(parse("blake3", &two56.hex()).unwrap().matches(&own), DigestMatch::Unrelated);
     }
 
     #[test]

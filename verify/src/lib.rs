@@ -28,6 +28,8 @@ mod trust;
 mod verdict;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod testing;

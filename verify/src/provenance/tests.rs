@@ -372,3 +372,84 @@ fn a_checksum_needs_a_reason_a_builder_and_a_level() {
     assert!(matches!(parse(&twice), Some(PolicyError::Name { .. })));
     assert!(matches!(parse(&pinned(b"x", "")), Some(PolicyError::Toml(_))));
 }
+
+const WORKER: &str = "https://cloudbuild.googleapis.com/GoogleHostedWorker";
+
+/// An envelope as Google Cloud Build makes it: one signature over the envelope's encoding, and one by a
+/// regional key over the payload alone, which no DSSE signature is.
+fn cloud_build(payload: &[u8], by: &Key) -> Vec<u8> {
+    let mut envelope = by.envelope(bonded_model::media_type::IN_TOTO, payload);
+    envelope.signatures[0].key_id = Some("projects/verified-builder/global/1".to_owned());
+    let regional = Key::from_seed(9);
+    let bytes = regional.sign(payload);
+    let key_id = Some("projects/verified-builder/us-west2/1".to_owned());
+    envelope.signatures.insert(0, bonded_model::dsse::Signature { key_id, bytes });
+    envelope.to_bytes()
+}
+
+fn of_cloud_build(id: &str, envelope: &[u8], keys: &str) -> Vec<Code> {
+    let mut case = Case::bare();
+    case.attach(DocumentKind::Envelope, envelope);
+    case.edit(&format!("id = \"{BUILDER}\""), &format!("id = \"{id}\""));
+    case.edit("#provenance", keys);
+    codes(case)
+}
+
+#[test]
+fn google_cloud_build_v0_1_by_a_key_of_the_policy() {
+    let id = format!("{WORKER}@v0.3");
+    let payload = |substitutions: Value| {
+        let predicate = json!({
+            "builder": {"id": id},
+            "materials": [{"uri": format!("git+{SOURCE}"), "digest": {"sha1": "d1"}}],
+            "recipe": {
+                "type": "https://cloudbuild.googleapis.com/CloudBuildYaml@v0.1",
+                "entryPoint": "cloudbuild.yaml",
+                "arguments": {"steps": [], "substitutions": substitutions},
+            },
+        });
+        statement(FILE, PROVENANCE_V0_1, &predicate).to_bytes()
+    };
+    let (google, tag) = (Key::from_seed(1), json!({"TAG_NAME": "v1", "_OWN": "x"}));
+    let judge =
+        |payload: &[u8], by: &Key, keys: &str| of_cloud_build(&id, &cloud_build(payload, by), keys);
+    let good = payload(tag.clone());
+    assert_eq!(judge(&good, &google, ""), []);
+    assert_eq!(judge(&good, &Key::from_seed(2), ""), [Code::SigInvalid]);
+    assert_eq!(judge(&payload(json!({"BRANCH_NAME": "v1"})), &google, ""), [Code::ProvRef]);
+    assert_eq!(judge(&payload(json!({})), &google, ""), [Code::ProvRef]);
+    assert_eq!(judge(&good, &google, "parameters = [\"steps\"]"), [Code::ProvParameter]);
+    let value =
+        |own: &str| format!("parameter_values = {{ substitutions = {{ _OWN = \"{own}\" }} }}");
+    assert_eq!(judge(&good, &google, &value("x")), []);
+    assert_eq!(judge(&good, &google, &value("y")), [Code::ProvValue]);
+    // Both signatures over other bytes.
+    let mut forged = bonded_model::dsse::Envelope::parse(&cloud_build(&good, &google)).unwrap();
+    forged.payload = payload(json!({"TAG_NAME": "v1", "_OWN": "y"}));
+    assert_eq!(of_cloud_build(&id, &forged.to_bytes(), ""), [Code::SigInvalid]);
+}
+
+#[test]
+fn google_cloud_build_v1_by_a_key_of_the_policy() {
+    let judge = |parameters: Value| {
+        let change = |p: &mut Value| {
+            p["runDetails"]["builder"]["id"] = json!(WORKER);
+            p["buildDefinition"]["externalParameters"] = parameters;
+            p["buildDefinition"]["resolvedDependencies"] = json!([
+                {"uri": format!("git+{SOURCE}@{TAG}"), "digest": {"gitCommit": "d1"}},
+            ]);
+        };
+        let payload = provenance(FILE, change).to_bytes();
+        of_cloud_build(WORKER, &cloud_build(&payload, &Key::from_seed(1)), "")
+    };
+    let config = |repository: &str, reference: &str| {
+        let source = json!({"path": "c.yaml", "ref": reference, "repository": repository});
+        json!({"buildConfigSource": source, "substitutions": {}})
+    };
+    let own = format!("git+{SOURCE}");
+    assert_eq!(judge(config(&own, TAG)), []);
+    assert_eq!(judge(config("git+https://github.com/o/x", TAG)), [Code::ProvSource]);
+    assert_eq!(judge(config(&own, "refs/heads/main")), [Code::ProvRef, Code::ProvRef]);
+    // Submitted by hand: nothing says where the steps came from.
+    assert_eq!(judge(json!({"substitutions": {}})), [Code::ProvSource, Code::ProvRef]);
+}

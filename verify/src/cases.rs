@@ -477,6 +477,31 @@ fn requirement_cases() -> Vec<(Code, Make)> {
     ]
 }
 
+fn expression_cases() -> Vec<(Code, Make)> {
+    vec![
+        (Code::ExprFalse, |p| {
+            with_expression(if p { "artifact.size == 4" } else { "artifact.size == 5" })
+        }),
+        (Code::ExprError, |p| {
+            with_expression(if p { "artifact.size" } else { "artifact.size > 0" })
+        }),
+        (Code::ExprBudget, |p| {
+            let nested = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10].all(X, ";
+            let depth = if p { 5 } else { 2 };
+            let loops: String =
+                (0..depth).map(|at| nested.replace('X', &format!("x{at}"))).collect();
+            with_expression(&format!("{loops}true{}", ")".repeat(depth)))
+        }),
+    ]
+}
+
+fn with_expression(cel: &str) -> Case {
+    let mut case = Case::good();
+    let expression = format!("[[expression]]\nname = \"e\"\nof = \"artifacts\"\ncel = '{cel}'");
+    case.edit("#sbom", &expression);
+    case
+}
+
 fn release_cases() -> Vec<(Code, Make)> {
     vec![
         (Code::RelMissing, |p| {
@@ -534,6 +559,7 @@ fn cases() -> Vec<(Code, Make)> {
         sbom_cases(),
         checksum_cases(),
         requirement_cases(),
+        expression_cases(),
         release_cases(),
     ];
     groups.into_iter().flatten().collect()

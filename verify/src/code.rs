@@ -275,6 +275,18 @@ codes! {
         "A required document was signed too long ago, or at no authenticated time.",
         "docs/policy.md, Quorum and age",
         "Sign it again, with a signing time, or correct max_age in the requirement.";
+    ExprFalse = "EXPR-FALSE",
+        "An expression of the policy is not true.",
+        "docs/policy.md, [[expression]]",
+        "Look at what the expression asks for; the finding has its message or its text.";
+    ExprError = "EXPR-ERROR",
+        "An expression of the policy has no value, or one that is neither true nor false.",
+        "docs/policy.md, [[expression]]",
+        "Ask with has() whether a field is there before its value is used.";
+    ExprBudget = "EXPR-BUDGET",
+        "An expression of the policy would take more steps, or look at larger documents, than it may.",
+        "docs/policy.md, [[expression]]",
+        "Ask for less, or remove documents that are too large to be looked at.";
     RelMissing = "REL-MISSING",
         "An artifact that the policy expects is not in the release.",
         "docs/policy.md, [release]",
@@ -333,6 +345,7 @@ impl Code {
                 | Self::ReqMissing
                 | Self::ReqQuorum
                 | Self::ReqAge
+                | Self::ExprFalse
                 | Self::RelMissing
                 | Self::RelExtra
                 | Self::RelPlatformMissing
@@ -398,7 +411,8 @@ mod tests {
     fn codes_are_unique_and_grouped() {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
-        let families = ["SIG-", "ID-", "STMT-", "PROV-", "NPM-", "SBOM-", "SUM-", "REQ-", "REL-"];
+        let families =
+            ["SIG-", "ID-", "STMT-", "PROV-", "NPM-", "SBOM-", "SUM-", "REQ-", "EXPR-", "REL-"];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }
 }

@@ -9,6 +9,7 @@
 
 mod bench;
 mod checksums;
+mod condition;
 mod documents;
 pub(crate) mod judge;
 mod npm;
@@ -42,16 +43,23 @@ struct Held<'a> {
 }
 
 /// The rules over one artifact.
-const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 5] =
-    [provenance::decide, sbom::decide, checksums::decide, require::decide, npm::decide];
+const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 6] = [
+    provenance::decide,
+    sbom::decide,
+    checksums::decide,
+    require::decide,
+    npm::decide,
+    condition::decide,
+];
 
 /// The rules over the release and its documents as a whole.
-const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 5] = [
+const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 6] = [
     documents::findings,
     checksums::findings,
     release::set_findings,
     release::platform_findings,
     require::findings,
+    condition::findings,
 ];
 
 /// Reaches the verdict on a release: a pure function of its arguments.

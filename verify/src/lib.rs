@@ -12,6 +12,7 @@
 mod attestation;
 mod code;
 mod engine;
+mod expression;
 mod facts;
 mod file;
 mod finding;

@@ -5,6 +5,7 @@
 //! keys are refused with the nearest known one, and whatever is not allowed is denied.
 
 mod check;
+mod condition;
 mod error;
 pub(crate) mod exception;
 mod expect;
@@ -28,6 +29,7 @@ use crate::identity::SignerRule;
 use crate::pattern::Pattern;
 
 pub use check::{NoteWeight, PolicyNote};
+pub(crate) use condition::Condition;
 pub use error::PolicyError;
 pub use propose::propose;
 pub(crate) use require::{Of, Requirement};
@@ -50,6 +52,7 @@ pub struct Policy {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) release: ReleaseRule,
     pub(crate) requirements: Vec<Requirement>,
+    pub(crate) conditions: Vec<Condition>,
     pub(crate) exceptions: Vec<exception::Exception>,
 }
 
@@ -135,6 +138,7 @@ impl Policy {
             scopes: Vec::new(),
             release: ReleaseRule::default(),
             requirements: Vec::new(),
+            conditions: Vec::new(),
             exceptions: Vec::new(),
         }
     }

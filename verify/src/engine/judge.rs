@@ -66,6 +66,12 @@ impl Judge {
         }
     }
 
+    /// The documents that a rule before this one accepted in that role.
+    pub(crate) fn accepted(&self, role: Role) -> BTreeSet<Digest> {
+        let accepted = self.verdict.accepted.iter().filter(|accepted| accepted.role == role);
+        accepted.map(|accepted| accepted.document).collect()
+    }
+
     pub(crate) fn find(&mut self, severity: Severity, document: Option<Digest>, fault: Fault) {
         self.findings.push(Finding {
             path: self.verdict.path.clone(),

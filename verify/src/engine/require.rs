@@ -83,7 +83,7 @@ fn speaks_of_release(bench: &Bench<'_>, fact: &Fact<'_>, covering: &Covering) ->
     fact.attachments.to_release || names_all(bench, covering)
 }
 
-fn names_all(bench: &Bench<'_>, covering: &Covering) -> bool {
+pub(super) fn names_all(bench: &Bench<'_>, covering: &Covering) -> bool {
     covering.names_release || bench.inventory.all_agree(&covering.covered)
 }
 

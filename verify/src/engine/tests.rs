@@ -631,5 +631,6 @@ proptest! {
     }
 }
 
+mod conditions;
 mod papers;
 mod scopes;

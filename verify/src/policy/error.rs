@@ -135,6 +135,15 @@ pub enum PolicyError {
         /// What stands there instead.
         found: String,
     },
+    /// An expression cannot be used.
+    #[error("{place} cannot be used")]
+    Expression {
+        /// Which one.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// More tables of a kind than are looked at.
     #[error("policy has {found} of {what}, the limit is {limit}")]
     TooMany {

@@ -6,7 +6,8 @@ use bonded_model::{Artifact, Release};
 
 use super::exception::Exception;
 use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
-use super::{DemandsAt, Of, Policy, Requirement, Selected, Sight};
+use super::scope::Selector;
+use super::{Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight};
 use crate::identity::{LogRule, SignerRule, Who};
 use crate::pattern::Pattern;
 use crate::sbom;
@@ -56,12 +57,15 @@ impl Policy {
 
     fn group(&self, sight: &Sight<'_>) -> Group {
         let under = self.demands_for(sight).map(|(under, _)| under);
-        let of_artifacts =
-            self.requirements.iter().enumerate().filter(|(_, r)| r.of == Of::Artifacts);
-        let answers: Vec<_> = of_artifacts.map(|(at, r)| (at, r.selector.selects(sight))).collect();
-        let known = answers.iter().all(|(_, selected)| *selected != Selected::Unknown);
-        let selected = answers.into_iter().filter(|(_, selected)| *selected == Selected::Yes);
-        Group { under: under.filter(|_| known), requirements: selected.map(|(at, _)| at).collect() }
+        let requirements = self.requirements.iter().map(|r| (r.of, &r.selector));
+        let requirements = selecting(requirements, sight);
+        let conditions = selecting(self.conditions.iter().map(|c| (c.of, &c.selector)), sight);
+        let known = requirements.is_some() && conditions.is_some();
+        Group {
+            under: under.filter(|_| known),
+            requirements: requirements.unwrap_or_default(),
+            conditions: conditions.unwrap_or_default(),
+        }
     }
 
     fn explain_group(
@@ -84,6 +88,8 @@ impl Policy {
         let mut told = self.explain_demands(demands, release);
         let required = group.requirements.iter().filter_map(|at| self.requirements.get(*at));
         told.extend(required.flat_map(explain_requirement));
+        let conditions = group.conditions.iter().filter_map(|at| self.conditions.get(*at));
+        told.extend(conditions.map(explain_condition));
         lines.extend(told.into_iter().map(|line| format!("  {line}")));
         lines
     }
@@ -143,9 +149,27 @@ impl Policy {
         }
         let of_release = self.requirements.iter().filter(|r| r.of == Of::Release);
         lines.extend(of_release.flat_map(explain_requirement).map(|line| format!("  {line}")));
+        let of_release = self.conditions.iter().filter(|c| c.of == Of::Release);
+        lines.extend(of_release.map(|condition| format!("  {}", explain_condition(condition))));
         lines.extend(self.exceptions.iter().map(explain_exception));
         lines
     }
+}
+
+/// Which of these are of artifacts and select this one; `None` where it is not known.
+fn selecting<'a>(
+    all: impl Iterator<Item = (Of, &'a Selector)>,
+    sight: &Sight<'_>,
+) -> Option<Vec<usize>> {
+    let mut selecting = Vec::new();
+    for (at, (of, selector)) in all.enumerate() {
+        match (of, selector.selects(sight)) {
+            (Of::Release, _) | (_, Selected::No) => {}
+            (Of::Artifacts, Selected::Yes) => selecting.push(at),
+            (Of::Artifacts, Selected::Unknown) => return None,
+        }
+    }
+    Some(selecting)
 }
 
 /// What goes for some artifacts alike.
@@ -154,6 +178,13 @@ struct Group {
     /// `None` where it is not known.
     under: Option<DemandsAt>,
     requirements: Vec<usize>,
+    conditions: Vec<usize>,
+}
+
+fn explain_condition(condition: &Condition) -> String {
+    let (name, demand) = (&condition.name, condition.demand.name());
+    let said = condition.message.as_ref().map(|message| format!(", {message}")).unwrap_or_default();
+    format!("true {name:?}: {} ({demand}){said}", condition.expression.as_str())
 }
 
 fn explain_requirement(requirement: &Requirement) -> Vec<String> {

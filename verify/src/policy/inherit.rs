@@ -22,6 +22,7 @@ pub(super) fn merged(project: Written, base: Written) -> Written {
         release: project.release.or(base.release),
         scope: by_name(project.scope, base.scope, |scope| &scope.name),
         require: by_name(project.require, base.require, |requirement| &requirement.name),
+        expression: by_name(project.expression, base.expression, |expression| &expression.name),
         exception: project.exception.into_iter().chain(base.exception).collect(),
     }
 }

@@ -9,7 +9,7 @@ mod people;
 use super::error::PolicyError;
 use super::require::Requirement;
 use super::scope::Scope;
-use super::{Pinned, Policy, ReleaseRule};
+use super::{Condition, Pinned, Policy, ReleaseRule};
 use people::People;
 
 /// The first part of a policy that is wider than its base.
@@ -24,6 +24,7 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     scopes(policy, base, &people)?;
     release(&policy.release, &base.release)?;
     base.requirements.iter().try_for_each(|base| requirement(policy, base, &people))?;
+    base.conditions.iter().try_for_each(|base| condition(policy, base))?;
     unsigned(policy, base)?;
     npm(policy, base)?;
     exceptions(policy, base)
@@ -107,6 +108,18 @@ fn npm(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
         return Err(widens("[npm]", told(base), told(policy)));
     }
     Ok(())
+}
+
+/// An expression stays what it is: nobody can tell whether another is narrower.
+fn condition(policy: &Policy, base: &Condition) -> Result<(), PolicyError> {
+    let place = format!("expression {:?}: ", base.name);
+    let mut named = policy.conditions.iter().filter(|found| found.name == base.name);
+    let found = named.next().ok_or_else(|| widens(&place, base.told(), "nothing"))?;
+    demands::no_less(&format!("{place}rule"), found.demand, base.demand)?;
+    let same = found.expression == base.expression
+        && found.of == base.of
+        && found.selector == base.selector;
+    if same { Ok(()) } else { Err(widens(place, base.told(), found.told())) }
 }
 
 /// What needs no signature is what needs none under the base.

@@ -46,6 +46,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
         requirements: papers::requirements(written.require, &signers)?,
+        conditions: papers::conditions(written.expression)?,
         exceptions: papers::exceptions(written.exception)?,
         release: written.release.map_or(Ok(ReleaseRule::default()), scopes::release)?,
         signers,

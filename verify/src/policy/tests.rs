@@ -278,6 +278,23 @@ fn must_reject_requirements() {
 }
 
 #[test]
+fn must_reject_expressions() {
+    let expression = |rest: &str| scoped(&format!("[[expression]]\nname = \"a\"\n{rest}"));
+    assert!(expression("of = \"release\"\ncel = \"now > 0\"").is_ok());
+    for cel in ["", "1 +", "artifact.size > 0", "provenance.level > 0", "now.matches('a')", "x"] {
+        let found = expression(&format!("of = \"release\"\ncel = \"{cel}\""));
+        assert!(matches!(found, Err(PolicyError::Expression { .. })), "{cel} {found:?}");
+    }
+    for toml in ["of = \"release\"", "cel = \"true\"", "of = \"artifacts\"\ncel = true"] {
+        assert!(matches!(expression(toml), Err(PolicyError::Toml(_))), "{toml}");
+    }
+    let unclear = expression("of = \"release\"\npaths = [\"a\"]\ncel = \"true\"");
+    assert!(matches!(unclear, Err(PolicyError::Unclear { .. })));
+    let message = expression("of = \"release\"\nmessage = \" \"\ncel = \"true\"");
+    assert!(matches!(message, Err(PolicyError::Value { key: "message", .. })));
+}
+
+#[test]
 fn must_reject_exceptions() {
     let exception =
         |code: &str, rest: &str| scoped(&format!("[[exception]]\ncode = \"{code}\"\n{rest}"));

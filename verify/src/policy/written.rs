@@ -34,7 +34,22 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) require: Vec<WrittenRequirement>,
     #[serde(default)]
+    pub(super) expression: Vec<WrittenExpression>,
+    #[serde(default)]
     pub(super) exception: Vec<WrittenException>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenExpression {
+    pub(super) name: String,
+    pub(super) cel: String,
+    pub(super) of: Of,
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) kinds: Option<Vec<String>>,
+    pub(super) platforms: Option<Vec<String>>,
+    pub(super) rule: Option<Demand>,
+    pub(super) message: Option<String>,
 }
 
 #[derive(Deserialize)]

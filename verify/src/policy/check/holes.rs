@@ -22,6 +22,8 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     texts.extend(
         lax.map(|requirement| format!("requirement {:?} is not required", requirement.name)),
     );
+    let lax = policy.conditions.iter().filter(|c| c.demand != Demand::Require);
+    texts.extend(lax.map(|condition| format!("expression {:?} is not required", condition.name)));
     texts.extend(policy.exceptions.iter().map(|exception| {
         let (code, until) = (exception.code, exception.until);
         format!("{code} only warns until {until}: {}", exception.reason)

@@ -80,7 +80,9 @@ fn empty_scopes(policy: &Policy) -> Vec<String> {
     let scopes = policy.scopes.iter().map(|scope| ("scope", &scope.name, &scope.selector));
     let requirements = policy.requirements.iter();
     let requirements = requirements.map(|r| ("requirement", &r.name, &r.selector));
-    let empty = scopes.chain(requirements).filter(|(_, _, selector)| !reaches(selector));
+    let conditions = policy.conditions.iter().map(|c| ("expression", &c.name, &c.selector));
+    let empty =
+        scopes.chain(requirements).chain(conditions).filter(|(_, _, selector)| !reaches(selector));
     empty
         .map(|(what, name, _)| format!("{what} {name:?} selects none of the listed artifacts"))
         .collect()

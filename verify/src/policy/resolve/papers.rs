@@ -1,20 +1,25 @@
-//! Requirements and exceptions.
+//! Requirements, expressions and exceptions.
 
 use bonded_model::toml_text;
 
+use super::super::condition::{Condition, OF_ARTIFACT, OF_RELEASE};
 use super::super::error::PolicyError;
 use super::super::exception::Exception;
 use super::super::require::{Of, Requirement};
 use super::super::rule::{NpmRule, Template};
-use super::super::written::{WrittenException, WrittenNpm, WrittenRequirement};
+use super::super::written::{WrittenException, WrittenExpression, WrittenNpm, WrittenRequirement};
 use super::scopes::{glob, selector, within};
 use super::{known_signers, not_empty, rules, unique};
 use crate::code::Code;
+use crate::expression::Expression;
 use crate::identity::SignerRule;
 use crate::pattern::Pattern;
 
 /// Requirements in one policy. Each artifact is held against every one of them.
 const REQUIREMENT_COUNT_MAX: usize = 64;
+
+/// Expressions in one policy. Each is evaluated for every artifact.
+const CONDITION_COUNT_MAX: usize = 32;
 
 /// Exceptions in one policy. More of them are no exceptions.
 const EXCEPTION_COUNT_MAX: usize = 256;
@@ -74,6 +79,43 @@ pub(super) fn npm(written: WrittenNpm, signers: &[SignerRule]) -> Result<NpmRule
         return Err(PolicyError::Unclear { place: "[npm]".to_owned(), reason });
     }
     Ok(rule)
+}
+
+/// An expression of the release chooses no artifacts.
+pub(super) fn conditions(written: Vec<WrittenExpression>) -> Result<Vec<Condition>, PolicyError> {
+    within("[[expression]]", written.len(), CONDITION_COUNT_MAX)?;
+    unique("expression", written.iter().map(|expression| expression.name.as_str()))?;
+    written.into_iter().map(condition).collect()
+}
+
+fn condition(written: WrittenExpression) -> Result<Condition, PolicyError> {
+    let place = format!("expression {:?}", written.name);
+    let selector = selector(&place, written.paths, written.kinds, written.platforms)?;
+    let variables: &[&str] = match written.of {
+        Of::Artifacts => &OF_ARTIFACT,
+        Of::Release => &OF_RELEASE,
+    };
+    if written.of == Of::Release && !selector.is_open() {
+        let reason = "paths, kinds and platforms choose artifacts, and it is of the release";
+        return Err(PolicyError::Unclear { place, reason });
+    }
+    if let Some(message) = &written.message
+        && (message.trim().is_empty() || message.chars().count() > REASON_CHARACTERS_MAX)
+    {
+        let expected = format!("a message of at most {REASON_CHARACTERS_MAX} characters");
+        let found = message.clone();
+        return Err(PolicyError::Value { place, key: "message", found, expected });
+    }
+    let expression = Expression::parse(&written.cel, variables)
+        .map_err(|source| PolicyError::Expression { place, source: Box::new(source) })?;
+    Ok(Condition {
+        expression,
+        of: written.of,
+        selector,
+        demand: written.rule.unwrap_or_default(),
+        message: written.message,
+        name: written.name,
+    })
 }
 
 pub(super) fn exceptions(written: Vec<WrittenException>) -> Result<Vec<Exception>, PolicyError> {

@@ -318,6 +318,28 @@ fn no_exception_may_be_added_or_prolonged() {
 }
 
 #[test]
+fn an_expression_stays_what_it_is() {
+    let expression = |cel: &str, rest: &str| {
+        format!("[[expression]]\nname = \"e\"\nof = \"artifacts\"\ncel = \"{cel}\"\n{rest}\n")
+    };
+    let base = format!("{}{}", base(), expression("now > 0", "rule = \"warn\""));
+    let over = |text: &str| Policy::parse_over(&format!("{HEAD}{text}"), &base);
+    assert_eq!(over("").unwrap().conditions.len(), 1);
+    assert!(over(&expression("now > 0", "rule = \"require\"")).is_ok());
+    let more = expression("now > 1", "").replace("\"e\"", "\"f\"");
+    assert_eq!(over(&more).unwrap().conditions.len(), 2);
+    for (cel, rest) in [
+        ("now > 0", "rule = \"off\""),
+        ("true", ""),
+        ("now > 0 || true", ""),
+        ("now > 0", "paths = [\"a\"]"),
+    ] {
+        let found = over(&expression(cel, rest));
+        assert!(matches!(found, Err(PolicyError::Widens { .. })), "{cel} {rest}");
+    }
+}
+
+#[test]
 fn no_unsigned_document_may_be_added() {
     let digest = Digest::sha256_of(b"document");
     let pinned = |builder: &str| {

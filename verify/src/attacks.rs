@@ -75,6 +75,16 @@ fn nothing_is_not_taken_for_a_statement() {
     refused("blank lines", attached(b"\n\n"), &[Code::SigMalformed]);
     refused("a list of none", attached(br#"{"attestations":[]}"#), &[Code::SigMalformed]);
     refused("a list without bundles", attached(br#"{"attestations":[{}]}"#), &[Code::SigMalformed]);
+    let list = |bundle: &[u8]| {
+        let bundle = String::from_utf8_lossy(bundle);
+        attached(format!(r#" {{ "attestations" : [{{"bundle":{bundle}}}] }} "#).as_bytes())
+    };
+    assert!(list(&line).verdict().is_pass(), "a list of one");
+    refused("a list of nothing", list(b"null"), &[Code::SigMalformed]);
+    refused("a list in a list", list(br#"{"attestations":[]}"#), &[Code::SigMalformed]);
+    let line_text = String::from_utf8_lossy(&line);
+    let mixed = format!(r#"{{"attestations":[{{"bundle":{line_text}}}],"x":1}}"#);
+    refused("a list with more beside it", attached(mixed.as_bytes()), &[Code::SigMalformed]);
     refused("a cut document", attached(cut), &[Code::SigMalformed]);
     refused("an empty payload", signed(b""), &[Code::StmtMalformed]);
     refused(

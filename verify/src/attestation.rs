@@ -152,8 +152,12 @@ impl Attestation {
         };
         let assessed = provenance::assess(frame, &statement, &Vouched::Pinned(pinned));
         let (assessed, faults) = match assessed {
-            Ok(under_each) => (under_each, Vec::new()),
-            Err(fault) => (Vec::new(), vec![fault]),
+            Ok(under_each) if under_each.iter().all(|one| one.level.is_some()) => {
+                (under_each, Vec::new())
+            }
+            // Of another builder than the policy says: then the checksum vouches for nothing.
+            Ok(under_each) => (under_each, vec![refused.fault]),
+            Err(fault) => (Vec::new(), vec![refused.fault, fault]),
         };
         let purpose = Purpose::Provenance(assessed);
         Self { purpose, statement: Some(statement), faults, signers: Vec::new() }

@@ -254,6 +254,7 @@ pub(crate) fn attestations(
 
 /// The answer of npm's registry to the question which attestations a package has.
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NpmList<'a> {
     #[serde(borrow)]
     attestations: Vec<NpmEntry<'a>>,

@@ -331,9 +331,10 @@ fn a_named_checksum_stands_in_for_a_signature_at_level_1() {
     assert_eq!(judge(&good, "level = 1", 2), (vec![Code::ProvLevel], None));
     let of =
         |change: &dyn Fn(&mut Value)| judge(&provenance(FILE, change).to_bytes(), "level = 1", 1).0;
-    assert_eq!(of(&|p| p["runDetails"]["builder"]["id"] = json!("x")), [Code::ProvBuilder]);
+    let unnamed = of(&|p| p["runDetails"]["builder"]["id"] = json!("x"));
+    assert_eq!(unnamed, [Code::SigUnsigned, Code::ProvBuilder]);
     assert_eq!(of(&|p| parameters(p)["source"] = json!("x")), [Code::ProvSource, Code::ProvRef]);
-    assert_eq!(of(&|p| p["runDetails"] = json!({})), [Code::ProvMalformed]);
+    assert_eq!(of(&|p| p["runDetails"] = json!({})), [Code::SigUnsigned, Code::ProvMalformed]);
     let other = provenance(b"other", |_| {}).to_bytes();
     assert_eq!(judge(&other, "level = 1", 1).0, [Code::ProvSubject]);
     let sbom = statement(FILE, "https://spdx.dev/Document", &crate::testing::spdx(FILE));

@@ -180,6 +180,7 @@ fn the_unsigned_stage_provenance_of_kubernetes() {
         let policy = Policy::parse(text).unwrap();
         let verdict = verify_release(&public_good(), &policy, &stage(&statement, bytes), now());
         let mut fails = fails(&verdict);
+        fails.sort();
         fails.dedup();
         fails
     };
@@ -189,7 +190,8 @@ fn the_unsigned_stage_provenance_of_kubernetes() {
     assert_eq!(judge(&text(&digest, mine, 1, &format!("{ANY}\n{arguments}")), &bytes), []);
     let other = Digest::sha256_of(b"other");
     assert_eq!(judge(&text(&other, mine, 1, ANY), &bytes), [Code::SigUnsigned]);
-    assert_eq!(judge(&text(&digest, "krel", 1, ANY), &bytes), [Code::ProvBuilder]);
+    let other_builder = [Code::SigUnsigned, Code::ProvBuilder];
+    assert_eq!(judge(&text(&digest, "krel", 1, ANY), &bytes), other_builder);
     assert_eq!(judge(&text(&digest, mine, 2, ANY), &bytes), [Code::ProvLevel]);
     assert_eq!(judge(&text(&digest, mine, 1, "branch = \"master\""), &bytes), [Code::ProvRef]);
     let none = format!("{ANY}\nparameters = []");

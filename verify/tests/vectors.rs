@@ -296,6 +296,25 @@ fn one_binary_under_four_provenances() {
     check(&verdict, &[Code::RelMissing, Code::RelExtra], 0);
 }
 
+/// The ready policy for generators, on what a real one made.
+#[test]
+fn the_ready_policy_for_generators() {
+    let Some(folder) = vectors("slsa/gha_generic/v2.1.0") else {
+        return;
+    };
+    let policy = include_str!("../../docs/policies/github-generators.toml");
+    let policy = Policy::parse(policy).unwrap();
+    let name = "binary-linux-amd64";
+    let judge = |trigger: &str, version: &str| {
+        let of = |suffix: &str| read(&folder.join(format!("{name}-{trigger}{suffix}"))).unwrap();
+        let evidence = evidence(version, &[(name, of(""))], &[(name, of(".intoto.jsonl"))]);
+        verify_release(&public_good(), &policy, &evidence, now())
+    };
+    check(&judge("push-v14.2", "v14.2"), &[], 0);
+    check(&judge("push-v14", "v14.2"), &[Code::ProvRef], 0);
+    check(&judge("workflow_dispatch", "v14.2"), &[Code::ProvRef], 0);
+}
+
 /// An empty file is legal, and the certificates' own claims agree with what was signed.
 #[test]
 fn an_empty_file_under_four_provenances() {

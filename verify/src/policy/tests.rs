@@ -348,3 +348,4 @@ fn the_documentation_lists_what_may_be_excepted() {
 }
 
 mod narrow;
+mod ready;

@@ -95,3 +95,77 @@ fn pair_fault(bench: &Bench<'_>, held: &Held<'_>, publish: &NpmPublish) -> Optio
     let seen = if seen.is_empty() { "no accepted provenance".to_owned() } else { seen.join(", ") };
     Some(Fault::new(Code::NpmPair, format!("provenance of {purl}"), seen))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::{Policy, PolicyError};
+    use crate::testing::Case;
+
+    const GOOD: &str = "[npm]\npackage = \"@s/p\"\nsigners = [\"key\"]\n";
+
+    fn parse(npm: &str) -> Result<Policy, PolicyError> {
+        let mut case = Case::bare();
+        case.edit("#sbom", npm);
+        Policy::parse(&case.policy)
+    }
+
+    #[test]
+    fn a_package_needs_a_name_and_somebody_who_speaks_for_the_registry() {
+        let npm = parse(GOOD).unwrap().npm.unwrap();
+        assert_eq!(
+            (npm.version.as_str(), npm.registry.as_str()),
+            ("{version}", "https://registry.npmjs.org")
+        );
+        for empty in ["package = \"\"", "version = \"\"", "registry = \"\""] {
+            let (key, _) = empty.split_once(' ').unwrap();
+            let kept: String = GOOD
+                .lines()
+                .filter(|line| !line.starts_with(key))
+                .map(|l| format!("{l}\n"))
+                .collect();
+            let found = parse(&format!("{kept}{empty}\n"));
+            assert!(matches!(found, Err(PolicyError::Unclear { .. })), "{empty}");
+        }
+        for missing in ["package = \"@s/p\"\n", "signers = [\"key\"]\n"] {
+            assert!(
+                matches!(parse(&GOOD.replace(missing, "")), Err(PolicyError::Toml(_))),
+                "{missing}"
+            );
+        }
+        let stranger = parse(&GOOD.replace("\"key\"", "\"kay\""));
+        assert!(matches!(stranger, Err(PolicyError::UnknownSigner { .. })));
+        let nobody = parse(&GOOD.replace("[\"key\"]", "[]"));
+        assert!(matches!(nobody, Err(PolicyError::EmptyList { .. })));
+    }
+
+    #[test]
+    fn who_speaks_for_the_registry_is_not_idle_and_is_told() {
+        let mut case = Case::bare().with_second_key();
+        case.edit("[\"key\", \"second\"]", "[\"key\"]");
+        case.edit("#sbom", &GOOD.replace("\"key\"", "\"second\""));
+        let policy = Policy::parse(&case.policy).unwrap();
+        assert!(policy.check(None).iter().all(|note| !note.text.contains("named by no")));
+        let told = policy.explain(&case.evidence().release).join("\n");
+        assert!(
+            told.contains("npm package @s/p v1 at https://registry.npmjs.org (require)"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_project_keeps_the_package_of_its_base() {
+        let mut case = Case::bare();
+        case.edit("#sbom", GOOD);
+        let head = "version = 1\nname = \"project\"\nbase = \"base.toml\"\n";
+        let over = |npm: &str| Policy::parse_over(&format!("{head}{npm}"), &case.policy);
+        assert_eq!(over("").unwrap().npm.unwrap().package, "@s/p");
+        assert!(over(GOOD).is_ok());
+        for wider in [
+            GOOD.replace("@s/p", "@s/q"),
+            format!("{GOOD}rule = \"warn\"\n"),
+            format!("{GOOD}registry = \"https://npm.example.com\"\n"),
+        ] {
+            assert!(matches!(over(&wider), Err(PolicyError::Widens { .. })), "{wider}");
+        }
+    }
+}

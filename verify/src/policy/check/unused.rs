@@ -35,6 +35,7 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .flat_map(|builder| &builder.signers)
         .chain(policy.all_demands().flat_map(|demands| demands.sbom.signers.iter().flatten()))
         .chain(policy.requirements.iter().flat_map(|requirement| &requirement.signers))
+        .chain(policy.npm.iter().flat_map(|npm| &npm.signers))
         .collect();
     let idle = policy.signers.iter().filter(|signer| !named.contains(&signer.name));
     idle.map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name))

@@ -134,6 +134,23 @@ mod tests {
         check(&edits, NoteWeight::Contradiction, &[few]);
     }
 
+    /// Whoever made a file decides what it looks like.
+    #[test]
+    fn a_scope_that_demands_less_of_what_looks_like_something_is_a_hole() {
+        let found = |selector: &str, table: &str| {
+            let mut case = Case::bare();
+            case.edit("#sbom", &format!("[[scope]]\nname = \"a\"\n{selector}\n{table}"));
+            let notes = Policy::parse(&case.policy).unwrap().check(None);
+            notes.iter().any(|note| note.text.starts_with("scope \"a\" demands less"))
+        };
+        let off = "provenance = { rule = \"off\" }";
+        assert!(found("kinds = [\"text\"]", off));
+        assert!(found("platforms = [\"linux/*\"]", off));
+        assert!(!found("paths = [\"doc/*\"]\nkinds = [\"text\"]", off));
+        assert!(!found("kinds = [\"text\"]", "sbom = { rule = \"require\" }"));
+        assert!(!found("kinds = [\"text\"]", ""));
+    }
+
     #[test]
     fn a_quorum_that_cannot_be_met_is_a_contradiction() {
         let edits = [("#provenance", "quorum = 2")];

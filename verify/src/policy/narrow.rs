@@ -8,6 +8,7 @@ mod people;
 
 use super::error::PolicyError;
 use super::require::Requirement;
+use super::rule::Demands;
 use super::scope::Scope;
 use super::{Condition, Pinned, Policy, ReleaseRule};
 use people::People;
@@ -28,6 +29,12 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     unsigned(policy, base)?;
     npm(policy, base)?;
     exceptions(policy, base)
+}
+
+/// Whether as much is demanded as elsewhere in the same policy, or more.
+pub(super) fn demands_no_less(policy: &Policy, found: &Demands, other: &Demands) -> bool {
+    let people = People { policy, base: policy };
+    demands::check("", found, other, &people).is_ok()
 }
 
 pub(super) fn widens(

@@ -1,6 +1,7 @@
 //! What is allowed beyond what a careful policy would allow.
 
 use super::super::Policy;
+use super::super::narrow::demands_no_less;
 use super::super::rule::{Demand, Demands};
 use crate::identity::{SignerRule, Who};
 use crate::pattern::Pattern;
@@ -15,6 +16,16 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     if policy.release.artifacts.is_none() {
         texts.push("[release] lists no artifacts: a missing or extra one passes".to_owned());
     }
+    let guessed = policy.scopes.iter().filter(|scope| {
+        scope.selector.paths.is_empty() && !demands_no_less(policy, &scope.demands, &policy.demands)
+    });
+    texts.extend(guessed.map(|scope| {
+        format!(
+            "scope {:?} demands less than the top level, or something else, of whatever looks like {}",
+            scope.name,
+            scope.selector.told()
+        )
+    }));
     texts.extend(policy.release.allowed.iter().map(|pattern| {
         format!("[release] allows every artifact that matches {:?}", pattern.as_str())
     }));

@@ -70,7 +70,7 @@ impl Stream<DiskError> for Kept<'_> {
 /// [`DiskError`]; what was written of the file is removed again, unless it was the last step that failed,
 /// the sync of its directory: then the file is there, and a power loss may take it away.
 pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    write_new(path, bytes, 0o644)
+    write_new(&Disk::default(), path, bytes, 0o644)
 }
 
 /// Writes a file that must not exist yet, durably, readable by its owner alone: for private keys.
@@ -79,11 +79,10 @@ pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// [`DiskError`]; what was written of the file is removed again, unless it was the last step that failed,
 /// the sync of its directory: then the file is there, and a power loss may take it away.
 pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    write_new(path, bytes, 0o600)
+    write_new(&Disk::default(), path, bytes, 0o600)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
-    let disk = Disk::default();
+fn write_new(disk: &Disk, path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
     let handle = disk.create(path, mode)?;
     if let Err(error) = handle.write_all(bytes).and_then(|()| handle.sync()) {
         disk.remove(path)?;
@@ -132,6 +131,7 @@ pub fn kind_of(path: &Path) -> Result<Option<FileKind>, DiskError> {
 #[expect(clippy::disallowed_methods, reason = "the test asks the file system itself")]
 mod tests {
     use super::*;
+    use crate::disk::memory::{Loss, Memory};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -159,6 +159,15 @@ mod tests {
         assert_eq!(kind_of(&at("d")).unwrap(), Some(FileKind::Directory));
         remove_tree(&at("d")).unwrap();
         assert_eq!(kind_of(&at("d")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_was_written_survives_a_power_loss() {
+        let memory = Memory::default();
+        write_new(&memory.disk(), Path::new("/key"), b"secret", 0o600).unwrap();
+        let lost = memory.after_power_loss(Loss::AllUnsynced).disk();
+        assert_eq!(lost.read(Path::new("/key"), 9).unwrap(), b"secret");
+        assert_eq!(lost.read_attributes(Path::new("/key")).unwrap().mode, 0o600);
     }
 
     #[test]

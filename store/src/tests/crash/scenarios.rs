@@ -1,5 +1,6 @@
 //! What is done to a store, with a failure at every call. One test each, so that they run side by side.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +12,13 @@ use bonded_model::{Digest, DocumentKind, MediaType, media_type};
 
 use super::super::image::Image;
 use super::super::{holder, name};
-use super::{Failed, INPUTS, STORE, Scenario, ingest, make_durable, open, survives_everything};
+use super::{
+    Failed, INPUTS, STORE, Scenario, State, ingest, look, make_durable, open, survives_everything,
+};
 use super::{with_store, write_input};
 use crate::catalog::Key;
-use crate::disk::memory::Memory;
+use crate::disk::faulty::Failure;
+use crate::disk::memory::{Loss, Memory};
 use crate::disk::{Cloned, Disk, FileKind};
 use crate::fsck::{BlobSource, FsckRequest, Judge, Mend, SourceError, fsck};
 use crate::gc::{GcRequest, gc};
@@ -243,6 +247,34 @@ fn collecting_garbage() {
     });
     // What is put back is there before the rest is done.
     survives_everything(&Scenario::new("gc", memory, collect).that_may_hide_success());
+}
+
+/// Another tool has put a blob back that lies in quarantine as well, and nobody has synced it: the copy goes
+/// only when the one in the pool would survive a power loss.
+#[test]
+fn the_last_durable_copy_is_not_deleted() {
+    let layout = Layout::new(Path::new(STORE));
+    let needed = layout.blob(&Digest::sha256_of(b"old"));
+    for at in 1.. {
+        let memory = with_release(|disk| {
+            collect(disk).unwrap(); // so that nothing else is to be set aside, and synced for it
+            disk.create_directory(&layout.generation(7)).unwrap();
+            let aside = layout.generation(7).join(needed.file_name().unwrap());
+            disk.rename(&needed, &aside).unwrap();
+        });
+        memory.disk().create(&needed, 0o644).unwrap().write_all(b"old").unwrap();
+        let disk = memory.disk().failing(at, Failure::Crash);
+        let result = collect(&disk);
+        for loss in (0..20).map(|seed| Loss::Random(at * 1009 + seed)) {
+            let lost = memory.after_power_loss(loss);
+            collect(&lost.disk()).unwrap(); // puts back what is there to be put back
+            let State::Store { faults, .. } = look(&lost, false) else { panic!("no store") };
+            assert_eq!(faults, BTreeSet::new(), "call {at}, {loss:?}: {result:?}");
+        }
+        if disk.calls() < at {
+            break;
+        }
+    }
 }
 
 /// What only forgotten epochs refer to is set aside, and what was set aside long ago is deleted.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bonded_model::json::to_canonical;
 use bonded_model::limits::MANIFEST_BYTES_MAX;
 use bonded_model::manifest::Index;
 use bonded_model::{Descriptor, Digest, ReleaseName};
 use bonded_store::Snapshot;
 use bonded_store::catalog::{Change, Key};
 use serde::Serialize;
-use serde_json::json;
 
 use super::{Context, Outcome, lease_from};
 use crate::args::DiffArgs;
@@ -35,25 +35,54 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliErro
     let [before, after] = [args.from, args.to].map(|epoch| store.snapshot_at(epoch));
     let before = before.map_err(report::store_error)?;
     let after = after.map_err(report::store_error)?;
-    let changes = after.catalog().diff(before.catalog()).collect::<Result<Vec<_>, _>>();
-    let changes = changes.map_err(report::store_error)?;
-    let changes = match context.format {
-        Format::Json => changes,
-        Format::Text => without_repetitions(changes, |name, direction| {
-            subjects(if direction.0 { &before } else { &after }, name)
-        }),
+    let changes = after.catalog().diff(before.catalog());
+    let changes = changes.map(|change| change.map_err(report::store_error));
+    let is_empty = match context.format {
+        Format::Text => tell(changes, &before, &after)?,
+        Format::Json => tell_json(changes, args)?,
     };
-    let lines: Vec<_> = changes.into_iter().map(line).collect();
-    match context.format {
-        Format::Text => lines.iter().try_for_each(|line| output::data_line(&text(line)))?,
-        Format::Json => output::data_json(
-            &json!({ "changes": lines, "from": before.epoch(), "to": after.epoch() }),
-        )?,
-    }
-    if lines.is_empty() {
+    if is_empty {
         output::say("no difference: both epochs hold the same");
     }
     Ok(Outcome::Done)
+}
+
+/// Tells each change when it is found, and says in the end whether there was none.
+fn tell(
+    changes: impl Iterator<Item = Result<Change, CliError>>,
+    before: &Snapshot,
+    after: &Snapshot,
+) -> Result<bool, CliError> {
+    let mut is_empty = true;
+    let mut told = Told::default();
+    for change in changes {
+        let change = change?;
+        is_empty = false;
+        let subjects = |name: &ReleaseName, (was_there, _): Direction| {
+            subjects(if was_there { before } else { after }, name)
+        };
+        if !told.is_repeated(&change, subjects) {
+            output::data_line(&text(&line(change)))?;
+        }
+    }
+    Ok(is_empty)
+}
+
+/// The same, as one document, of which no more than a change is in memory at a time.
+fn tell_json(
+    changes: impl Iterator<Item = Result<Change, CliError>>,
+    args: &DiffArgs,
+) -> Result<bool, CliError> {
+    let mut is_empty = true;
+    output::data("{\"changes\":[")?;
+    for change in changes {
+        let mut bytes = if is_empty { Vec::new() } else { b",".to_vec() };
+        bytes.extend(to_canonical(&line(change?)));
+        output::data_bytes(&bytes)?;
+        is_empty = false;
+    }
+    output::data(&format!("],\"from\":{},\"to\":{}}}\n", args.from, args.to))?;
+    Ok(is_empty)
 }
 
 /// Whether something was there before, and is there after.
@@ -63,25 +92,34 @@ fn direction(change: &Change) -> Direction {
     (change.before.is_some(), change.after.is_some())
 }
 
-/// For people, a referrer that comes or goes with the evidence of a release is told once, as that: if it is about
-/// the release, or something in it.
-fn without_repetitions(
-    changes: Vec<Change>,
-    subjects: impl Fn(&ReleaseName, Direction) -> BTreeSet<Digest>,
-) -> Vec<Change> {
-    let (mut releases, mut about) = (BTreeMap::new(), BTreeMap::new());
-    for change in &changes {
-        let Some((name, by)) = change.key.to_evidence() else { continue };
-        let of = (name, direction(change));
-        about.entry((by, of.1)).or_insert_with(Vec::new).push(of.clone());
-        releases.entry(of).or_insert_with_key(|(name, direction)| subjects(name, *direction));
-    }
-    let is_told = |change: &Change| {
+/// What was told of the evidence of releases. For people, a referrer that comes or goes with it is told once, as
+/// that: if it is about the release, or something in it. Evidence stands before referrers in the order of keys.
+#[derive(Default)]
+struct Told {
+    /// By release, what the referrers of its evidence may be about.
+    subjects: BTreeMap<(ReleaseName, Direction), BTreeSet<Digest>>,
+    /// By referrer, the releases whose evidence it is.
+    releases: BTreeMap<(Digest, Direction), Vec<ReleaseName>>,
+}
+
+impl Told {
+    fn is_repeated(
+        &mut self,
+        change: &Change,
+        subjects: impl Fn(&ReleaseName, Direction) -> BTreeSet<Digest>,
+    ) -> bool {
+        let direction = direction(change);
+        if let Some((name, by)) = change.key.to_evidence() {
+            self.releases.entry((by, direction)).or_default().push(name.clone());
+            let of = self.subjects.entry((name, direction));
+            of.or_insert_with_key(|(name, direction)| subjects(name, *direction));
+            return false;
+        }
         let Some((subject, by)) = change.key.to_referrer() else { return false };
-        let of = about.get(&(by, direction(change))).into_iter().flatten();
-        of.filter_map(|of| releases.get(of)).any(|subjects| subjects.contains(&subject))
-    };
-    changes.into_iter().filter(|change| !is_told(change)).collect()
+        let releases = self.releases.get(&(by, direction)).into_iter().flatten();
+        let of = releases.filter_map(|name| self.subjects.get(&(name.clone(), direction)));
+        of.into_iter().any(|subjects| subjects.contains(&subject))
+    }
 }
 
 /// A release and the manifests in it. One that cannot be read has none, so that more is told and not less.
@@ -158,8 +196,10 @@ mod tests {
             Change { after: None, before: Some(two.clone()), key: Key::release(&name) },
         ];
         let (one, two) = (one.digest, two.digest);
-        let changes = without_repetitions(changes, |_, _| [two].into());
-        let told: Vec<_> = changes.into_iter().map(|change| text(&line(change))).collect();
+        let mut told = Told::default();
+        let changes = changes.into_iter();
+        let changes = changes.filter(|change| !told.is_repeated(change, |_, _| [two].into()));
+        let told: Vec<_> = changes.map(|change| text(&line(change))).collect();
         assert_eq!(
             told,
             [

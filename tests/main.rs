@@ -14,6 +14,7 @@ mod attest;
 mod bad_input;
 mod care;
 mod concurrency;
+mod conformance;
 mod facts;
 mod history;
 mod import;

@@ -252,51 +252,75 @@ fn an_empty_file_with_four_provenances_passes_on_each_ref() {
 
 #[test]
 fn all_public_bundles_come_out_right_by_path_and_by_digest() {
-    let Some(vectors) = vectors("") else { return };
+    let Some(cases) = bundle_cases() else { return };
     let world = World::new();
-    let bundles = vectors.join("sigstore-bundles");
-    let mut seen = 0;
-    for entry in fs::read_dir(&bundles).unwrap() {
-        let case = entry.unwrap().path();
-        if case.is_dir() {
-            seen += 1;
-            check_bundle(&world, &bundles, &case);
+    for case in &cases {
+        let mut options = vec!["--bundle", &case.bundle];
+        match &case.key {
+            Some(key) => options.extend(["--key", key]),
+            None => options.extend(["--identity", &case.identity, "--issuer", &case.issuer]),
+        }
+        options.extend(case.trusted_root.iter().flat_map(|root| ["--trusted-root", root]));
+        for target in &case.targets {
+            let mut arguments = vec!["verify", target];
+            arguments.extend(&options);
+            let run = world.run_arguments(&arguments);
+            assert!(case.expected().contains(&run.code), "{} as {target}: {run:?}", case.name);
         }
     }
-    assert_eq!(seen, 36);
 }
 
-fn check_bundle(world: &World, bundles: &Path, case: &Path) {
-    const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
-    let name = case.file_name().unwrap().to_str().unwrap();
-    let own = |file: &str| Some(case.join(file)).filter(|path| path.exists());
-    let artifact = own("artifact").unwrap_or_else(|| bundles.join("a.txt"));
-    let text =
-        |file: &str| own(file).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
-    let identity = text("identity").unwrap_or_else(|| IDENTITY.into());
-    let issuer = text("issuer").unwrap_or_else(|| GITHUB.into());
-    let path = |path: &Path| path.to_str().unwrap().to_owned();
-    let mut options = vec!["--bundle".to_owned(), path(&case.join("bundle.sigstore.json"))];
-    match own("key.pub") {
-        Some(key) => options.extend(["--key".into(), path(&key)]),
-        None => options.extend(["--identity".into(), identity, "--issuer".into(), issuer]),
+/// One public bundle, with what it is to be verified against.
+pub(crate) struct BundleCase {
+    pub(crate) name: String,
+    pub(crate) bundle: String,
+    /// The file, and its digest.
+    pub(crate) targets: [String; 2],
+    pub(crate) identity: String,
+    pub(crate) issuer: String,
+    pub(crate) key: Option<String>,
+    pub(crate) trusted_root: Option<String>,
+}
+
+/// All public bundles, if they are here.
+pub(crate) fn bundle_cases() -> Option<Vec<BundleCase>> {
+    let bundles = vectors("")?.join("sigstore-bundles");
+    let entries = fs::read_dir(&bundles).unwrap().map(|entry| entry.unwrap().path());
+    let cases = entries.filter(|path| path.is_dir()).map(|case| BundleCase::read(&bundles, &case));
+    let cases: Vec<_> = cases.collect();
+    assert_eq!(cases.len(), 36);
+    Some(cases)
+}
+
+impl BundleCase {
+    fn read(bundles: &Path, case: &Path) -> Self {
+        const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+        let own = |file: &str| Some(case.join(file)).filter(|path| path.exists());
+        let artifact = own("artifact").unwrap_or_else(|| bundles.join("a.txt"));
+        let text =
+            |file: &str| own(file).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let digest = bonded_model::Digest::sha256_of(&fs::read(&artifact).unwrap()).to_string();
+        Self {
+            name: case.file_name().unwrap().to_str().unwrap().to_owned(),
+            bundle: path(&case.join("bundle.sigstore.json")),
+            targets: [path(&artifact), digest],
+            identity: text("identity").unwrap_or_else(|| IDENTITY.into()),
+            issuer: text("issuer").unwrap_or_else(|| GITHUB.into()),
+            key: own("key.pub").as_deref().map(path),
+            trusted_root: own("trusted_root.json").as_deref().map(path),
+        }
     }
-    if let Some(trusted_root) = own("trusted_root.json") {
-        options.extend(["--trusted-root".into(), path(&trusted_root)]);
-    }
-    let digest = bonded_model::Digest::sha256_of(&fs::read(&artifact).unwrap()).to_string();
-    for target in [path(&artifact), digest] {
-        let mut arguments = vec!["verify", target.as_str()];
-        arguments.extend(options.iter().map(String::as_str));
-        let run = world.run_arguments(&arguments);
-        // A trusted root or a key that is itself unusable is refused before any verdict, as a usage error.
-        let expected: &[i32] = match name.strip_suffix("_fail") {
+
+    /// The exit codes that are right. A trusted root or a key that is itself unusable is refused before
+    /// any verdict, as a usage error.
+    pub(crate) fn expected(&self) -> &'static [i32] {
+        match self.name.strip_suffix("_fail") {
             None => &[0],
             Some(name) if name.starts_with("trust-root-") || name == "managed-key-wrong-key" => {
                 &[1, 2]
             }
             Some(_) => &[1],
-        };
-        assert!(expected.contains(&run.code), "{name} as {target}: {run:?}");
+        }
     }
 }

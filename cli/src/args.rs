@@ -244,8 +244,9 @@ pub(crate) struct JudgeArgs {
     /// The policy [default: the project's policy in bonded.toml]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// The trusted root [default: the one in bonded.toml, then the embedded public-good root]
-    #[arg(long, value_name = "FILE")]
+    /// The trusted root: a file, or `staging` for the embedded root of Sigstore's staging instance
+    /// [default: the one in bonded.toml, then the embedded public-good root]
+    #[arg(long, value_name = "FILE|staging")]
     pub(crate) trusted_root: Option<PathBuf>,
     /// Reach the verdict as of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]

@@ -157,11 +157,15 @@ pub(crate) fn as_of(args: &JudgeArgs) -> Result<Timestamp, CliError> {
     }
 }
 
+/// What names the embedded root of Sigstore's staging instance; a file of that name is `./staging`.
+const STAGING: &str = "staging";
+
 /// The verifier with the trust root in force.
 pub(crate) fn verifier(config: &Config, named: Option<&Path>) -> Result<Verifier, CliError> {
     let configured = config.trusted_root.as_ref().map(|setting| setting.value.as_path());
     let root = match named.or(configured) {
         None => TrustRoot::public_good(),
+        Some(_) if named == Some(Path::new(STAGING)) => TrustRoot::staging(),
         Some(file) => {
             let bytes = read(file, TRUST_ROOT_BYTES_MAX, "trusted root")?;
             TrustRoot::parse(&bytes).map_err(|source| {

@@ -7,7 +7,9 @@
 use bonded_model::Digest;
 use bonded_model::json::{self, JsonError};
 use bonded_model::limits::TRUST_ROOT_BYTES_MAX;
-use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
+use sigstore_trust_root::{
+    SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot,
+};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -42,6 +44,13 @@ impl TrustRoot {
     pub fn public_good() -> Self {
         let bytes = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes();
         Self::read("sigstore public good (embedded)", bytes).expect("the embedded root is valid")
+    }
+
+    /// The root of Sigstore's staging instance, as embedded in this program: for tests of clients and
+    /// producers. Nobody vouches for who signs there.
+    pub fn staging() -> Self {
+        let bytes = SIGSTORE_STAGING_TRUSTED_ROOT.as_bytes();
+        Self::read("sigstore staging (embedded)", bytes).expect("the embedded root is valid")
     }
 
     /// Reads a trust root.
@@ -86,11 +95,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_embedded_root_is_named_by_its_bytes() {
-        let root = TrustRoot::public_good();
-        let bytes = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes();
-        assert_eq!(root.digest(), Digest::sha256_of(bytes));
-        assert_eq!(TrustRoot::parse(bytes).unwrap().digest(), root.digest());
+    fn the_embedded_roots_are_named_by_their_bytes() {
+        let embedded = [
+            (TrustRoot::public_good(), SIGSTORE_PRODUCTION_TRUSTED_ROOT),
+            (TrustRoot::staging(), SIGSTORE_STAGING_TRUSTED_ROOT),
+        ];
+        for (root, text) in &embedded {
+            assert_eq!(root.digest(), Digest::sha256_of(text.as_bytes()));
+            assert_eq!(TrustRoot::parse(text.as_bytes()).unwrap().digest(), root.digest());
+        }
+        assert_ne!(embedded[0].0.digest(), embedded[1].0.digest());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Verdicts, evidence and facts as text for people.
 
-use bonded_model::DocumentKind;
 use bonded_model::evidence::Subject;
+use bonded_model::{ContentKind, DocumentKind};
 use bonded_store::BlobFacts;
 use bonded_store::ingest::How;
 use bonded_verify::{ArtifactVerdict, Finding, Severity, Verdict};
@@ -101,9 +101,11 @@ pub(crate) fn how(how: How) -> &'static str {
     }
 }
 
-/// What a file looks like by its first bytes, for people; empty where nobody looked.
+/// What a file looks like by its first bytes, for people; empty where nobody looked or nothing was told
+/// by them.
 pub(crate) fn facts(facts: &BlobFacts) -> String {
-    let kind = facts.kind.iter().map(ToString::to_string);
+    let kind = facts.kind.filter(|kind| *kind != ContentKind::Unknown);
+    let kind = kind.iter().map(ToString::to_string);
     let words: Vec<_> = kind.chain(facts.platform.iter().map(ToString::to_string)).collect();
     words.join(", ")
 }

@@ -65,7 +65,9 @@ fn text(report: &FsckReport) -> String {
     let problems = of(Weight::Problem).count();
     let result = match (problems, remaining) {
         (0, _) => "sound".to_owned(),
+        (1, 0) => "the one problem mended".to_owned(),
         (_, 0) => format!("all {problems} problems mended"),
+        (1, _) => "one problem remains".to_owned(),
         _ => format!("{remaining} of {problems} problems remain"),
     };
     let mut text = format!(

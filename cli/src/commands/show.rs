@@ -28,14 +28,15 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
     let snapshot = store.snapshot().map_err(report::store_error)?;
     let evidence = snapshot.evidence(release).map_err(report::store_error)?;
     let summaries = snapshot.summaries(release).map_err(report::store_error)?;
-    let release = &evidence.release;
+    // As it is held: what its files look like is told beside it.
+    let release = snapshot.release(release).map_err(report::store_error)?;
     let files: Vec<_> = release.artifacts().iter().map(|artifact| artifact.file.digest).collect();
     let facts = store.facts().get_many(&files);
     let documents: Vec<_> = evidence.documents.iter().map(describe).collect();
     let records: Vec<Record> = summaries.iter().filter_map(record).collect();
     if context.format == Format::Json {
         output::data_json(&json!({
-            "release": release, "evidence": documents, "summaries": records,
+            "release": &release, "evidence": documents, "summaries": records,
             "evidenceDigest": evidence.digest(), "facts": facts_json(&facts),
         }))?;
         return Ok(Outcome::Done);

@@ -40,7 +40,7 @@ pub(crate) enum Purpose {
     Sbom(Option<SbomView>),
     /// A signature over a file.
     File,
-    /// A statement that no rule reads.
+    /// A statement of any other type: for requirements, npm and expressions.
     Other,
     /// Nothing legible.
     Unreadable,

@@ -1,7 +1,8 @@
 //! Evidence in, verdict out: signatures, SLSA provenance, SBOMs, checksums, policy and summary.
 //!
 //! Everything here is a pure function of evidence, policy, trust root and `now`. This crate knows no
-//! store, files, sockets, async, environment or clock; rayon in the engine is its only concurrency.
+//! store, files, sockets, async, environment or clock; rayon, in the engine and in `facts`, is its only
+//! concurrency.
 //!
 //! ```text
 //! Evidence ─▶ document (signed once, read once) ─▶ rules ─▶ findings ─▶ Verdict ─▶ Summary

@@ -91,6 +91,11 @@ pub fn is_manifest(media_type: &MediaType) -> bool {
     shape_of(media_type).is_some()
 }
 
+/// Whether these bytes can be read as a manifest of any kind.
+pub(crate) fn reads_as_manifest(bytes: &[u8]) -> bool {
+    SHAPES.iter().any(|(name, _)| of(&MediaType::known(name), bytes).is_ok())
+}
+
 /// Whether a blob of this media type may be absent although something points to it.
 pub fn may_be_absent(media_type: &MediaType) -> bool {
     FOREIGN_LAYERS.contains(&media_type.as_str())

@@ -7,21 +7,24 @@
 //!
 //! What a referrer is listed under must not hang on whether it came in with the image or after it: an export
 //! brings both together. So the store's own manifests are looked through as well, if a statement names a
-//! blob that is held, and is neither part of what comes in nor an image or a release with a name.
+//! blob that is held, reads as a manifest, and is neither part of what comes in nor an image or a release
+//! with a name. Files and layers, which statements name every day, cost no more than a look at themselves.
 
 use std::collections::BTreeSet;
 
 use bonded_model::Digest;
+use bonded_model::limits::MANIFEST_BYTES_MAX;
 
 use super::plan::{Plan, Referrer};
 use super::tops_of;
+use crate::blob::Pool;
 use crate::error::StoreError;
 use crate::reach::{Reached, Visited};
 use crate::references;
 use crate::store::Store;
 
 /// The inner manifests that are held already and that statements of a plan name. Costs the reading of every
-/// manifest of the store where there may be any, else a look for each digest that is named.
+/// manifest of the store where there may be any, else a look at each blob that is named.
 pub(super) fn named(
     store: &Store,
     plan: &Plan<'_>,
@@ -43,7 +46,7 @@ pub(super) fn named(
     }
     let snapshot = store.snapshot()?;
     let tops = tops_of(snapshot.catalog())?;
-    held.retain(|digest| !tops.contains(digest));
+    held.retain(|digest| !tops.contains(digest) && may_be_manifest(store.pool(), digest));
     if held.is_empty() {
         return Ok(held);
     }
@@ -61,4 +64,13 @@ pub(super) fn named(
     let read = |digest: &Digest, limit: u64| store.pool().read(digest, limit);
     Reached::default().follow_catalog(&snapshot.root(), &read, &mut visit)?;
     Ok(found)
+}
+
+/// Whether names may lead to a blob as to a manifest. Of what is damaged only they can tell.
+fn may_be_manifest(pool: &Pool, digest: &Digest) -> bool {
+    match pool.read(digest, MANIFEST_BYTES_MAX) {
+        Ok(bytes) => references::reads_as_manifest(&bytes),
+        Err(StoreError::MissingBlob { .. } | StoreError::BlobTooLarge { .. }) => false,
+        Err(_damage) => true,
+    }
 }

@@ -1,10 +1,15 @@
 //! Evidence about images, in every convention that is alive.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::manifest::{Index, Manifest};
 use bonded_model::{Descriptor, Digest, MediaType, media_type};
 
 use super::{Ask, Layout, World, index_of};
+use crate::Store;
+use crate::disk::{Action, Disk};
 use crate::export::{ExportRequest, Form, Referrers, What, export};
 use crate::image::ImportError;
 use crate::tests::image::Image;
@@ -275,6 +280,34 @@ fn what_names_an_inner_manifest_of_an_earlier_import_is_listed_as_after_a_restor
     for named in [*layer, Digest::sha256_of(b"not here")] {
         check(&named, &[], &naming(&named));
     }
+}
+
+/// Statements name files and layers every day; that must not cost a walk over all that the store holds.
+#[test]
+fn only_what_reads_as_a_manifest_is_looked_for_below_the_names() {
+    let (image, about) = (Image::multi("x"), Image::of("amd64", "about"));
+    let child = Image::of("arm64", "x on arm64");
+    let check = |named: &Digest, is_walked: bool| {
+        let mut world = World::in_memory();
+        world.import_layout(&Layout::default().with(NAME, &image)).unwrap();
+        let top = world.store_path.join(super::super::source::blob_name(&image.top.digest));
+        let opened = Arc::new(AtomicBool::new(false));
+        let seen = opened.clone();
+        let disk = Disk::watched(move |action, path| {
+            if action == Action::Open && path == top {
+                seen.store(true, Ordering::SeqCst);
+            }
+        });
+        world.store = Store::open_on(&world.store_path, disk).unwrap();
+        let referrer = Image::referrer(&about.top, media_type::IN_TOTO, &statement(named));
+        let layout = Layout::default().with("example.com/about:v1", &about);
+        world.import_layout(&layout.with("", &referrer)).unwrap();
+        assert_eq!(opened.load(Ordering::SeqCst), is_walked, "{named}");
+    };
+    let parts = child.blobs.keys().filter(|digest| **digest != child.top.digest);
+    parts.for_each(|part| check(part, false));
+    check(&image.top.digest, false);
+    check(&child.top.digest, true);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
 use bonded_model::manifest::Index;
+use bonded_model::media_type;
 
 use crate::world::World;
 use crate::world::image::Image;
@@ -137,6 +138,33 @@ fn bad_layouts_are_refused_with_what_to_do() {
     world.run("import store").must(2).says(&["--adopt"]);
     world.run("import nowhere").must(3).says(&["nowhere"]);
     assert_eq!(world.json("list", 0)["epoch"], 1);
+}
+
+#[test]
+fn damage_that_hides_what_a_statement_names_is_told() {
+    let world = World::with_store();
+    layout(&world, "l", NAME, &Image::multi("hello"));
+    let [lost, named] = ["amd64", "arm64"].map(|one| Image::of(one, &format!("hello on {one}")));
+    let about = Image::of("amd64", "about");
+    let statement = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":"{}"}}}}],"predicateType":"https://example.com/p","predicate":{{}}}}"#,
+        named.top.digest.hex()
+    );
+    let referrer = Image::referrer(&about.top, media_type::IN_TOTO, statement.as_bytes());
+    layout(&world, "r", "registry.example/about:v1", &referrer);
+    layout(&world, "r", "registry.example/about:v1", &about);
+    let mut entries = Index::parse(world.read("r/index.json").as_bytes()).unwrap().manifests;
+    entries.push(referrer.top.clone());
+    world.write("r/index.json", Index::plain(entries).to_bytes());
+    world.ok("import l");
+    let lost = lost.top.digest;
+    let blob = format!("store/blobs/sha256/{}", lost.hex());
+    let bytes = fs::read(world.path(&blob)).unwrap();
+    fs::remove_file(world.path(&blob)).unwrap();
+    world.run("import r").must(0).says(&["could not look below 1", &lost.hex(), "bonded fsck"]);
+    assert_eq!(world.json("import r", 0)["unread"], serde_json::json!([lost]));
+    fs::write(world.path(&blob), bytes).unwrap();
+    assert_eq!(world.json("import r", 0)["unread"], serde_json::json!([]));
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub use artifact::{GivenName, ImageInput};
 pub(crate) use artifact::{ImageDocument, Incoming, Planned};
 pub(crate) use entry::{ANNOTATION_CONTAINERD_NAME, ANNOTATION_KIND};
 pub use error::{ImportError, Trail};
+pub(crate) use inner::Inner;
 pub(crate) use plan::ANNOTATION_CONVENTION;
 
 use crate::attach::named_files;
@@ -121,6 +122,9 @@ pub struct ImportReport {
     pub blobs: usize,
     /// How many bytes these have.
     pub bytes: u64,
+    /// Damaged manifests and pages of the catalog, below which nobody could look for what statements name:
+    /// a referrer may not be listed under all that it is about. Ordered by digest.
+    pub unread: Vec<Digest>,
     /// The epoch that holds all this.
     pub epoch: u64,
 }
@@ -241,7 +245,8 @@ impl Work<'_> {
     ) -> Result<ImportReport, ImportError> {
         check_names(self.store.snapshot()?.catalog(), plan)?; // before the work, and again under the lock
         let stage = self.store.stage(self.holder)?;
-        let inner = inner::named(self.store, plan, |one| !one.evidence_of.is_empty())?;
+        let is_evidence = |one: &Referrer| !one.evidence_of.is_empty();
+        let Inner { manifests, unread } = Inner::find(&self.store.snapshot()?, plan, is_evidence)?;
         let facts = copy(self.store, source, plan, &stage, progress)?;
         stage.sync()?;
         let on_wait = &mut |holder: &Holder| progress.waiting(holder);
@@ -253,7 +258,7 @@ impl Work<'_> {
             let names = referrer.evidence_of.iter();
             names.filter_map(|name| plan.releases.get(name)).collect()
         };
-        let referrers = name_referrers(&mut writer, Manifests::of(plan, inner), evidence_of)?;
+        let referrers = name_referrers(&mut writer, Manifests::of(plan, manifests), evidence_of)?;
         let epoch = writer.commit()?.epoch();
         self.store.facts().put_many(&facts);
         Ok(ImportReport {
@@ -264,6 +269,7 @@ impl Work<'_> {
             skipped_releases: plan.skipped_releases.iter().cloned().collect(),
             blobs: facts.len(),
             bytes: plan.walk.bytes(),
+            unread: unread.into_iter().collect(),
             epoch,
         })
     }

@@ -19,7 +19,7 @@ mod intake;
 mod sidecar;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ use crate::catalog::Key;
 use crate::error::StoreError;
 use crate::facts::BlobFacts;
 use crate::hashing::Sha512Wanted;
-use crate::image::{self, ImageDocument, ImageInput, ImportError, Incoming, Planned};
+use crate::image::{self, ImageDocument, ImageInput, ImportError, Incoming, Inner, Planned};
 use crate::lock::Holder;
 use crate::snapshot::Snapshot;
 use crate::sniff::Sniffed;
@@ -128,6 +128,8 @@ pub struct IngestReport {
     pub evidence: Vec<IngestedDocument>,
     /// How many bytes the artifacts have.
     pub bytes: u64,
+    /// As [`crate::image::ImportReport::unread`], for statements that came in with images.
+    pub unread: Vec<Digest>,
     /// The epoch that holds all this.
     pub epoch: u64,
 }
@@ -264,8 +266,7 @@ impl Work<'_> {
         for document in documents.iter().chain(of_images.iter().map(|(_, document)| document)) {
             stage.add(document.media_type.clone(), document.bytes)?;
         }
-        let named = self.images.iter().map(|images| images.named(self.store));
-        let named = named.collect::<Result<Vec<_>, _>>()?;
+        let inner = self.inner(&self.store.snapshot()?)?;
         stage.sync()?;
 
         let mut writer = self.lock(stage)?;
@@ -275,9 +276,10 @@ impl Work<'_> {
         let attached: Vec<_> = subjects.zip(&documents).chain(from_images).collect();
         let as_they_are: Vec<_> = self.images.iter().flat_map(Planned::as_they_are).collect();
         attach::add_documents(&mut writer, &release, &attached, &as_they_are)?;
-        for (images, named) in self.images.iter().zip(named) {
-            let done = images.name(&mut writer, &release, named);
-            done.map_err(|source| image_error(images.path(), source))?;
+        let mut unread = BTreeSet::new();
+        for (images, inner) in self.images.iter().zip(inner) {
+            let done = images.name(&mut writer, &release, inner);
+            unread.extend(done.map_err(|source| image_error(images.path(), source))?);
         }
         let epoch_before = writer.base().epoch();
         let epoch = writer.commit()?.epoch();
@@ -293,8 +295,14 @@ impl Work<'_> {
             bytes: self.bytes(),
             epoch,
             files: taken.into_iter().map(Taken::into_ingested).collect(),
+            unread: unread.into_iter().collect(),
             release,
         })
+    }
+
+    /// What statements about each of the images name and is held already.
+    fn inner(&self, snapshot: &Snapshot) -> Result<Vec<Inner>, StoreError> {
+        self.images.iter().map(|images| images.inner(snapshot)).collect()
     }
 
     /// Stages what is not held yet, as far as the newest state tells.

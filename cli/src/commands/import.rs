@@ -6,7 +6,7 @@ use bonded_store::image::{
 };
 use serde_json::json;
 
-use super::{Context, Outcome, holder};
+use super::{Context, Outcome, holder, tell_unread};
 use crate::args::ImportArgs;
 use crate::error::CliError;
 use crate::output::{self, Format};
@@ -31,6 +31,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliEr
         Format::Text => output::data(&text(&report))?,
         Format::Json => output::data_json(&json(&report))?,
     }
+    tell_unread(&report.unread);
     if !report.skipped.is_empty() {
         output::say(
             "left out, since nothing names it; take it in with --reference DIGEST --name REPOSITORY:TAG",
@@ -122,10 +123,11 @@ fn json(report: &ImportReport) -> serde_json::Value {
     json!({
         "releases": releases.collect::<Vec<_>>(), "images": images.collect::<Vec<_>>(), "referrers": referrers.collect::<Vec<_>>(),
         "skipped": report.skipped, "skipped_releases": report.skipped_releases, "blobs": report.blobs, "bytes": report.bytes,
+        "unread": report.unread,
         "epoch": report.epoch,
     })
 }
 
 fn empty(epoch: u64) -> serde_json::Value {
-    json!({ "releases": [], "images": [], "referrers": [], "skipped": [], "skipped_releases": [], "blobs": 0, "bytes": 0, "epoch": epoch })
+    json!({ "releases": [], "images": [], "referrers": [], "skipped": [], "skipped_releases": [], "blobs": 0, "bytes": 0, "unread": [], "epoch": epoch })
 }

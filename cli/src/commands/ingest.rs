@@ -9,7 +9,7 @@ use bonded_store::ingest::{
 };
 use serde_json::json;
 
-use super::{Context, Outcome, holder};
+use super::{Context, Outcome, holder, tell_unread};
 use crate::args::IngestArgs;
 use crate::describe;
 use crate::error::CliError;
@@ -35,6 +35,7 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<Outcome, CliEr
         Format::Text => output::data(&text(&report))?,
         Format::Json => output::data_json(&json(&report))?,
     }
+    tell_unread(&report.unread);
     output::say(&format!("next: bonded verify {} --policy FILE", args.release));
     Ok(Outcome::Done)
 }
@@ -107,7 +108,7 @@ fn json(report: &IngestReport) -> serde_json::Value {
     };
     json!({
         "release": report.release, "outcome": outcome, "evidence": evidence,
-        "bytes": report.bytes, "epoch": report.epoch,
+        "bytes": report.bytes, "unread": report.unread, "epoch": report.epoch,
     })
 }
 

@@ -24,6 +24,7 @@ mod verify;
 use std::cell::OnceCell;
 use std::time::Duration;
 
+use bonded_model::Digest;
 use bonded_store::Holder;
 use bonded_store::disk::DiskFault;
 use bonded_store::{Lease, Store, StoreError};
@@ -82,6 +83,17 @@ fn warn(store: &Store) {
              take in what it lists with: bonded import --adopt",
         );
     }
+}
+
+/// Says what import could not look into.
+fn tell_unread(unread: &[Digest]) {
+    let Some(first) = unread.first() else { return };
+    output::say(&format!(
+        "could not look below {} damaged manifests or pages of the catalog (the first is {first}), so a \
+         referrer may not be listed under all that it is about; see what to do with: bonded fsck, then \
+         take this in again",
+        unread.len()
+    ));
 }
 
 fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {

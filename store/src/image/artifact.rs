@@ -18,14 +18,16 @@ use bonded_model::{
 
 use super::entry::Entry;
 use super::error::ImportError;
+use super::inner::Inner;
 use super::plan::{self, Bounds, Plan, Referrer, Wanted};
 use super::source::Source;
-use super::{Manifests, Progress, copy, inner, name_referrers, open};
+use super::{Manifests, Progress, copy, name_referrers, open};
 use crate::attach::{AsItIs, NewDocument, check_evidence};
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::recognise::{self, Expected, Recognised, recognise};
 use crate::references;
+use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::writer::Writer;
@@ -158,28 +160,29 @@ impl Planned<'_> {
     }
 
     /// What is held already and statements about the images name.
-    pub(crate) fn named(&self, store: &Store) -> Result<BTreeSet<Digest>, StoreError> {
+    pub(crate) fn inner(&self, snapshot: &Snapshot) -> Result<Inner, StoreError> {
         let evidence = self.evidence();
-        inner::named(store, &self.plan, |one| evidence.contains(&one.descriptor.digest))
+        Inner::find(snapshot, &self.plan, |one| evidence.contains(&one.descriptor.digest))
     }
 
     fn evidence(&self) -> BTreeSet<Digest> {
         self.as_they_are().map(|one| one.referrer.digest).collect()
     }
 
-    /// Lists what is about the images, and about those manifests that are held already.
+    /// Lists what is about the images, and about those manifests that are held already. Gives what could not
+    /// be read when these were looked for.
     pub(crate) fn name(
         &self,
         writer: &mut Writer,
         release: &Release,
-        named: BTreeSet<Digest>,
-    ) -> Result<(), ImportError> {
+        inner: Inner,
+    ) -> Result<BTreeSet<Digest>, ImportError> {
         let evidence = self.evidence();
-        name_referrers(writer, Manifests::of(&self.plan, named), |referrer| {
+        name_referrers(writer, Manifests::of(&self.plan, inner.manifests), |referrer| {
             let is_evidence = evidence.contains(&referrer.descriptor.digest);
             if is_evidence { vec![release] } else { Vec::new() }
         })?;
-        Ok(())
+        Ok(inner.unread)
     }
 }
 

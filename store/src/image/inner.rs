@@ -21,49 +21,76 @@ use crate::blob::Pool;
 use crate::error::StoreError;
 use crate::reach::{Reached, Visited};
 use crate::references;
-use crate::store::Store;
+use crate::snapshot::Snapshot;
 
-/// The inner manifests that are held already and that statements of a plan name. Costs the reading of every
-/// manifest of the store where there may be any, else a look at each blob that is named.
-pub(super) fn named(
-    store: &Store,
-    plan: &Plan<'_>,
-    is_evidence: impl Fn(&Referrer) -> bool,
-) -> Result<BTreeSet<Digest>, StoreError> {
+/// What was found below the names of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    /// The manifests that are held already and that statements of a plan name.
+    pub(super) manifests: BTreeSet<Digest>,
+    /// Pages and manifests that could not be read, so that nothing below them is known.
+    pub(super) unread: BTreeSet<Digest>,
+}
+
+impl Inner {
+    /// Looks. Costs the reading of every manifest of the store where there may be any, else a look at each
+    /// blob that is named.
+    pub(super) fn find(
+        snapshot: &Snapshot,
+        plan: &Plan<'_>,
+        is_evidence: impl Fn(&Referrer) -> bool,
+    ) -> Result<Self, StoreError> {
+        let pool = snapshot.pool();
+        let mut found = Self::default();
+        let held = held(snapshot, named(plan, is_evidence))?;
+        if held.is_empty() {
+            return Ok(found);
+        }
+        let mut visit = |visited: Visited<'_>| {
+            match visited {
+                Visited::Named(one) => {
+                    if held.contains(&one.digest) && references::is_manifest(&one.media_type) {
+                        found.manifests.insert(one.digest);
+                    }
+                }
+                // Taking in again what is damaged mends it, and must not end here. It is told.
+                Visited::BadPage(digest, _) => {
+                    found.unread.insert(*digest);
+                }
+                Visited::BadManifest(named, _) => {
+                    found.unread.insert(named.digest);
+                }
+            }
+            Ok(())
+        };
+        let read = |digest: &Digest, limit: u64| pool.read(digest, limit);
+        Reached::default().follow_catalog(&snapshot.root(), &read, &mut visit)?;
+        Ok(found)
+    }
+}
+
+/// What statements name that does not come in as a manifest itself.
+fn named<'a>(plan: &'a Plan<'_>, is_evidence: impl Fn(&Referrer) -> bool) -> BTreeSet<&'a Digest> {
     let others = plan.referrers.iter().filter(|referrer| !is_evidence(referrer));
     let documents = others.flat_map(|referrer| &referrer.documents);
     let digests = documents.filter_map(|document| plan.named.get(document)).flatten();
-    let digests: BTreeSet<&Digest> =
-        digests.filter(|digest| plan.walk.head(digest).is_none()).collect();
+    digests.filter(|digest| plan.walk.head(digest).is_none()).collect()
+}
+
+/// Those that are held, have no name, and may be manifests.
+fn held(snapshot: &Snapshot, named: BTreeSet<&Digest>) -> Result<BTreeSet<Digest>, StoreError> {
+    let pool = snapshot.pool();
     let mut held = BTreeSet::new();
-    for digest in digests {
-        if store.pool().has(digest)? {
+    for digest in named {
+        if pool.has(digest)? {
             held.insert(*digest);
         }
     }
-    if held.is_empty() {
-        return Ok(held);
+    if !held.is_empty() {
+        let tops = tops_of(snapshot.catalog())?;
+        held.retain(|digest| !tops.contains(digest) && may_be_manifest(pool, digest));
     }
-    let snapshot = store.snapshot()?;
-    let tops = tops_of(snapshot.catalog())?;
-    held.retain(|digest| !tops.contains(digest) && may_be_manifest(store.pool(), digest));
-    if held.is_empty() {
-        return Ok(held);
-    }
-    let mut found = BTreeSet::new();
-    let mut visit = |visited: Visited<'_>| match visited {
-        Visited::Named(one) => {
-            if held.contains(&one.digest) && references::is_manifest(&one.media_type) {
-                found.insert(one.digest);
-            }
-            Ok(())
-        }
-        // Taking in again what is damaged mends it, and must not end here. Who needs it is told.
-        Visited::BadPage(..) | Visited::BadManifest(..) => Ok(()),
-    };
-    let read = |digest: &Digest, limit: u64| store.pool().read(digest, limit);
-    Reached::default().follow_catalog(&snapshot.root(), &read, &mut visit)?;
-    Ok(found)
+    Ok(held)
 }
 
 /// Whether names may lead to a blob as to a manifest. Of what is damaged only they can tell.

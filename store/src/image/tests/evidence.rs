@@ -320,10 +320,15 @@ fn damage_elsewhere_keeps_no_referrer_out() {
         let world = World::in_memory();
         world.import_layout(&Layout::default().with(NAME, &image)).unwrap();
         let blob = world.store_path.join(super::super::source::blob_name(&lost));
-        std::fs::remove_file(blob).unwrap();
-        let layout = Layout::default().with("example.com/about:v1", &about);
-        world.import_layout(&layout.with("", &referrer)).unwrap();
+        let bytes = std::fs::read(&blob).unwrap();
+        std::fs::remove_file(&blob).unwrap();
+        let layout = Layout::default().with("example.com/about:v1", &about).with("", &referrer);
+        assert_eq!(world.import_layout(&layout).unwrap().unread, [lost]);
         assert_eq!(world.referrers(&child).len(), count);
         assert_eq!(world.referrers(&about.top.digest), [(referrer.top.digest, None)]);
+        // Once it is mended, the same import lists what was left out.
+        std::fs::write(&blob, bytes).unwrap();
+        assert_eq!(world.import_layout(&layout).unwrap().unread, []);
+        assert_eq!(world.referrers(&child), [(referrer.top.digest, None)]);
     }
 }

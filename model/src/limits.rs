@@ -52,6 +52,24 @@ pub const CERTIFICATE_COUNT_MAX: usize = 8;
 /// RFC 3161 timestamps in one bundle; producers write one.
 pub const SIGNED_TIMESTAMP_COUNT_MAX: usize = 16;
 
+/// DER in a bundle: a certificate or an RFC 3161 timestamp. Real ones have 1 to 6 KiB. Parsers sort the
+/// sets in it, in quadratic time, before any signature is checked.
+pub const DER_BYTES_MAX: usize = 16 * 1024;
+
+/// The body of a transparency-log entry. Real ones have 1 to 5 KiB; this one holds the largest
+/// certificate twice in base64.
+pub const LOG_BODY_BYTES_MAX: usize = 32 * 1024;
+
+/// The promise of a log: one signature, of 512 bytes with the largest key in use.
+pub const PROMISE_BYTES_MAX: usize = 1024;
+
+/// The checkpoint of a log: four lines and signatures, each of which costs a verification with a public
+/// key. Real ones have below 1 KiB.
+pub const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
+
+/// Lines of such a checkpoint: a log with two dozen witnesses.
+pub const CHECKPOINT_LINE_COUNT_MAX: usize = 32;
+
 /// Documents of evidence attached to one release: 2,000 artifacts with 8 documents each.
 pub const DOCUMENT_COUNT_MAX: usize = 16_000;
 

@@ -3,8 +3,9 @@
 
 use bonded_model::json::{self, JsonError};
 use bonded_model::limits::{
-    CERTIFICATE_COUNT_MAX, EVIDENCE_BYTES_MAX, LOG_ENTRY_COUNT_MAX, PROOF_HASH_COUNT_MAX,
-    SIGNATURE_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX,
+    CERTIFICATE_COUNT_MAX, CHECKPOINT_BYTES_MAX, CHECKPOINT_LINE_COUNT_MAX, DER_BYTES_MAX,
+    EVIDENCE_BYTES_MAX, LOG_BODY_BYTES_MAX, LOG_ENTRY_COUNT_MAX, PROMISE_BYTES_MAX,
+    PROOF_HASH_COUNT_MAX, SIGNATURE_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -49,7 +50,7 @@ struct Dsse {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Material {
-    certificate: Option<IgnoredAny>,
+    certificate: Option<Certificate>,
     public_key: Option<IgnoredAny>,
     x509_certificate_chain: Option<Chain>,
     tlog_entries: Option<Vec<LogEntry>>,
@@ -58,20 +59,40 @@ struct Material {
 
 #[derive(Deserialize)]
 struct Chain {
-    certificates: Option<Vec<IgnoredAny>>,
+    certificates: Option<Vec<Certificate>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate {
+    raw_bytes: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Timestamps {
-    rfc3161_timestamps: Option<Vec<IgnoredAny>>,
+    rfc3161_timestamps: Option<Vec<Stamp>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stamp {
+    signed_timestamp: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LogEntry {
     kind_version: Option<KindVersion>,
+    inclusion_promise: Option<Promise>,
     inclusion_proof: Option<Proof>,
+    canonicalized_body: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Promise {
+    signed_entry_timestamp: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,13 +203,27 @@ impl Material {
         let data = self.timestamp_verification_data.as_ref();
         let stamps = data.and_then(|data| data.rfc3161_timestamps.as_deref());
         within("timestamps", stamps, SIGNED_TIMESTAMP_COUNT_MAX)?;
-        for entry in entries.unwrap_or_default() {
-            let proof = entry.inclusion_proof.as_ref();
-            let hashes = proof.and_then(|proof| proof.hashes.as_deref());
-            within("proof hashes", hashes, PROOF_HASH_COUNT_MAX)?;
-            entry.kind_version.as_ref().map_or(Ok(()), KindVersion::check)?;
+        for certificate in self.certificate.iter().chain(chain.unwrap_or_default()) {
+            short("a certificate", certificate.raw_bytes.as_deref(), DER_BYTES_MAX)?;
         }
-        Ok(())
+        for stamp in stamps.unwrap_or_default() {
+            short("a timestamp", stamp.signed_timestamp.as_deref(), DER_BYTES_MAX)?;
+        }
+        entries.unwrap_or_default().iter().try_for_each(LogEntry::check_limits)
+    }
+}
+
+impl LogEntry {
+    fn check_limits(&self) -> Result<(), Fault> {
+        let proof = self.inclusion_proof.as_ref();
+        let hashes = proof.and_then(|proof| proof.hashes.as_deref());
+        within("proof hashes", hashes, PROOF_HASH_COUNT_MAX)?;
+        proof.map_or(Ok(()), Proof::check_checkpoint)?;
+        let promise = self.inclusion_promise.as_ref();
+        let promise = promise.and_then(|promise| promise.signed_entry_timestamp.as_deref());
+        short("a promise", promise, PROMISE_BYTES_MAX)?;
+        short("the body of a log entry", self.canonicalized_body.as_deref(), LOG_BODY_BYTES_MAX)?;
+        self.kind_version.as_ref().map_or(Ok(()), KindVersion::check)
     }
 }
 
@@ -205,6 +240,13 @@ impl KindVersion {
 }
 
 impl Proof {
+    fn check_checkpoint(&self) -> Result<(), Fault> {
+        let envelope = self.checkpoint.as_ref().and_then(|c| c.envelope.as_deref());
+        let envelope = envelope.unwrap_or_default();
+        at_most("bytes in a checkpoint", envelope.len(), CHECKPOINT_BYTES_MAX)?;
+        at_most("lines in a checkpoint", envelope.lines().count(), CHECKPOINT_LINE_COUNT_MAX)
+    }
+
     fn has_checkpoint(&self) -> bool {
         let envelope = self.checkpoint.as_ref().and_then(|c| c.envelope.as_ref());
         envelope.is_some_and(|envelope| !envelope.is_empty())
@@ -212,7 +254,18 @@ impl Proof {
 }
 
 fn within<T>(what: &str, items: Option<&[T]>, limit: usize) -> Result<(), Fault> {
-    let count = items.map_or(0, <[T]>::len);
+    at_most(what, items.map_or(0, <[T]>::len), limit)
+}
+
+/// The length of what base64 holds, by that of the text: nothing is decoded for it.
+fn short(what: &str, base64: Option<&str>, limit: usize) -> Result<(), Fault> {
+    let padded = base64.unwrap_or_default();
+    let length = padded.trim_end_matches('=').len();
+    let decoded = length / 4 * 3 + length % 4 * 3 / 4;
+    at_most(&format!("bytes in {what}"), decoded, limit)
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Result<(), Fault> {
     if count <= limit {
         return Ok(());
     }
@@ -248,7 +301,12 @@ fn unknown() -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+
+    const KIND: &str = r#""kindVersion":{"kind":"dsse","version":"0.0.1"}"#;
 
     fn check(text: &str, expected: Result<Form, Code>) {
         let found = Shape::parse(text.as_bytes()).map(|s| s.form).map_err(|fault| fault.code);
@@ -314,6 +372,44 @@ mod tests {
         }
         let signatures = list("{}", SIGNATURE_COUNT_MAX + 1);
         check(&format!(r#"{{"signatures":{signatures}}}"#), Err(Code::SigLimit));
+    }
+
+    /// Parsers of DER sort in quadratic time, and each line of a checkpoint is verified with a public key.
+    #[test]
+    fn lengths_hold_at_the_limit_and_not_beyond() {
+        type Material = fn(&str) -> String;
+        let der: [Material; 3] = [
+            |text| format!(r#""certificate":{{"rawBytes":"{text}"}}"#),
+            |text| {
+                format!(r#""x509CertificateChain":{{"certificates":[{{}},{{"rawBytes":"{text}"}}]}}"#)
+            },
+            |text| {
+                let stamps = format!(r#"[{{}},{{"signedTimestamp":"{text}"}}]"#);
+                format!(r#""timestampVerificationData":{{"rfc3161Timestamps":{stamps}}}"#)
+            },
+        ];
+        let promise: Material = |text| {
+            let promise = format!(r#"{{"signedEntryTimestamp":"{text}"}}"#);
+            format!(r#""tlogEntries":[{{{KIND},"inclusionPromise":{promise}}}]"#)
+        };
+        let body: Material =
+            |text| format!(r#""tlogEntries":[{{{KIND},"canonicalizedBody":"{text}"}}]"#);
+        let rows = der.map(|material| (DER_BYTES_MAX, material));
+        let rows = rows.into_iter().chain([(PROMISE_BYTES_MAX, promise), (LOG_BODY_BYTES_MAX, body)]);
+        for (limit, material) in rows {
+            let base64 = |length| STANDARD.encode(vec![0; length]);
+            check(&bundle(&material(&base64(limit))), Ok(Form::Bundle));
+            check(&bundle(&material(&base64(limit + 1))), Err(Code::SigLimit));
+        }
+        let checkpoint = |text: &str| {
+            let proof = format!(r#"{{"checkpoint":{{"envelope":"{text}"}}}}"#);
+            bundle(&format!(r#""tlogEntries":[{{{KIND},"inclusionProof":{proof}}}]"#))
+        };
+        let rows = [("x", CHECKPOINT_BYTES_MAX), ("x\\n", CHECKPOINT_LINE_COUNT_MAX)];
+        for (text, limit) in rows {
+            check(&checkpoint(&text.repeat(limit)), Ok(Form::Bundle));
+            check(&checkpoint(&text.repeat(limit + 1)), Err(Code::SigLimit));
+        }
     }
 
     #[test]

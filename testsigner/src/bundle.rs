@@ -342,6 +342,8 @@ fn lies(defect: Option<Defect>) -> &'static [Lie] {
         Some(Defect::PromiseForged) => &[Lie::PromiseForged],
         Some(Defect::PromiseOfAnotherTime) => &[Lie::PromiseOfAnotherTime],
         Some(Defect::NoPromise) => &[Lie::NoPromise],
+        Some(Defect::PromiseOfNoTime) => &[Lie::PromiseOfNoTime],
+        Some(Defect::PromiseOfSecond) => &[Lie::PromiseOfSecond],
         Some(Defect::NoProof | Defect::Downgraded) => &[Lie::NoProof],
         Some(Defect::NoCheckpoint) => &[Lie::NoCheckpoint],
         Some(Defect::ProofOfAnotherLeaf) => &[Lie::OtherLeaf],

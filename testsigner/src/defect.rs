@@ -75,6 +75,10 @@ pub enum Defect {
     PromiseOfAnotherTime,
     /// There is no promise: nobody vouches for the time.
     NoPromise,
+    /// There is a promise, and no time that it promises.
+    PromiseOfNoTime,
+    /// The log promises something, though it is one that promises nothing.
+    PromiseOfSecond,
     /// There is no proof of inclusion.
     NoProof,
     /// There is no proof, and the bundle says to be of version 0.1, where none is needed.

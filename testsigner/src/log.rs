@@ -48,6 +48,8 @@ pub(crate) enum Lie {
     PromiseForged,
     PromiseOfAnotherTime,
     NoPromise,
+    PromiseOfNoTime,
+    PromiseOfSecond,
     NoProof,
     NoCheckpoint,
     OtherLeaf,
@@ -93,13 +95,17 @@ impl Log {
             "kindVersion": {"kind": name, "version": version},
             "canonicalizedBody": STANDARD.encode(body),
         });
-        if self.generation == Generation::First {
+        if self.generation == Generation::First || tells(Lie::PromiseOfSecond) {
             let later = if tells(Lie::PromiseOfAnotherTime) { 60 } else { 0 };
-            let mut promise = self.promise(body, at.unix_seconds() + later, index);
+            let timeless = tells(Lie::PromiseOfNoTime) || tells(Lie::PromiseOfSecond);
+            let time = if timeless { 0 } else { at.unix_seconds() + later };
+            let mut promise = self.promise(body, time, index);
             if tells(Lie::PromiseForged) {
                 flip(&mut promise);
             }
-            put(&mut entry, "integratedTime", json!(at.unix_seconds().to_string()));
+            if self.generation == Generation::First && !tells(Lie::PromiseOfNoTime) {
+                put(&mut entry, "integratedTime", json!(at.unix_seconds().to_string()));
+            }
             if !tells(Lie::NoPromise) {
                 let promise = json!({"signedEntryTimestamp": STANDARD.encode(promise)});
                 put(&mut entry, "inclusionPromise", promise);

@@ -209,7 +209,7 @@ fn judge(signed: &Signed, rule: &SignerRule, now: Timestamp) -> Result<(), (Dist
             let unlogged = key.log == LogRule::Require && signed.logs.is_empty();
             let log = unlogged
                 .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
-            let validity = validity_faults(key, &signed.times, now).into_iter();
+            let validity = validity_faults(key, signed, now).into_iter();
             conditions(validity.chain(log).chain(rule.witnesses.faults(signed)))
         }
         _ => Err((Distance::Other, Vec::new())),
@@ -228,11 +228,17 @@ fn claim_fault(holder: &Holder, claim: Claim, expected: &str) -> Option<Fault> {
         .then(|| Fault::new(Code::IdClaim, text(expected), text(seen.unwrap_or("(none)"))))
 }
 
-/// Every authenticated time must lie in the window; without one, `now` must.
-fn validity_faults(rule: &KeyRule, times: &[Timestamp], now: Timestamp) -> Vec<Fault> {
-    let (times, what) = match times {
+/// Every authenticated time must lie in the window; without one, `now` must. What stands in a log has a time,
+/// which whoever hands the document over may have left out: then `now` says nothing.
+fn validity_faults(rule: &KeyRule, signed: &Signed, now: Timestamp) -> Vec<Fault> {
+    let window = rule.valid_from.is_some() || rule.valid_until.is_some();
+    let (times, what) = match signed.times.as_slice() {
+        [] if window && !signed.logs.is_empty() => {
+            let expected = "an authenticated time of a signature in a log, by a key with an end or a beginning";
+            return vec![Fault::new(Code::IdValidity, expected, "no time")];
+        }
         [] => (std::slice::from_ref(&now), "used at"),
-        _ => (times, "signed at"),
+        times => (times, "signed at"),
     };
     let fault = |expected: String, time: &Timestamp| {
         Fault::new(Code::IdValidity, expected, format!("{what} {time}"))

@@ -55,9 +55,9 @@ impl SignatureVerifier for Library {
             (Wire::Bundle(bundle), Material::Certificate) => {
                 let policy = VerificationPolicy::any_identity();
                 let result = self.ask(bundle, &document.content, &policy, against)?;
-                if let Some(certificate) = bundle.signing_certificate() {
-                    strict::check_certificate(certificate)?;
-                }
+                let certificate = bundle.signing_certificate();
+                let none = || Fault::new(Code::SigCertificate, "a certificate", "none");
+                strict::check_certificate(certificate.ok_or_else(none)?)?;
                 let signer = Signer::Certificate(holder(&result)?);
                 self.signed(bundle, signer, &result)
             }
@@ -241,10 +241,11 @@ fn needs(what: &str) -> Fault {
 fn matching<'a>(bytes: &'a [u8], digests: &[Digest]) -> Result<&'a [u8], Fault> {
     let found = Digest::sha256_of(bytes);
     match digests.iter().find(|digest| digest.algorithm() == Algorithm::Sha256) {
-        Some(expected) if *expected != found => {
+        Some(expected) if *expected == found => Ok(bytes),
+        Some(expected) => {
             Err(Fault::new(Code::SigSubject, expected.to_string(), found.to_string()))
         }
-        _ => Ok(bytes),
+        None => Err(needs("the sha256 digest of the file")),
     }
 }
 
@@ -421,6 +422,17 @@ mod tests {
         let library = Library::new(&TrustRoot::parse(root).unwrap()).unwrap();
         let document = SignedDocument::parse(bundle).unwrap();
         library.verify(&document, &Against::default()).unwrap()
+    }
+
+    #[test]
+    fn bytes_are_believed_by_their_digest_only() {
+        let (mine, other) = (Digest::sha256_of(b"a"), Digest::sha256_of(b"b"));
+        let check = |digests: &[Digest], expected: Result<&[u8], Code>| {
+            assert_eq!(matching(b"a", digests).map_err(|fault| fault.code), expected);
+        };
+        check(&[mine], Ok(b"a"));
+        check(&[other], Err(Code::SigSubject));
+        check(&[], Err(Code::SigUnsupported));
     }
 
     #[test]

@@ -381,7 +381,9 @@ mod tests {
         let der: [Material; 3] = [
             |text| format!(r#""certificate":{{"rawBytes":"{text}"}}"#),
             |text| {
-                format!(r#""x509CertificateChain":{{"certificates":[{{}},{{"rawBytes":"{text}"}}]}}"#)
+                format!(
+                    r#""x509CertificateChain":{{"certificates":[{{}},{{"rawBytes":"{text}"}}]}}"#
+                )
             },
             |text| {
                 let stamps = format!(r#"[{{}},{{"signedTimestamp":"{text}"}}]"#);
@@ -395,7 +397,8 @@ mod tests {
         let body: Material =
             |text| format!(r#""tlogEntries":[{{{KIND},"canonicalizedBody":"{text}"}}]"#);
         let rows = der.map(|material| (DER_BYTES_MAX, material));
-        let rows = rows.into_iter().chain([(PROMISE_BYTES_MAX, promise), (LOG_BODY_BYTES_MAX, body)]);
+        let rows =
+            rows.into_iter().chain([(PROMISE_BYTES_MAX, promise), (LOG_BODY_BYTES_MAX, body)]);
         for (limit, material) in rows {
             let base64 = |length| STANDARD.encode(vec![0; length]);
             check(&bundle(&material(&base64(limit))), Ok(Form::Bundle));

@@ -4,7 +4,7 @@
 //! many ways that say the same; none of them may say anything else.
 
 use bonded_testsigner::{Content, Key, KeyKind, Log, Request};
-use bonded_verify::Verdict;
+use bonded_verify::{FileExpectation, Policy, Verdict};
 use serde_json::Value;
 
 use crate::{FILE, Stage, statement};
@@ -194,6 +194,31 @@ fn keyless_bundles() {
         let bundle = stage.world.keyless(&request).to_json();
         let (count, survivors) = check(&bundle, |bundle| stage.keyless(bundle, request.identity));
         assert!(count > 150, "{count}");
+        odd.extend(survivors.into_iter().filter(|change| !is_harmless(change)));
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
+/// With a log required, nothing takes away the time that it vouches for.
+#[test]
+fn managed_bundles_in_a_log() {
+    let stage = Stage::new();
+    let statement = statement();
+    let key = Key::new(KeyKind::P256, "managed");
+    let policy = format!(
+        "version = 1\nname = \"keys\"\n[[signer]]\nname = \"k\"\npublic_key = '''\n{}'''\n\
+         log = \"require\"\n[provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n",
+        key.public_pem()
+    );
+    let policy = Policy::parse(&policy).unwrap();
+    let mut odd = Vec::new();
+    for logs in [&[Log::V1], &[Log::V2]] {
+        let content = Content::Statement(&statement);
+        let request = Request { content, logs, timestamps: 0, ..Request::default() };
+        let bundle = stage.world.managed(&key, &request).to_json();
+        let ask = |bundle: &[u8]| stage.ask(&FileExpectation::Policy(&policy), bundle);
+        let (count, survivors) = check(&bundle, ask);
+        assert!(count > 100, "{count}");
         odd.extend(survivors.into_iter().filter(|change| !is_harmless(change)));
     }
     assert!(odd.is_empty(), "{odd:#?}");

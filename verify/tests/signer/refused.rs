@@ -100,6 +100,8 @@ fn promises() {
         (Defect::PromiseOfAnotherTime, PROMISED, Code::SigLog, "SET verification failed"),
         (Defect::NoPromise, &[V1, Intoto, File], Code::SigTime, "no verified timestamp"),
         (Defect::IntegratedLate, PROMISED, Code::SigCertificate, "CertExpired"),
+        (Defect::PromiseOfNoTime, &[V1Stamped], Code::SigLog, "a promise of no time"),
+        (Defect::PromiseOfSecond, &[V2, V2File], Code::SigLog, "a promise by Rekor v2"),
     ]);
 }
 
@@ -257,7 +259,7 @@ fn another_root_and_another_identity() {
 fn managed_keys() {
     let stage = Stage::new();
     let statement = statement();
-    let rows: [(Defect, &[Log], usize, Code, &str); 20] = [
+    let rows: [(Defect, &[Log], usize, Code, &str); 23] = [
         (Defect::SignatureForged, &[], 0, Code::SigInvalid, "signature invalid"),
         (Defect::SignatureForged, &[Log::V1], 0, Code::SigInvalid, "signature invalid"),
         (Defect::SignedByAnotherKey, &[], 0, Code::SigInvalid, "signature invalid"),
@@ -274,6 +276,9 @@ fn managed_keys() {
         (Defect::Downgraded, &[Log::V1], 0, Code::SigLog, "without inclusion proof"),
         (Defect::CheckpointForged, &[Log::V2], 0, Code::SigLog, "No valid Rekor signature"),
         (Defect::RetiredLog, &[Log::V2], 1, Code::SigLog, "to 2024-12-31T23:59:59Z"),
+        (Defect::RetiredLog, &[Log::V2], 0, Code::SigLog, "to 2024-12-31T23:59:59Z / no time"),
+        (Defect::PromiseOfSecond, &[Log::V2], 0, Code::SigLog, "a promise by Rekor v2"),
+        (Defect::NoPromise, &[Log::V1], 0, Code::SigLog, "neither"),
         (Defect::UnknownLog, &[Log::V2], 0, Code::SigLog, "No matching Rekor key"),
         (Defect::StampOfAnotherSignature, &[], 1, Code::SigTime, "message hash mismatch"),
         (Defect::StampOfUnknownAuthority, &[Log::V1], 1, Code::SigTime, "/ another"),
@@ -439,13 +444,16 @@ fn managed_keys_out_of_time() {
     let statement = statement();
     let key = Key::new(KeyKind::P256, "managed");
     let content = Content::Statement(&statement);
-    let rows: [(&[Log], usize, &str, Option<&str>); 6] = [
+    let rows: [(&[Log], usize, &str, Option<&str>); 8] = [
         (&[Log::V1], 0, "valid_until = \"2025-06-01T12:00:01Z\"", None),
         (&[Log::V1], 0, "valid_until = \"2025-06-01T12:00:00Z\"", Some("signed at 2025-06-01")),
         (&[], 1, "valid_from = \"2025-06-01T12:00:01Z\"", Some("signed at 2025-06-01")),
         (&[Log::V2], 1, "valid_until = \"2025-01-01T00:00:00Z\"", Some("signed at 2025-06-01")),
         // Without anybody who vouches for a time, it is the time of the verdict that counts.
         (&[], 0, "valid_until = \"2026-01-01T00:00:00Z\"", Some("used at 2026-06-01")),
+        // What stands in a log has been given a time, which can be left out.
+        (&[Log::V2], 0, "valid_from = \"2025-07-01T00:00:00Z\"", Some("/ no time")),
+        (&[Log::V2], 0, "valid_until = \"2027-01-01T00:00:00Z\"", Some("/ no time")),
         (&[], 0, "log = \"require\"", Some("an entry in a transparency log / none")),
     ];
     for (logs, timestamps, window, seen) in rows {

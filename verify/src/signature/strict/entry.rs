@@ -73,11 +73,30 @@ pub(super) fn check(
         let expected = format!("a proof in the checkpoint's tree of {size}");
         return Err(fault(expected, format!("one in a tree of {}", proof.tree_size)));
     }
-    // A promise was held against the log's window together with the time that it promises.
-    if let (None, Some(window)) = (&entry.inclusion_promise, log.window) {
-        within(log, window, times)?;
+    let promised = promised_time(entry)?;
+    let times = promised.as_ref().map_or(times, std::slice::from_ref);
+    if times.is_empty() && entry.kind_version != KindVersion::HashedRekordV002 {
+        // Rekor v1 promises a time for every entry: somebody took it away.
+        return Err(fault("a promise of the log, or a timestamp", "neither"));
     }
+    log.window.map_or(Ok(()), |window| within(log, window, times))?;
     Ok(log.digest)
+}
+
+/// The time that the log promised. Rekor v2 promises nothing, and without a time there is no promise: the
+/// library takes the mere presence of one for an answer.
+fn promised_time(entry: &TransparencyLogEntry) -> Result<Option<Timestamp>, Fault> {
+    const EXPECTED: &str = "a promise by Rekor v1, of a time";
+    if entry.inclusion_promise.is_none() {
+        return Ok(None);
+    }
+    if entry.kind_version == KindVersion::HashedRekordV002 {
+        return Err(fault(EXPECTED, "a promise by Rekor v2"));
+    }
+    let time = entry.integrated_time.ok_or_else(|| fault(EXPECTED, "a promise of no time"))?;
+    Timestamp::from_unix_seconds(time.as_second())
+        .map(Some)
+        .map_err(|error| Fault::of_error(Code::SigLog, EXPECTED, &error))
 }
 
 /// An `intoto` entry holds the whole certificate, of which the library compares the key only: one key can be
@@ -120,13 +139,19 @@ fn is_signed_by(logs: &[Log], log: &Log, checkpoint: &Checkpoint) -> bool {
     own.next().is_some()
 }
 
+/// Every time must be one at which the log was one. Without any, a log that ends at some time may have
+/// signed after it.
 fn within(log: &Log, window: TimeRange, times: &[Timestamp]) -> Result<(), Fault> {
     let end = window.end.map_or(i64::MAX, |end| end.as_second());
     let inside = |time: &Timestamp| {
         let second = time.unix_seconds();
         second >= window.start.as_second() && second <= end
     };
-    let Some(outside) = times.iter().find(|time| !inside(time)) else { return Ok(()) };
+    let outside = match times {
+        [] if window.end.is_some() => Some("no time".to_owned()),
+        _ => times.iter().find(|time| !inside(time)).map(Timestamp::to_string),
+    };
+    let Some(outside) = outside else { return Ok(()) };
     let until = window.end.map_or("now".to_owned(), |end| end.to_string());
     let expected = format!("a signature of the time of {}: {} to {until}", log.host, window.start);
     Err(fault(expected, outside))

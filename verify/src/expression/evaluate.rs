@@ -260,7 +260,22 @@ fn one<'a>(function: Function, value: &Value) -> Outcome<'a> {
             };
             Ok(Cow::Owned(size.into()))
         }
-        _ => Err(wrong("one operand", value)),
+        Function::And
+        | Function::Or
+        | Function::NotStrictlyFalse
+        | Function::Equal
+        | Function::NotEqual
+        | Function::Less
+        | Function::LessOrEqual
+        | Function::Greater
+        | Function::GreaterOrEqual
+        | Function::In
+        | Function::Index
+        | Function::Add
+        | Function::Subtract
+        | Function::StartsWith
+        | Function::EndsWith
+        | Function::Contains => Err(Stop::Error("a function of two operands with one".to_owned())),
     }
 }
 

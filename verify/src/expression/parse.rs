@@ -68,7 +68,7 @@ fn opens(text: &str) -> usize {
         match character {
             '!' | '-' | '?' => signs += 1,
             character if character.is_whitespace() => {}
-            _ => signs = if character == '?' { signs } else { 0 },
+            _ => signs = 0,
         }
         most = most.max(open + signs);
     }

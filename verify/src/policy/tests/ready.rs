@@ -2,6 +2,8 @@
 //! is next to it.
 
 use bonded_model::evidence::Subject;
+use bonded_model::slsa::PROVENANCE_V0_1;
+use bonded_model::statement::Statement;
 use bonded_model::{ContentKind, DocumentKind};
 use serde_json::{Value, json};
 
@@ -129,8 +131,18 @@ fn the_generators_of_github() {
     assert_eq!(fails(inputs), [Code::ProvParameter]);
 }
 
-/// A file for each platform, all of the same bytes, and a text.
+/// A file for each platform, all of the same bytes, and texts.
 fn kubernetes(issuer: &str, identity: &str, left_out: Option<&str>) -> Case {
+    let arguments = json!({"--branch=": "master", "--build-version=": "v1", "--type=": "alpha"});
+    kubernetes_with(issuer, identity, left_out, &arguments)
+}
+
+fn kubernetes_with(
+    issuer: &str,
+    identity: &str,
+    left_out: Option<&str>,
+    arguments: &Value,
+) -> Case {
     const BINARIES: [(&str, &str); 11] = [
         ("bin/1", "linux/amd64"),
         ("bin/2", "linux/arm"),
@@ -146,8 +158,11 @@ fn kubernetes(issuer: &str, identity: &str, left_out: Option<&str>) -> Case {
     ];
     let mut case = Case::bare();
     case.policy = KUBERNETES.to_owned();
-    case.files = vec![("docs/README.md", FILE.to_vec())];
-    case.looks.insert("docs/README.md", (ContentKind::Text, None));
+    case.files.clear();
+    for text in ["docs/README.md", "CHANGELOG.md", "notes.txt", "LICENSE", "docs/LICENSE"] {
+        case.files.push((text, FILE.to_vec()));
+        case.looks.insert(text, (ContentKind::Text, None));
+    }
     let mut paths = Vec::new();
     for (path, platform) in BINARIES.iter().filter(|(_, platform)| Some(*platform) != left_out) {
         case.files.push((path, FILE.to_vec()));
@@ -156,14 +171,27 @@ fn kubernetes(issuer: &str, identity: &str, left_out: Option<&str>) -> Case {
     }
     sums(&mut case, &paths);
     case.double = Some(Double(Ok(holder(issuer, identity, &[]))));
-    let change = built(
-        "https://git.k8s.io/release/docs/krel",
-        "https://github.com/kubernetes/kubernetes",
-        "refs/tags/v1",
-        "https://cloudbuild.googleapis.com/CloudBuildYaml@v1",
-    );
-    case.attach_to_release(DocumentKind::Bundle, &certified(&provenance(FILE, change)));
+    case.attach_to_release(DocumentKind::Bundle, &certified(&staged(arguments)));
     case
+}
+
+/// A provenance of the shape of the public one of v1.23.0-alpha.4, with a ref and the builder of today.
+fn staged(arguments: &Value) -> Statement {
+    let predicate = json!({
+        "builder": {"id": "https://git.k8s.io/release/docs/krel"},
+        "recipe": {
+            "type": "https://cloudbuild.googleapis.com/CloudBuildYaml@v1",
+            "definedInMaterial": 0,
+            "entryPoint": "https://github.com/kubernetes/release/blob/master/gcb/stage/cloudbuild.yaml",
+            "arguments": arguments,
+        },
+        "metadata": {"reproducible": false},
+        "materials": [{
+            "uri": "git+https://github.com/kubernetes/kubernetes@refs/tags/v1",
+            "digest": {"sha1": "94db9bed6b7c56420e722d1b15db4610c9cacd3f"},
+        }],
+    });
+    statement(FILE, PROVENANCE_V0_1, &predicate)
 }
 
 #[test]
@@ -185,4 +213,11 @@ fn a_release_of_kubernetes() {
     unlisted.files.push(("bin/12", FILE.to_vec()));
     unlisted.looks.insert("bin/12", (ContentKind::Text, None));
     assert_eq!(fails(unlisted), [Code::SumMissing]);
+    let mut near = kubernetes(GOOGLE, RELEASE_TEAM, None);
+    near.files.push(("NOLICENSE", FILE.to_vec()));
+    near.looks.insert("NOLICENSE", (ContentKind::Text, None));
+    assert_eq!(fails(near), [Code::SumMissing]);
+    let another = json!({"--branch=": "master", "--nomock": "true"});
+    let another = kubernetes_with(GOOGLE, RELEASE_TEAM, None, &another);
+    assert_eq!(fails(another), [Code::ProvParameter]);
 }

@@ -233,5 +233,26 @@ mod tests {
     fn idle_signers_are_found() {
         let second = "[[signer]]\nname = \"idle\"\nissuer = \"i\"\nidentity = \"a\"\n[[builder]]";
         check(&[("[[builder]]", second)], NoteWeight::Unused, &["signer \"idle\""]);
+        let found = |text: &str, expected: &[&str]| {
+            let head = "[[expression]]\nname = \"e\"\nof = \"release\"\ncel = ";
+            let table = format!("{head}\"\"\"statements.exists(s, {text})\"\"\"");
+            let edits = [("[[builder]]", second), ("#sbom", &*table)];
+            check(&edits, NoteWeight::Unused, expected);
+        };
+        found("\"idle\" in s.signers", &[]);
+        found("'idle' in s.signers", &[]);
+        found("\"idler\" in s.signers || has(s.idle)", &["signer \"idle\""]);
+    }
+
+    #[test]
+    fn a_package_that_need_not_be_proved_is_a_hole() {
+        let found = |rule: &str| {
+            let mut case = Case::bare();
+            let table = "[npm]\npackage = \"a\"\nsigners = [\"key\"]\nrule";
+            case.edit("#sbom", &format!("{table} = \"{rule}\""));
+            let notes = Policy::parse(&case.policy).unwrap().check(None);
+            notes.iter().any(|note| note.text == "[npm] is not required")
+        };
+        assert!(found("warn") && found("off") && !found("require"));
     }
 }

@@ -29,6 +29,9 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     texts.extend(policy.release.allowed.iter().map(|pattern| {
         format!("[release] allows every artifact that matches {:?}", pattern.as_str())
     }));
+    if policy.npm.as_ref().is_some_and(|npm| npm.demand != Demand::Require) {
+        texts.push("[npm] is not required".to_owned());
+    }
     let lax = policy.requirements.iter().filter(|r| r.demand != Demand::Require);
     texts.extend(
         lax.map(|requirement| format!("requirement {:?} is not required", requirement.name)),

@@ -37,7 +37,16 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .chain(policy.requirements.iter().flat_map(|requirement| &requirement.signers))
         .chain(policy.npm.iter().flat_map(|npm| &npm.signers))
         .collect();
-    let idle = policy.signers.iter().filter(|signer| !named.contains(&signer.name));
+    // An expression may compare the names of signers, which stand in quotes there.
+    let compared = |name: &str| {
+        let quoted = [format!("\"{name}\""), format!("'{name}'")];
+        let mut texts = policy.conditions.iter().map(|condition| condition.expression.as_str());
+        texts.any(|text| quoted.iter().any(|quoted| text.contains(quoted)))
+    };
+    let idle = policy
+        .signers
+        .iter()
+        .filter(|signer| !named.contains(&signer.name) && !compared(&signer.name));
     idle.map(|signer| format!("signer {:?} is named by no builder and no rule", signer.name))
         .collect()
 }

@@ -231,7 +231,8 @@ mod tests {
         }
         let mut predicate = least();
         predicate["verificationResult"] = json!("passed");
-        assert!(Summary::parse(&statement(SUMMARY_V1, &predicate)).is_err());
+        let result = Summary::parse(&statement(SUMMARY_V1, &predicate));
+        assert!(matches!(result, Err(SummaryError::Predicate(_))), "{result:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::Statement;
 use bonded_model::vsa::SUMMARY_V1;
-use bonded_model::{Digest, DocumentKind};
+use bonded_model::{ArtifactPath, Digest, DocumentKind};
 use serde_json::{Value, json};
 
 use crate::code::Code;
@@ -66,7 +66,7 @@ fn text_of(made: &Statement) -> String {
     String::from_utf8(made.to_bytes()).unwrap()
 }
 
-/// Class 9: what holds no statement, or one of another type, counts for nothing.
+/// What holds no statement, or one of another type, counts for nothing.
 #[test]
 fn nothing_is_not_taken_for_a_statement() {
     let line = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
@@ -100,7 +100,7 @@ fn nothing_is_not_taken_for_a_statement() {
     refused("a statement of another type", signed(&link.to_bytes()), &[Code::ProvMissing]);
 }
 
-/// Class 10: a set of no documents, or of documents about others, passes nothing.
+/// A set of no documents, or of documents about others, passes nothing.
 #[test]
 fn an_empty_set_does_not_pass() {
     refused("no documents", Case::bare(), &[Code::ProvMissing]);
@@ -112,9 +112,11 @@ fn an_empty_set_does_not_pass() {
     half.files.push(("bin/b", b"unproven".to_vec()));
     let verdict = half.verdict();
     assert!(!verdict.is_pass() && verdict.artifacts()[0].level == Some(3));
+    let missing = verdict.findings().iter().find(|finding| finding.code == Code::ProvMissing);
+    assert_eq!(missing.unwrap().path.as_ref().map(ArtifactPath::as_str), Some("bin/b"));
 }
 
-/// Class 11: types are compared whole, at every layer.
+/// Types are compared whole, at every layer.
 #[test]
 fn one_type_is_not_taken_for_another() {
     let predicate: Value = serde_json::from_str(provenance(FILE, |_| {}).predicate.get()).unwrap();
@@ -148,7 +150,7 @@ fn one_type_is_not_taken_for_another() {
     }
 }
 
-/// Class 12: only digests match, only strong ones, and none of them may disagree.
+/// Only digests match, only strong ones, and none of them may disagree.
 #[test]
 fn a_subject_is_what_its_digests_say() {
     let (mine, other) = (Digest::sha256_of(FILE).hex(), Digest::sha256_of(b"other").hex());
@@ -194,7 +196,7 @@ fn a_subject_is_what_its_digests_say() {
     refused("one of many by another publisher", case, &[Code::ProvSigner]);
 }
 
-/// Class 13: an identity is matched whole, with its issuer, and a source by what cannot be chosen.
+/// An identity is matched whole, with its issuer, and a source by what cannot be chosen.
 #[test]
 fn an_identity_is_not_nearly_another() {
     let identity = |identity: &str| {
@@ -254,7 +256,7 @@ fn an_identity_is_not_nearly_another() {
     refused("two sources", glued, &[Code::ProvRef, Code::ProvClaims]);
 }
 
-/// Class 14: who built, where and how well is not for the document to say.
+/// Who built, where and how well is not for the document to say.
 #[test]
 fn a_builder_is_who_the_signer_speaks_for() {
     let claims =
@@ -285,7 +287,7 @@ fn a_builder_is_who_the_signer_speaks_for() {
     refused("the caller of the builder", by_holder(caller, |_| {}), &[Code::IdSubject]);
 }
 
-/// Class 15: what somebody else chose is on a list or refused.
+/// What somebody else chose is on a list or refused.
 #[test]
 fn parameters_that_nobody_listed_are_refused() {
     let listed = "parameters = [\"source\"]";
@@ -302,7 +304,7 @@ fn parameters_that_nobody_listed_are_refused() {
     refused("an input that is not there", demanded, &[Code::ProvInput]);
 }
 
-/// Class 16: no summary stands in for provenance, whoever signed it and whatever it says.
+/// No summary stands in for provenance, whoever signed it and whatever it says.
 #[test]
 fn a_summary_is_no_provenance() {
     let summary = json!({
@@ -310,13 +312,17 @@ fn a_summary_is_no_provenance() {
         "policy": {"uri": "p"}, "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
         "timeVerified": "2020-01-01T00:00:00Z",
     });
-    let changes: [(&str, Value); 6] = [
-        ("resourceUri", json!("pkg:generic/b")),
-        ("verifier", json!({"id": "https://example.com/foreign"})),
-        ("verificationResult", json!("FAILED")),
-        ("verifiedLevels", json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_2"])),
-        ("verifiedLevels", json!(["SLSA_OWN"])),
-        ("timeVerified", json!("2030-01-01T00:00:00Z")),
+    let changes: [(&str, Value, Code); 6] = [
+        ("resourceUri", json!("pkg:generic/b"), Code::StmtUnused),
+        ("verifier", json!({"id": "https://example.com/foreign"}), Code::StmtUnused),
+        ("verificationResult", json!("FAILED"), Code::StmtFailed),
+        (
+            "verifiedLevels",
+            json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_2"]),
+            Code::StmtPredicate,
+        ),
+        ("verifiedLevels", json!(["SLSA_OWN"]), Code::StmtPredicate),
+        ("timeVerified", json!("2030-01-01T00:00:00Z"), Code::StmtUnused),
     ];
     let codes = |predicate: &Value| -> BTreeSet<Code> {
         let case = signed(&statement(FILE, SUMMARY_V1, predicate).to_bytes());
@@ -324,23 +330,15 @@ fn a_summary_is_no_provenance() {
         assert!(!verdict.is_pass() && verdict.artifacts()[0].level.is_none());
         verdict.findings().iter().map(|finding| finding.code).collect()
     };
-    let beside = [
-        Code::StmtUnused,
-        Code::StmtUnused,
-        Code::StmtFailed,
-        Code::StmtPredicate,
-        Code::StmtPredicate,
-        Code::StmtUnused,
-    ];
     assert_eq!(codes(&summary), BTreeSet::from([Code::ProvMissing, Code::StmtUnused]));
-    for ((field, value), beside) in changes.into_iter().zip(beside) {
+    for (field, value, beside) in changes {
         let mut changed = summary.clone();
         changed[field] = value;
         assert_eq!(codes(&changed), BTreeSet::from([Code::ProvMissing, beside]), "{field}");
     }
 }
 
-/// Class 17: what is proved of one manifest is not proved of another under the same tag.
+/// What is proved of one manifest is not proved of another under the same tag.
 #[test]
 fn an_image_is_the_digest_that_its_tag_has() {
     let image = |proved: &[u8]| {
@@ -362,7 +360,7 @@ fn an_image_is_the_digest_that_its_tag_has() {
     refused("what the tag had before", image(b"older index"), &[Code::ProvSubject]);
 }
 
-/// Class 18: what was good once is not good for another version, nor for ever where a policy says so.
+/// What was good once is not good for another version, nor for ever where a policy says so.
 #[test]
 fn an_old_release_is_not_a_new_one() {
     let older = starting_at(&format!("git+{SOURCE}@refs/tags/v0"));

@@ -19,6 +19,10 @@ use bonded_model::Platform;
 /// How much of a file's beginning is looked at. The headers of an RPM, the longest, end well before.
 pub const WINDOW_BYTES: usize = 64 * 1024;
 
+/// The version of what is found here. Every change after which some bytes may give another kind or platform
+/// raises it, so that what an earlier program found is looked for again.
+pub(crate) const VERSION: u8 = 1;
+
 /// What the beginning of a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sniffed {

@@ -7,14 +7,18 @@
 //! 49  length     1  of the next field, 0 where no platform is known
 //! 50  platform   n  `os/architecture` or `os/architecture/variant`, as UTF-8
 //!     sha512    64, or nothing where nobody asked
+//!     sniffer    1  the version of the sniffer that said kind and platform, or nothing where nobody looked
 //! ```
+//!
+//! What another version said of kind and platform is not believed, older or newer: it counts as if nobody
+//! had looked. Digests are the same whoever computed them.
 //!
 //! Engines do not check what they read, so each record checks itself: key and value together, since
 //! an engine may also hand out the right bytes for the wrong key.
 
 use bonded_model::{Digest, Platform};
 
-use crate::sniff::ContentKind;
+use crate::sniff::{self, ContentKind};
 
 const CHECK_BYTES: usize = 16;
 
@@ -53,8 +57,29 @@ pub(super) fn encode(blob: &Digest, facts: &BlobFacts) -> Vec<u8> {
     };
     let kind = facts.kind.map_or(0, ContentKind::code);
     let sha512 = facts.sha512.as_ref().map_or(&[][..], Digest::as_bytes);
-    let body = [facts.blake3.as_bytes(), &[kind, length], platform, sha512].concat();
+    let sniffer: &[u8] = if kind == 0 { &[] } else { &[sniff::VERSION] };
+    let body = [facts.blake3.as_bytes(), &[kind, length], platform, sha512, sniffer].concat();
     [&check(blob, &body)[..], &body].concat()
+}
+
+/// What follows the platform: a SHA-512 or none, and the version of a sniffer or none.
+fn split_rest(rest: &[u8]) -> Option<(Option<Digest>, Option<u8>)> {
+    match rest.split_first_chunk::<64>() {
+        Some((sha512, rest)) => Some((Some(Digest::from_sha512(*sha512)), only_byte(rest)?)),
+        None => Some((None, only_byte(rest)?)),
+    }
+}
+
+fn only_byte(bytes: &[u8]) -> Option<Option<u8>> {
+    match bytes {
+        [] => Some(None),
+        [byte] => Some(Some(*byte)),
+        _ => None,
+    }
+}
+
+fn parse_platform(bytes: &[u8]) -> Option<Platform> {
+    std::str::from_utf8(bytes).ok()?.parse().ok() // text that is none never passed the check as ours
 }
 
 /// `None` if the record fails its check, or is none.
@@ -65,22 +90,20 @@ pub(super) fn decode(blob: &Digest, record: &[u8]) -> Option<BlobFacts> {
     }
     let (blake3, rest) = body.split_first_chunk::<32>()?;
     let ([kind, length], rest) = rest.split_first_chunk::<2>()?;
-    let (platform, sha512) = rest.split_at_checked(usize::from(*length))?;
-    Some(BlobFacts {
-        blake3: Digest::from_blake3(*blake3),
-        sha512: match sha512 {
-            [] => None,
-            // Any other length is no SHA-512.
-            bytes => Some(Digest::from_sha512(<[u8; 64]>::try_from(bytes).ok()?)),
-        },
-        // A code that is not known here is a newer program's; somebody may look again.
-        kind: ContentKind::from_code(*kind),
-        platform: match platform {
-            [] => None,
-            // Text that is none never passed the check above as ours.
-            bytes => Some(std::str::from_utf8(bytes).ok()?.parse().ok()?),
-        },
-    })
+    let (platform, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (sha512, sniffer) = split_rest(rest)?;
+    let blake3 = Digest::from_blake3(*blake3);
+    if *kind == 0 && sniffer.is_some() {
+        return None; // a sniffer that looked has said something
+    }
+    if sniffer != Some(sniff::VERSION) {
+        return Some(BlobFacts { blake3, sha512, kind: None, platform: None });
+    }
+    let platform = match platform {
+        [] => None,
+        bytes => Some(parse_platform(bytes)?),
+    };
+    Some(BlobFacts { blake3, sha512, kind: ContentKind::from_code(*kind), platform })
 }
 
 fn check(blob: &Digest, body: &[u8]) -> [u8; CHECK_BYTES] {
@@ -127,6 +150,32 @@ mod tests {
                 platform: Some(platform.parse().unwrap()),
                 ..bare.clone()
             });
+        }
+    }
+
+    #[test]
+    fn what_another_sniffer_said_counts_as_not_looked_at() {
+        let blob = Digest::sha256_of(b"a");
+        for sha512 in [None, Some(Digest::sha512_of(b"a"))] {
+            let facts = BlobFacts {
+                blake3: Digest::from_blake3([7; 32]),
+                sha512,
+                kind: Some(ContentKind::Elf),
+                platform: Some("linux/amd64".parse().unwrap()),
+            };
+            let record = encode(&blob, &facts);
+            let (ours, body) = record[CHECK_BYTES..].split_last().unwrap();
+            assert_eq!(*ours, sniff::VERSION);
+            let decode_body =
+                |body: &[u8]| decode(&blob, &[&check(&blob, body)[..], body].concat());
+            let unseen = BlobFacts { kind: None, platform: None, ..facts };
+            assert_eq!(decode_body(body), Some(unseen.clone()), "without a version");
+            for other in [ours - 1, ours + 1] {
+                let body = [body, &[other]].concat();
+                assert_eq!(decode_body(&body), Some(unseen.clone()), "version {other}");
+            }
+            let unlikely = [&body[..32], &[0, 0], &[*ours]].concat();
+            assert_eq!(decode_body(&unlikely), None, "a sniffer that said nothing");
         }
     }
 

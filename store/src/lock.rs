@@ -23,6 +23,10 @@ use crate::layout::Layout;
 /// How often a waiting writer looks again: often enough not to be noticed, seldom enough to be free.
 const POLL: Duration = Duration::from_millis(20);
 
+/// So long even one tries who would not wait. Others take the lock for a moment as well: to look whether it
+/// is free, or to move a damaged blob aside.
+const MOMENT: Duration = Duration::from_millis(100);
+
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A holder has a line of text.
@@ -70,7 +74,7 @@ pub(crate) fn while_free<T>(disk: &Disk, layout: &Layout, act: impl FnOnce() -> 
     is_taken.then(act)
 }
 
-/// Takes the lock, waiting up to `wait`; calls `on_wait` once if it is not free at once.
+/// Takes the lock, waiting up to `wait`, and a moment in any case; calls `on_wait` once if it is not free at once.
 pub(crate) fn take(
     disk: &Disk,
     layout: &Layout,
@@ -114,7 +118,7 @@ fn wait_for(
             on_wait(&current(disk, layout));
             told = true;
         }
-        let left = wait.saturating_sub(began.elapsed());
+        let left = wait.max(MOMENT).saturating_sub(began.elapsed());
         if left.is_zero() {
             let holder = current(disk, layout);
             return Err(StoreError::LockTimeout { holder, waited_seconds: wait.as_secs() });

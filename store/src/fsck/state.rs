@@ -128,11 +128,12 @@ pub(super) fn findings(store: &Store) -> Result<Vec<Finding>, StoreError> {
 }
 
 /// What lies in the staging directory and is nobody's. A file there belongs to whoever holds the writer's
-/// lock, and is gone when that is let go: so what is there after the lock was seen free is of the dead.
+/// lock, and is gone when that is let go: so what is there after the lock was seen free is of the dead. Where
+/// the lock cannot be looked at, it may be of the living.
 fn stray(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
     let mut stray = lease::stray(store.pool())?;
     let is_file = |(_, kind): &(PathBuf, FileKind)| *kind != FileKind::Directory;
-    if stray.iter().any(is_file) && is_at_work(store) {
+    if stray.iter().any(is_file) && is_at_work(store) != Some(false) {
         stray.retain(|left| !is_file(left));
     }
     let disk = &store.pool().disk;
@@ -173,7 +174,7 @@ fn index_file(store: &Store) -> Option<Finding> {
             }
             Err(_damaged) => return None,
         };
-        if is_at_work(store) {
+        if is_at_work(store) == Some(true) {
             return None; // whoever writes puts it right
         }
         if before == epoch(store) && seen.as_deref() == Some(of_a_commit) {
@@ -189,11 +190,14 @@ fn epoch(store: &Store) -> Option<u64> {
     Some(store::read_root(disk, layout).ok()?.epoch) // what is wrong with ROOT has its own finding
 }
 
-/// Whether somebody holds the writer's lock. If nobody does, it is free again at once.
-fn is_at_work(store: &Store) -> bool {
+/// Whether somebody holds the writer's lock; nothing if that cannot be told. If nobody does, it is free again
+/// at once. Where there is no such file, as in a copy of a store, nobody can hold it.
+fn is_at_work(store: &Store) -> Option<bool> {
     let Pool { disk, layout } = store.pool();
-    let attempt = disk.open(&layout.lock()).and_then(|lock| lock.try_lock());
-    attempt.is_ok_and(|attempt| attempt == LockAttempt::HeldByAnother)
+    match disk.open(&layout.lock()).and_then(|lock| lock.try_lock()) {
+        Ok(attempt) => Some(attempt == LockAttempt::HeldByAnother),
+        Err(error) => error.is_not_found().then_some(false),
+    }
 }
 
 /// A fact about a blob that is not held is not wrong: content and its digests stay what they are.

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bonded_model::{Digest, Release};
+use rustix::io::Errno;
 
 use super::{World, holder, ingest_into, name};
 use crate::disk::faulty::Failure;
 use crate::disk::memory::{Loss, Memory};
+use crate::disk::{Action, Disk};
 use crate::facts::BlobFacts;
 use crate::fsck::{
     BlobSource, Code, DirectorySource, FsckReport, FsckRequest, Judge, Mend, Remedy, Weight, fsck,
@@ -268,6 +270,23 @@ fn what_a_living_writer_is_about_to_rename_is_not_stray() {
     assert_eq!(codes(check(&world.store)), []);
     drop(writer);
     assert_eq!(codes(check(&world.store)), [Code::StrayStaging]);
+}
+
+#[test]
+fn where_the_lock_cannot_be_looked_at_somebody_may_be_at_work() {
+    let world = world();
+    fs::write(world.store_path.join("bonded/staging/replacement-1-0"), b"x").unwrap();
+    let lock = world.store_path.join("bonded/lock");
+    for (action, errno) in [(Action::Open, Errno::ACCESS), (Action::Lock, Errno::NOLCK)] {
+        let path = lock.clone();
+        let refuse = move |called, on: &Path| (called == action && on == path).then_some(errno);
+        let store = Store::open_on(&world.store_path, Disk::default().refusing(refuse)).unwrap();
+        let codes: Vec<_> = check(&store).findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [], "{action:?}");
+    }
+    fs::remove_file(&lock).unwrap();
+    let codes: Vec<_> = check(&world.store).findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::StrayStaging]);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bonded_model::{MediaType, media_type};
@@ -211,4 +211,23 @@ fn a_lock_that_is_removed_while_it_is_taken_is_taken_anew() {
     let error = world.store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, StoreError::LockTimeout { .. }), "{error}");
     drop(writer);
+}
+
+/// As a check of the store does it, which looks whether anybody is at work.
+#[test]
+fn who_would_not_wait_does_not_mind_a_lock_that_is_held_for_a_moment() {
+    let world = World::new();
+    let other = fs::File::open(world.store_path.join("bonded/lock")).unwrap();
+    other.lock().unwrap();
+    let (held, attempts) = (Mutex::new(Some(other)), Arc::new(AtomicU64::new(0)));
+    let counted = attempts.clone();
+    let disk = Disk::watched(move |action, path| {
+        let is_lock = action == Action::Lock && path.ends_with("bonded/lock");
+        if is_lock && counted.fetch_add(1, Ordering::SeqCst) == 1 {
+            drop(held.lock().unwrap().take());
+        }
+    });
+    let store = Store::open_on(&world.store_path, disk).unwrap();
+    store.lock(Duration::ZERO, &holder(), &mut |_| {}).unwrap();
+    assert!(attempts.load(Ordering::SeqCst) >= 2);
 }

@@ -1,6 +1,7 @@
 //! One suite for every disk: what one does, all do, down to the error.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
@@ -127,7 +128,11 @@ fn a_file_is_flushed_while_it_is_written() {
 #[test]
 fn a_flush_that_fails_is_told_at_the_end_and_is_the_last() {
     let memory = Memory::new(Cloned::Yes);
-    let disk = memory.disk().refusing(|action, _| (action == Action::Sync).then_some(Errno::IO));
+    let syncs = AtomicU64::new(0);
+    let disk = memory.disk().refusing(move |action, _| {
+        let is_flush = action == Action::Sync && syncs.fetch_add(1, Ordering::SeqCst) > 0;
+        is_flush.then_some(Errno::IO)
+    });
     let file = disk.create(Path::new("/a"), 0o644).unwrap();
     file.write_all(b"1").unwrap();
     let mut flushing = file.flushing().unwrap();
@@ -139,6 +144,17 @@ fn a_flush_that_fails_is_told_at_the_end_and_is_the_last() {
             if path == Path::new("/a") && source.raw_os_error() == Some(Errno::IO.raw_os_error())),
         "{told:?}"
     );
+}
+
+/// To prepare for flushing is a call to the operating system of its own.
+#[test]
+fn flushing_may_fail_before_anything_is_flushed() {
+    let memory = Memory::new(Cloned::Yes);
+    let disk = memory.disk().failing(2, Failure::NoSpaceOnce);
+    let file = disk.create(Path::new("/a"), 0o644).unwrap();
+    let failed = file.flushing();
+    assert!(matches!(&failed, Err(DiskError::Io { action: Action::Sync, .. })));
+    file.flushing().unwrap().finish().unwrap();
 }
 
 /// What was flushed survives a power loss, and what came after it does not.

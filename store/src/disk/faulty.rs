@@ -299,6 +299,7 @@ impl OpenFile for FaultyFile {
     }
 
     fn flusher(&self) -> io::Result<Box<dyn Flusher + '_>> {
+        self.reach(Action::Sync)?;
         Ok(Box::new(InLine::new(self)))
     }
 

@@ -63,7 +63,8 @@ fn ingest_flushed(disk: &Disk) -> Result<(), Failed> {
 
 #[test]
 fn ingesting_a_file_that_is_flushed_on_the_way() {
-    assert_eq!(syncs_of_one_file(ingest_flushed), 2, "a flush, and the sync at the end");
+    let told = "what starts the flushing, a flush, and the sync at the end";
+    assert_eq!(syncs_of_one_file(ingest_flushed), 3, "{told}");
     survives_everything(&Scenario::new("flushed", empty_store(), ingest_flushed));
 }
 

@@ -139,14 +139,13 @@ pub(crate) fn read_state(
     layout: &Layout,
     expected: &[u8],
 ) -> Result<IndexState, DiskError> {
-    if is_too_long(expected) {
-        return Ok(IndexState::TooLong);
-    }
     Ok(match Found::read(disk, layout)? {
+        Found::Nothing if is_too_long(expected) => IndexState::TooLong,
         Found::Nothing => IndexState::Missing,
         Found::Bytes(found) if found == expected => IndexState::Current,
-        found if found.is_own() => IndexState::Behind,
-        _ => IndexState::Foreign,
+        found if !found.is_own() => IndexState::Foreign,
+        _ if is_too_long(expected) => IndexState::TooLong,
+        _ => IndexState::Behind,
     })
 }
 
@@ -243,6 +242,7 @@ fn list_of(bytes: &[u8]) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::Pool;
     use crate::tests::World;
     use bonded_model::{MediaType, media_type};
 
@@ -270,5 +270,18 @@ mod tests {
             let bytes = vec![b' '; usize::try_from(INDEX_BYTES_MAX).unwrap() + over];
             assert_eq!(read_state(&pool.disk, &pool.layout, &bytes).unwrap(), expected);
         }
+    }
+
+    /// What another tool has listed is to be adopted, however long the list of ours would be.
+    #[test]
+    fn what_another_tool_wrote_is_told_before_the_length() {
+        let world = World::in_memory();
+        let Pool { disk, layout } = world.store.pool();
+        let too_long = vec![b' '; usize::try_from(INDEX_BYTES_MAX).unwrap() + 1];
+        let state = || read_state(disk, layout, &too_long).unwrap();
+        disk.remove(&layout.index()).unwrap();
+        assert_eq!(state(), IndexState::TooLong);
+        disk.create(&layout.index(), 0o644).unwrap().write_all(b"{}").unwrap();
+        assert_eq!(state(), IndexState::Foreign);
     }
 }

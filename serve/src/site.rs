@@ -35,8 +35,9 @@ pub struct Site {
 
 impl Site {
     /// The site of these releases, which must stand in the snapshot with the very evidence that
-    /// their verdicts looked at. Reads all evidence of the releases and the manifests of their images,
-    /// and none of their files and layers.
+    /// their verdicts looked at. Reads all evidence of the releases and the manifests of their images, and
+    /// none of their layers; of their files only what the store has no facts about: the beginning, or all of
+    /// one whose SHA-512 a document names.
     ///
     /// A release that the store cannot give, or holds as another one or with other evidence, is not
     /// shown: it comes back with the reason. So does the second one of a name.

@@ -103,6 +103,17 @@ impl Pool {
         }
     }
 
+    /// The first bytes of a blob, of which it has at least so many or ends, and how many it has. Nothing of
+    /// this is checked: a damaged blob may give anything.
+    pub(crate) fn peek(&self, digest: &Digest, count: usize) -> Result<(Vec<u8>, u64), StoreError> {
+        let handle = self.open(digest)?;
+        let state = handle.read_state()?;
+        let mut bytes = vec![0; count];
+        let read = handle.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok((bytes, state.bytes))
+    }
+
     /// All bytes that a descriptor names, checked for size and digest.
     pub(crate) fn read_described(
         &self,

@@ -60,6 +60,7 @@ use crate::error::StoreError;
 use crate::facts::BlobFacts;
 use crate::hashing::{self, Digests, Sha512Wanted, Stream};
 use crate::lock::Holder;
+use crate::sniff::{Sniffed, Window};
 use crate::stage::{LARGE_BYTES, Stage, Threads};
 use crate::store::Store;
 use crate::writer::Writer;
@@ -427,7 +428,7 @@ fn copy(
             return Err(ImportError::Missing { trail: trail(), path });
         };
         let path = file.path.clone();
-        let digests = take_in(store, file, blob, place, progress)?;
+        let (digests, sniffed) = take_in(store, file, blob, place, progress)?;
         if digests.sha256 != blob.digest {
             return Err(ImportError::Wrong { trail: trail(), path, found: digests.sha256 });
         }
@@ -435,7 +436,7 @@ fn copy(
             let (expected, found) = (blob.size, digests.bytes);
             return Err(ImportError::Size { trail: trail(), path, expected, found });
         }
-        Ok((blob.digest, facts_of(&digests)))
+        Ok((blob.digest, facts_of(&digests, sniffed)))
     });
     copied.collect()
 }
@@ -446,24 +447,26 @@ fn take_in(
     blob: &Descriptor,
     place: Place<'_>,
     progress: &dyn Progress,
-) -> Result<Digests, ImportError> {
+) -> Result<(Digests, Sniffed), ImportError> {
     let Place { stage, threads } = place;
-    let mut reading = Reading { file, progress };
+    let mut reading = Reading::new(file, progress);
     if reading.file.bytes() < LARGE_BYTES {
         let bytes = reading.file.read_all(LARGE_BYTES)?;
         progress.advanced(reading.file.bytes());
-        return Ok(stage.add_bytes(&bytes, Sha512Wanted::No)?);
+        reading.window.see(&bytes);
+        return Ok(reading.sniffed(stage.add_bytes(&bytes, Sha512Wanted::No)?));
     }
     if store.pool().has(&blob.digest)? {
-        let mut comparing = Reading { file: reading.file.clone(), progress: &() };
+        let mut comparing = Reading::new(reading.file.clone(), &());
         let digests = hashing::in_line(&mut comparing, Sha512Wanted::No);
         let digests = digests.map_err(ImportError::Source)?;
         if digests.sha256 != blob.digest || stage.is_held(&digests)? {
             progress.advanced(digests.bytes);
-            return Ok(digests);
+            return Ok(comparing.sniffed(digests));
         }
     }
-    Ok(stage.add_stream(|buffer| reading.read(buffer), Sha512Wanted::No, threads)?)
+    let digests = stage.add_stream(|buffer| reading.read(buffer), Sha512Wanted::No, threads)?;
+    Ok(reading.sniffed(digests))
 }
 
 /// Where blobs go, and with how much help.
@@ -473,16 +476,28 @@ struct Place<'a> {
     threads: Threads,
 }
 
-/// Tells how much was read.
+/// Tells how much was read, and what it is.
 struct Reading<'a> {
     file: File,
     progress: &'a dyn Progress,
+    window: Window,
+}
+
+impl<'a> Reading<'a> {
+    fn new(file: File, progress: &'a dyn Progress) -> Self {
+        Self { file, progress, window: Window::default() }
+    }
+
+    fn sniffed(&self, digests: Digests) -> (Digests, Sniffed) {
+        (digests, self.window.sniff(digests.bytes))
+    }
 }
 
 impl Stream<DiskError> for Reading<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let count = self.file.read(buffer)?;
         self.progress.advanced(u64::try_from(count).unwrap_or(u64::MAX));
+        self.window.see(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 
@@ -491,6 +506,6 @@ impl Stream<DiskError> for Reading<'_> {
     }
 }
 
-fn facts_of(digests: &Digests) -> BlobFacts {
-    BlobFacts { blake3: digests.blake3, sha512: digests.sha512, kind: None, platform: None }
+fn facts_of(digests: &Digests, Sniffed { kind, platform }: Sniffed) -> BlobFacts {
+    BlobFacts { blake3: digests.blake3, sha512: digests.sha512, kind: Some(kind), platform }
 }

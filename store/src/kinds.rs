@@ -1,51 +1,83 @@
 //! What the files of a release are and what they run on, for evidence: policies choose demands by it. It
-//! is taken from the facts, and computed from the blob where nobody has looked; so the same release has
-//! the same evidence, whatever became of the facts.
+//! is taken from the facts where this version of the sniffer has looked, and else from the beginning of the
+//! blob; so the same release has the same evidence, whatever became of the facts.
+//!
+//! ```text
+//! facts with a kind                 as they are
+//! a blob no longer than the window  read as a whole, checked, and kept as facts
+//! any other blob                    its window alone, unchecked, and kept nowhere
+//! ```
+//!
+//! To hash every large file for this would make the first look at a release as slow as a check of all of it.
+//! What a damaged blob says here goes no further: nobody is given its bytes, and once it is mended it is
+//! looked at again.
 
 use std::collections::BTreeMap;
 
-use bonded_model::{Artifact, Digest, Release};
+use bonded_model::{Artifact, Descriptor, Digest, Release};
 use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::facts::{BlobFacts, look};
 use crate::hashing::Sha512Wanted;
+use crate::sniff::{Sniffed, WINDOW_BYTES, sniff};
 use crate::store::Store;
+
+/// What is known of the content of blobs.
+type Known = BTreeMap<Digest, Sniffed>;
 
 /// The release with kind and platform of every file. Of an image its media type says what it is, and the
 /// release index what it runs on.
 pub(crate) fn with_kinds(store: &Store, release: Release) -> Result<Release, StoreError> {
     let files = release.artifacts().iter().filter(|artifact| !artifact.is_image());
-    let files: Vec<Digest> = files.map(|artifact| artifact.file.digest).collect();
-    let mut known = store.facts().get_many(&files);
-    known.retain(|_, facts| facts.kind.is_some());
-    let looked_at = look_at(store, files.iter().filter(|file| !known.contains_key(file)))?;
-    store.facts().put_many(&looked_at);
-    known.extend(looked_at);
+    let files: BTreeMap<Digest, &Descriptor> =
+        files.map(|artifact| (artifact.file.digest, &artifact.file)).collect();
+    let digests: Vec<Digest> = files.keys().copied().collect();
+    let held = store.facts().get_many(&digests);
+    let mut known: Known =
+        held.into_iter().filter_map(|(file, facts)| Some((file, sniffed(facts)?))).collect();
+    let unknown = files.into_values().filter(|file| !known.contains_key(&file.digest));
+    let (whole, large): (Vec<_>, Vec<_>) = unknown.partition(|file| fits_the_window(file));
+    known.extend(look_at(store, &whole)?);
+    known.extend(peek_at(store, &large)?);
     let artifacts = release.artifacts().iter().map(|artifact| with_kind(artifact, &known));
     let name = release.name().clone();
     Release::from_stored(name.clone(), release.index().clone(), artifacts.collect())
         .map_err(|source| StoreError::Release { name, source })
 }
 
-fn look_at<'a>(
-    store: &Store,
-    files: impl Iterator<Item = &'a Digest>,
-) -> Result<BTreeMap<Digest, BlobFacts>, StoreError> {
-    let unknown: std::collections::BTreeSet<Digest> = files.copied().collect();
-    let looked_at = unknown.into_par_iter().map(|file| {
-        let facts = look(store, &file, Sha512Wanted::No, &())?;
-        Ok((file, facts))
+fn fits_the_window(file: &Descriptor) -> bool {
+    usize::try_from(file.size).is_ok_and(|bytes| bytes <= WINDOW_BYTES)
+}
+
+fn sniffed(BlobFacts { kind, platform, .. }: BlobFacts) -> Option<Sniffed> {
+    Some(Sniffed { kind: kind?, platform })
+}
+
+fn look_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
+    let looked_at = files.par_iter().map(|file| {
+        let facts = look(store, &file.digest, Sha512Wanted::No, &())?;
+        Ok((file.digest, facts))
     });
-    looked_at.collect()
+    let looked_at = looked_at.collect::<Result<BTreeMap<_, _>, StoreError>>()?;
+    store.facts().put_many(&looked_at);
+    Ok(looked_at.into_iter().filter_map(|(file, facts)| Some((file, sniffed(facts)?))).collect())
+}
+
+fn peek_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
+    let peeked_at = files.par_iter().map(|file| {
+        let (window, bytes) = store.pool().peek(&file.digest, WINDOW_BYTES)?;
+        Ok((file.digest, sniff(&window, bytes)))
+    });
+    peeked_at.collect()
 }
 
 /// What the bytes say of the platform comes before what the index says: nobody wrote it by hand.
-fn with_kind(artifact: &Artifact, known: &BTreeMap<Digest, BlobFacts>) -> Artifact {
-    let facts = known.get(&artifact.file.digest).filter(|_| !artifact.is_image());
-    let platform = facts.and_then(|facts| facts.platform.clone());
+fn with_kind(artifact: &Artifact, known: &Known) -> Artifact {
+    let sniffed = known.get(&artifact.file.digest).filter(|_| !artifact.is_image());
+    let platform = sniffed.and_then(|sniffed| sniffed.platform.clone());
     Artifact {
-        kind: facts.and_then(|facts| facts.kind),
+        kind: sniffed.map(|sniffed| sniffed.kind),
         platform: platform.or_else(|| artifact.platform.clone()),
         ..artifact.clone()
     }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::error::StoreError;
-use crate::facts::BlobFacts;
+use crate::facts::{BlobFacts, look};
 use crate::hashing::Sha512Wanted;
 use crate::store::Store;
 
@@ -108,11 +108,7 @@ pub(crate) fn with_sha512(
         files.iter().filter(|file| !known.contains_key(file)).copied().collect();
     let computed: Result<BTreeMap<Digest, BlobFacts>, StoreError> = unknown
         .into_par_iter()
-        .map(|file| {
-            let (_, digests) = store.pool().hash(&file, Sha512Wanted::Yes)?;
-            let (blake3, sha512) = (digests.blake3, digests.sha512);
-            Ok((file, BlobFacts { blake3, sha512, kind: None, platform: None }))
-        })
+        .map(|file| Ok((file, look(store, &file, Sha512Wanted::Yes, &())?)))
         .collect();
     let computed = computed?;
     store.facts().put_many(&computed);

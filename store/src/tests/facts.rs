@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bonded_model::Digest;
+use bonded_model::{Digest, Evidence};
 
 use super::{World, name};
-use crate::StoreError;
+use crate::disk::{Action, Disk};
 use crate::facts::{BlobFacts, FactsError, RebuildProgress, rebuild};
 use crate::sniff::ContentKind;
+use crate::{Store, StoreError};
 
 /// The beginning of a program for Linux on AMD64.
 fn program(bytes: usize) -> Vec<u8> {
@@ -61,6 +63,45 @@ fn ingest_records_what_a_file_is_and_runs_on() {
     world.forget_facts();
     world.ingest("demo@v2").unwrap();
     assert_eq!(all(&world).values().filter(|facts| facts.kind.is_some()).count(), 2);
+}
+
+/// The evidence of a release, and how often a blob was read for it.
+fn evidence_read(world: &World, blob: &Digest) -> (Evidence, u64) {
+    let path = world.store.pool().layout.blob(blob);
+    let reads = Arc::new(AtomicU64::new(0));
+    let counted = reads.clone();
+    let disk = Disk::watched(move |action, on| {
+        if action == Action::Read && on == path {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let store = Store::open_on(&world.store_path, disk).unwrap();
+    let evidence = store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    (evidence, reads.load(Ordering::Relaxed))
+}
+
+/// No more than its beginning, whose bytes nobody has checked: so it is not kept.
+#[test]
+fn of_a_large_file_without_facts_only_the_window_is_read() {
+    let world = world();
+    let [small, large] = [1_000, 3_000_000].map(|bytes| Digest::sha256_of(&program(bytes)));
+    let of_large = |evidence: &Evidence| {
+        let mut artifacts = evidence.release.artifacts().iter();
+        let artifact = artifacts.find(|artifact| artifact.file.digest == large).unwrap();
+        (artifact.kind, artifact.platform.as_ref().map(ToString::to_string))
+    };
+    let (evidence, reads) = evidence_read(&world, &large);
+    let with_facts = of_large(&evidence);
+    assert_eq!(with_facts, (Some(ContentKind::Elf), Some("linux/amd64".into())));
+    assert_eq!(reads, 0);
+    world.forget_facts();
+    for _nothing_is_kept in 0..2 {
+        let (evidence, reads) = evidence_read(&world, &large);
+        assert_eq!((of_large(&evidence), reads), (with_facts.clone(), 1));
+        let facts = all(&world);
+        assert_eq!(facts.keys().collect::<Vec<_>>(), [&small]);
+        assert_eq!(facts[&small].kind, Some(ContentKind::Elf));
+    }
 }
 
 #[derive(Default)]

@@ -1,17 +1,23 @@
 //! Releases in the layouts of others, which nobody publishes by accident.
 
 use bonded_model::descriptor::ANNOTATION_REF_NAME;
-use bonded_model::{Artifact, Descriptor, MediaType, Release, media_type};
+use bonded_model::{Artifact, Descriptor, Digest, MediaType, Release, media_type};
 
 use super::evidence::statement;
 use super::{Ask, Layout, World};
 use crate::image::ImportError;
+use crate::sniff::ContentKind;
+use crate::stage::LARGE_BYTES;
 use crate::tests::image::Image;
 use crate::tests::name;
 
 /// The layout of a release with one file of that media type, and evidence about it.
 fn layout_of(file_type: &'static str) -> Layout {
-    let file = Descriptor::of(MediaType::known(file_type), b"tool");
+    layout_with(file_type, b"tool")
+}
+
+fn layout_with(file_type: &'static str, bytes: &[u8]) -> Layout {
+    let file = Descriptor::of(MediaType::known(file_type), bytes);
     let (artifact, manifest) = Artifact::of_file("tool".parse().unwrap(), file.clone(), None, None);
     let about = artifact.manifest.clone();
     let (release, index) = Release::new(name("demo@v1"), vec![artifact]).unwrap();
@@ -21,7 +27,7 @@ fn layout_of(file_type: &'static str) -> Layout {
     layout.blobs.insert(release.digest(), index.to_bytes());
     layout.blobs.insert(about.digest, manifest.to_bytes());
     layout.blobs.insert(manifest.config.digest, b"{}".to_vec());
-    layout.blobs.insert(file.digest, b"tool".to_vec());
+    layout.blobs.insert(file.digest, bytes.to_vec());
     let evidence = Image::referrer(&about, media_type::IN_TOTO, &statement(&file.digest));
     layout.annotated(&[("vnd.bonded.evidence", "demo/v1")], &evidence)
 }
@@ -52,6 +58,29 @@ fn releases_come_in_only_when_they_are_asked_for() {
     );
     let error = world.store.snapshot().unwrap().release(&name("demo@v1")).unwrap_err();
     assert!(matches!(error, crate::StoreError::NoRelease { .. }), "{error:?}");
+}
+
+/// So that nobody has to read them again to know it.
+#[test]
+fn what_a_file_is_is_seen_as_it_comes_in() {
+    for bytes in [100, LARGE_BYTES + 1] {
+        let mut program = vec![0; usize::try_from(bytes).unwrap()];
+        program[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0");
+        program[20] = 1;
+        program[52..56].copy_from_slice(&[64, 0, 56, 0]);
+        let world = World::in_memory();
+        let layout = layout_with(media_type::OCTET_STREAM, &program);
+        for _new_and_held in 0..2 {
+            let ask = Ask { releases: true, ..Ask::default() };
+            let source = tempfile::tempdir_in(&world.inputs).unwrap();
+            world.import_as(&layout.write(&source.path().join("l")), ask).unwrap();
+            let facts = world.store.facts().get(&Digest::sha256_of(&program)).unwrap();
+            let platform = facts.platform.map(|platform| platform.to_string());
+            assert_eq!(facts.kind, Some(ContentKind::Elf), "{bytes}");
+            assert_eq!(platform.as_deref(), Some("linux/amd64"), "{bytes}");
+            world.forget_facts();
+        }
+    }
 }
 
 #[test]

@@ -128,6 +128,14 @@ impl Attestation {
         [&self.faults, of_rules].concat()
     }
 
+    /// Its signers who speak for the builder under those demands. Whoever else signed it counts for
+    /// nothing where provenance is asked for.
+    pub(crate) fn speakers_under(&self, under: DemandsAt) -> Vec<SignedBy> {
+        let speakers = self.assessed(under).map(|assessed| &assessed.speakers);
+        let speaks = |signer: &&SignedBy| speakers.is_some_and(|s| s.contains(&signer.name));
+        self.signers.iter().filter(speaks).cloned().collect()
+    }
+
     /// Its signers under those demands: of a provenance those who speak for its builder come first.
     pub(crate) fn signers_under(&self, under: DemandsAt) -> Vec<SignedBy> {
         let mut signers = self.signers.clone();

@@ -319,14 +319,12 @@ codes! {
 
 impl Code {
     /// Whether a policy may let it pass for a while. What is not listed here may not: signatures,
-    /// identities and digests are genuine or they are not, whatever the date.
+    /// identities and digests are genuine or they are not, whatever the date. Nor may what keeps other
+    /// rules from looking, as a builder whom nobody knows does with signer, level and age.
     pub fn may_be_excepted(self) -> bool {
         matches!(
             self,
             Self::ProvMissing
-                | Self::ProvPredicate
-                | Self::ProvMalformed
-                | Self::ProvBuilder
                 | Self::ProvLevel
                 | Self::ProvSource
                 | Self::ProvRef
@@ -335,9 +333,7 @@ impl Code {
                 | Self::ProvQuorum
                 | Self::ProvAge
                 | Self::SbomMissing
-                | Self::SbomMalformed
                 | Self::SbomFormat
-                | Self::SbomSubject
                 | Self::SbomQuorum
                 | Self::SbomAge
                 | Self::SumMissing

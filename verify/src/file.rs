@@ -191,7 +191,10 @@ impl Weighed<'_> {
         let document = Digest::sha256_of(self.question.bundle);
         let candidates = attestations.iter().zip(judged).map(|(attestation, judged)| Candidate {
             document,
-            signers: attestation.signers_under(self.under),
+            signers: match self.demand {
+                Demand::Require => attestation.speakers_under(self.under),
+                Demand::Warn | Demand::Off => attestation.signers_under(self.under),
+            },
             level: attestation.level_under(self.under),
             faults: judged.against.clone(),
         });
@@ -437,6 +440,73 @@ mod tests {
         let question = FileQuestion { digests: &digests, ..question };
         let verdict = verify_file(&verifier, &FileExpectation::Policy(&policy), &question, now);
         check(&verdict, &[Code::ProvRef]);
+    }
+
+    /// Holds each provenance for signed by the workflow that it names as its builder.
+    struct ByBuilder;
+
+    impl crate::signature::SignatureVerifier for ByBuilder {
+        fn verify(
+            &self,
+            document: &crate::signature::SignedDocument,
+            _: &crate::signature::Against<'_>,
+        ) -> Result<crate::identity::Signed, Fault> {
+            let mut signed = crate::testing::workflow();
+            if let (
+                crate::signature::Content::Statement(statement),
+                crate::identity::Signer::Certificate(holder),
+            ) = (document.content(), &mut signed.signer)
+            {
+                let predicate: serde_json::Value =
+                    serde_json::from_str(statement.predicate.get()).unwrap();
+                holder.identity =
+                    predicate["runDetails"]["builder"]["id"].as_str().unwrap().to_owned();
+            }
+            Ok(signed)
+        }
+    }
+
+    /// A quorum of a single file was counted with signers who do not speak for the builder.
+    #[test]
+    fn a_quorum_counts_those_who_speak_for_the_builder() {
+        let ids = ["https://example.com/a", "https://example.com/b"];
+        let mut case = Case::certified(crate::testing::workflow());
+        let glob = "identity_glob = \"https://example.com/*\"";
+        case.edit(&format!("identity = \"{}\"", crate::testing::BUILDER), glob);
+        case.edit(
+            "[[builder]]",
+            &format!(
+                "[[signer]]\nname = \"mute\"\nissuer = \"{}\"\n{glob}\n[[builder]]",
+                crate::identity::GITHUB_ISSUER
+            ),
+        );
+        let builder = |id: &str| format!("id = \"{id}\"\nsigners = [\"key\"]\nlevel = 3\n");
+        let builders = format!("{}[[builder]]\n{}", builder(ids[0]), builder(ids[1]));
+        case.edit(&builder(crate::testing::BUILDER), &builders);
+        case.edit("#provenance", "quorum = 2");
+        let lines = ids.map(|id| {
+            let change = |p: &mut serde_json::Value| p["runDetails"]["builder"]["id"] = json!(id);
+            crate::testing::certified(&provenance(FILE, change))
+        });
+        let judge = |policy: &str| {
+            let policy = Policy::parse(policy).unwrap();
+            let verifier = Verifier::of_double(Box::new(ByBuilder));
+            let version = "v1".parse().unwrap();
+            let question = FileQuestion {
+                path: None,
+                digests: &[Digest::sha256_of(FILE)],
+                size: None,
+                bytes: None,
+                bundle: &lines.join(&b'\n'),
+                version: Some(&version),
+                release_path: None,
+            };
+            let now = time("2026-06-01T00:00:00Z");
+            verify_file(&verifier, &FileExpectation::Policy(&policy), &question, now)
+        };
+        check(&judge(&case.policy), &[Code::ProvQuorum]);
+        let spoken = case.policy.replace("signers = [\"key\"]", "signers = [\"key\", \"mute\"]");
+        check(&judge(&spoken), &[]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Times
     let none = candidates.is_empty();
     let (accepted, refused): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|candidate| candidate.faults.is_empty());
-    let found = counted(rule, &accepted);
+    let found = counted(rule, &accepted, none);
     let satisfied = found.is_ok();
     let severity = if satisfied { Severity::Note } else { rule.demand.severity() };
     let mut findings = Vec::new();
@@ -117,9 +117,12 @@ pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Times
 }
 
 /// Whether there are enough; if not, with the fault where one says more than that of the candidates.
-fn counted(rule: &Rule<'_>, accepted: &[Candidate]) -> Result<(), Option<Fault>> {
+///
+/// That signers are too few is said of candidates that were all refused too: what stands against them may
+/// be excepted, and one of them is still not as many as were asked for.
+fn counted(rule: &Rule<'_>, accepted: &[Candidate], none: bool) -> Result<(), Option<Fault>> {
     let quorum = rule.count.quorum;
-    if accepted.is_empty() {
+    if none || (accepted.is_empty() && quorum <= 1) {
         return Err(None);
     }
     if quorum <= 1 {

@@ -31,11 +31,8 @@ fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {
         if attestation.statement.is_some() {
             faults.extend(bench.subject_fault(covering, held.at, Code::ProvSubject));
         }
-        let assessed = attestation.assessed(held.under);
-        let mut signers = attestation.signers.clone();
-        // Whoever else signed it does not speak for the builder.
-        signers.retain(|s| assessed.is_some_and(|assessed| assessed.speakers.contains(&s.name)));
-        let level = assessed.and_then(|assessed| assessed.level);
+        let signers = attestation.speakers_under(held.under);
+        let level = attestation.assessed(held.under).and_then(|assessed| assessed.level);
         Some(Candidate { document: fact.document.digest, signers, level, faults })
     });
     candidates.collect()

@@ -97,11 +97,13 @@ fn candidate(
     let signers = wanted(requirement, attestation);
     let mut faults = attestation.faults.clone();
     faults.extend(subject);
-    // A signer whom the policy does not know at all has been reported as such.
-    if signers.is_empty() && !attestation.signers.is_empty() {
+    // A signer whom the policy does not know at all has been reported as such. What is accepted without a
+    // signature, by its checksum, is accepted as provenance and signed by nobody.
+    let reported = attestation.signers.is_empty() && !attestation.faults.is_empty();
+    if signers.is_empty() && !reported {
         let seen: Vec<_> = attestation.signers.iter().map(|s| s.name.as_str()).collect();
-        let expected = joined(&requirement.signers);
-        faults.push(Fault::new(Code::ReqSigner, expected, seen.join(", ")));
+        let seen = if seen.is_empty() { "nobody".to_owned() } else { seen.join(", ") };
+        faults.push(Fault::new(Code::ReqSigner, joined(&requirement.signers), seen));
     }
     Candidate { document, signers, level: None, faults }
 }

@@ -1,6 +1,7 @@
 //! Requirements and exceptions over whole releases.
 
 use bonded_model::evidence::Subject as AttachedTo;
+use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::{DigestSet, Statement, Subject};
 use bonded_model::{Digest, DocumentKind::Bundle};
 use serde_json::json;
@@ -8,7 +9,8 @@ use serde_json::json;
 use super::{OTHER, check, signed, to, two_files};
 use crate::code::Code;
 use crate::finding::Severity::{Fail, Note, Warn};
-use crate::testing::{Case, FILE, Key, PATH, provenance, statement, time};
+use crate::policy::{Policy, PolicyError};
+use crate::testing::{BUILDER, Case, FILE, Key, PATH, provenance, statement, time};
 use crate::verdict::Role;
 
 const TESTED: &str = "https://in-toto.io/attestation/test-result/v0.1";
@@ -227,4 +229,68 @@ fn a_long_finding_keeps_the_reason() {
     );
     let verdict = check(case, &[(Warn, Code::ProvSource)]);
     assert!(verdict.findings()[0].seen.ends_with(": the builder moves"));
+}
+
+/// A quorum was not asked where every document was refused, so an exception for what refused them let one
+/// signer pass for two.
+#[test]
+fn what_is_excepted_of_documents_is_not_excepted_of_their_number() {
+    let with = |seeds: &[u8], also: &str| {
+        let mut case = excepted("PROV-REF", also).with_second_key();
+        case.edit("#provenance", "quorum = 2");
+        for seed in seeds {
+            let change = |p: &mut serde_json::Value| {
+                p["buildDefinition"]["externalParameters"]["source"]["uri"] =
+                    json!("git+https://github.com/o/r@refs/tags/v2");
+            };
+            case.attach(Bundle, &by(*seed, &provenance(FILE, change)));
+        }
+        case
+    };
+    let (few, other) = ((Fail, Code::ProvQuorum), (Warn, Code::ProvRef));
+    let verdict = check(with(&[1], ""), &[few, other]);
+    assert_eq!(verdict.findings()[0].seen, "0: nobody");
+    check(with(&[1, 2], ""), &[few, other, other]);
+    let both =
+        "[[exception]]\ncode = \"PROV-QUORUM\"\nuntil = \"2026-06-02T00:00:00Z\"\nreason = \"x\"";
+    check(with(&[1], both), &[(Warn, Code::ProvQuorum), other]);
+}
+
+/// What keeps other rules from looking cannot be excepted: with the builder unknown or the predicate
+/// unread, signer, level and age were not asked; and an SBOM of something else stood in for one.
+#[test]
+fn what_keeps_other_rules_from_looking_is_not_excepted() {
+    for code in
+        ["PROV-BUILDER", "PROV-MALFORMED", "PROV-PREDICATE", "SBOM-SUBJECT", "SBOM-MALFORMED"]
+    {
+        let parsed = Policy::parse(&excepted(code, "").policy);
+        assert!(matches!(parsed, Err(PolicyError::Value { key: "code", .. })), "{code} {parsed:?}");
+    }
+}
+
+/// A provenance that is accepted by its checksum has no signer, so it satisfies no rule that asks for one.
+#[test]
+fn a_document_that_nobody_signed_satisfies_no_rule_that_asks_for_signers() {
+    let pinned = provenance(FILE, |_| {}).to_bytes();
+    let mut case = Case::bare();
+    case.edit("level = 3\nsource", "level = 1\nsource");
+    let unsigned = format!(
+        "[[unsigned]]\ndigest = \"{}\"\nreason = \"x\"\nbuilder = \"{BUILDER}\"\nlevel = 1\n",
+        Digest::sha256_of(&pinned)
+    );
+    case.edit("[provenance]", &format!("{unsigned}[provenance]"));
+    case.attach(bonded_model::DocumentKind::Statement, &pinned);
+    let require = |of: &str| {
+        format!(
+            "[[require]]\nname = \"p\"\npredicate = \"{PROVENANCE_V1}\"\nof = \"{of}\"\nsigners = [\"key\"]\n"
+        )
+    };
+    for of in ["artifacts", "release"] {
+        let mut case = Case { policy: case.policy.clone(), ..Case::bare() };
+        case.edit("#sbom", &require(of));
+        case.attach(bonded_model::DocumentKind::Statement, &pinned);
+        let verdict = check(case, &[(Fail, Code::ReqSigner)]);
+        assert_eq!(verdict.findings()[0].seen, "nobody");
+    }
+    check(case, &[]);
 }

@@ -308,7 +308,7 @@ fn no_exception_may_be_added_or_prolonged() {
     };
     let until = "2026-06-01T00:00:00Z";
     for text in [
-        exception("SBOM-SUBJECT", "paths = [\"a\"]", until),
+        exception("SBOM-FORMAT", "paths = [\"a\"]", until),
         exception("SBOM-MISSING", "paths = [\"a\", \"b\"]", until),
         exception("SBOM-MISSING", "", until),
         exception("SBOM-MISSING", "paths = [\"a\"]", "2026-06-01T00:00:01Z"),

@@ -114,6 +114,13 @@ impl Attestation {
         Self { purpose, statement: Some(statement), faults, signers }
     }
 
+    /// Whether its signature holds and a signer of the policy made it, so that it says what it says, be it
+    /// that something failed.
+    pub(crate) fn is_said(&self) -> bool {
+        let said = |fault: &Fault| matches!(fault.code, Code::StmtFailed | Code::StmtPredicate);
+        self.faults.iter().all(said)
+    }
+
     /// What the rules made of a provenance under those demands.
     pub(crate) fn assessed(&self, under: DemandsAt) -> Option<&Assessed> {
         match &self.purpose {

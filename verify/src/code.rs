@@ -318,6 +318,11 @@ codes! {
 }
 
 impl Code {
+    /// Whether it is found by a requirement or an expression, of which a policy has several by name.
+    pub(crate) fn is_of_named_rule(self) -> bool {
+        ["REQ-", "EXPR-"].iter().any(|family| self.as_str().starts_with(family))
+    }
+
     /// Whether a policy may let it pass for a while. What is not listed here may not: signatures,
     /// identities and digests are genuine or they are not, whatever the date. Nor may what keeps other
     /// rules from looking, as a builder whom nobody knows does with signer, level and age.

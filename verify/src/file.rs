@@ -182,6 +182,7 @@ impl Weighed<'_> {
         };
         let rule = Rule {
             role: Role::Signature,
+            name: None,
             demand: Demand::Require,
             count: &count,
             missing: Fault::new(Code::ProvMissing, "a paper of the file", "none"),
@@ -217,6 +218,7 @@ fn finding(
         expected: fault.expected,
         seen: fault.seen,
         severity,
+        rule: fault.rule,
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Finding {
     pub seen: String,
     /// How much it weighs.
     pub severity: Severity,
+    /// What the policy calls the requirement or expression that found it. The text says it too.
+    #[serde(skip)]
+    pub(crate) rule: Option<String>,
 }
 
 impl Finding {
@@ -63,7 +66,8 @@ pub(crate) fn capped(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut tallies: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for finding in findings {
         let (path, subject) = (finding.path.clone(), finding.subject);
-        let like = (path, subject, finding.document, finding.code, finding.severity);
+        let (code, severity, rule) = (finding.code, finding.severity, finding.rule.clone());
+        let like = (path, subject, finding.document, code, severity, rule);
         let (count, last) = tallies.entry(like).or_default();
         *count += 1;
         if *count <= LIKE_FINDING_COUNT_MAX {
@@ -87,11 +91,18 @@ pub(crate) struct Fault {
     pub(crate) code: Code,
     pub(crate) expected: String,
     pub(crate) seen: String,
+    /// What the policy calls the rule that found it, where there may be several of its kind.
+    pub(crate) rule: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn new(code: Code, expected: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { code, expected: bounded(expected.into()), seen: bounded(seen.into()) }
+        let (expected, seen) = (bounded(expected.into()), bounded(seen.into()));
+        Self { code, expected, seen, rule: None }
+    }
+
+    pub(crate) fn of_rule(self, name: &str) -> Self {
+        Self { rule: Some(name.to_owned()), ..self }
     }
 
     /// A fault whose details are the messages of an error and of all its sources.
@@ -145,6 +156,7 @@ mod tests {
             expected: String::new(),
             seen: seen.to_owned(),
             severity,
+            rule: None,
         }
     }
 
@@ -164,6 +176,18 @@ mod tests {
         assert_eq!(capped(kept.clone()), kept);
         findings.reverse();
         assert_eq!(capped(findings), kept);
+    }
+
+    /// Each may have an exception of its own, so the one must not be hidden among the others.
+    #[test]
+    fn findings_of_two_rules_are_counted_apart() {
+        let of = |rule: &str, at: usize| Finding {
+            rule: Some(rule.to_owned()),
+            ..finding("a", &format!("{at:03}"), Severity::Fail)
+        };
+        let many = (0..LIKE_FINDING_COUNT_MAX + 1).map(|at| of("a", at));
+        let kept = capped(many.chain([of("b", 999)]).collect());
+        assert!(kept.contains(&of("b", 999)));
     }
 
     #[test]

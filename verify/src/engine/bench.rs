@@ -61,6 +61,7 @@ impl Bench<'_> {
             expected: fault.expected,
             seen: fault.seen,
             severity,
+            rule: fault.rule,
         }
     }
 }

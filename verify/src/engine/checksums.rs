@@ -21,6 +21,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
     let demand = if held.artifact.is_image() { Demand::Off } else { held.demands.checksums };
     let rule = Rule {
         role: Role::Checksum,
+        name: None,
         demand,
         count: &Count::default(),
         missing: Fault::new(Code::SumMissing, "a checksum list or sidecar", "none"),

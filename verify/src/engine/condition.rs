@@ -1,8 +1,8 @@
 //! The rule that the policy's expressions are true: of every artifact, or of the release.
 //!
-//! An expression sees values and no documents: of statements only those that hold and are about the
-//! artifact, and of provenance only one that was accepted. What is too large to look at is not looked at in
-//! part.
+//! An expression sees values and no documents: of statements only those that a signer of the policy made
+//! about the artifact, also where they say that something failed, and of provenance only one that was
+//! accepted. What is too large to look at is not looked at in part.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,8 @@ fn fault(
         Err(Stop::Error(error)) => (Code::ExprError, error),
         Err(Stop::Budget) => (Code::ExprBudget, "more than it may look at".to_owned()),
     };
-    Some((condition.demand.severity(), Fault::new(code, condition.told(), seen)))
+    let fault = Fault::new(code, condition.told(), seen).of_rule(&condition.name);
+    Some((condition.demand.severity(), fault))
 }
 
 /// `None` where the documents are too large to look at.
@@ -81,7 +82,7 @@ fn of_artifact(
     let accepted = judge.accepted(Role::Provenance);
     let (mut statements, mut provenance, mut bytes) = (Vec::new(), Value::Null, 0);
     for (fact, covering) in bench.heard(held.at) {
-        if !covering.attestation.faults.is_empty()
+        if !covering.attestation.is_said()
             || bench.subject_fault(covering, held.at, Code::ReqSubject).is_some()
         {
             continue;
@@ -113,7 +114,7 @@ fn of_whole_release(bench: &Bench<'_>) -> Option<BTreeMap<&'static str, Value>> 
     for fact in bench.facts {
         let Reading::Attestations(coverings) = &fact.reading else { continue };
         for covering in coverings {
-            if covering.attestation.faults.is_empty() && names_all(bench, covering) {
+            if covering.attestation.is_said() && names_all(bench, covering) {
                 statements.push(told(covering, &mut bytes)?);
             }
         }

@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
 /// A rule, as far as it is the same for every kind of paper.
 pub(crate) struct Rule<'a> {
     pub(crate) role: Role,
+    /// What the policy calls it, where there may be several of its kind.
+    pub(crate) name: Option<&'a str>,
     pub(crate) demand: Demand,
     pub(crate) count: &'a Count,
     /// What is said where there is no candidate at all.
@@ -81,6 +83,7 @@ impl Judge {
             expected: fault.expected,
             seen: fault.seen,
             severity,
+            rule: fault.rule,
         });
     }
 
@@ -97,6 +100,7 @@ pub(crate) struct Decided {
 }
 
 pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Timestamp) -> Decided {
+    let vetoes: Vec<_> = candidates.iter().flat_map(vetoes).collect();
     candidates.iter_mut().for_each(|candidate| hold_to_age(rule, candidate, now));
     let none = candidates.is_empty();
     let (accepted, refused): (Vec<_>, Vec<_>) =
@@ -113,7 +117,22 @@ pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Times
         candidate.faults.into_iter().map(move |fault| (severity, Some(candidate.document), fault))
     });
     findings.extend(each);
+    findings.retain(|(_, document, fault)| {
+        document.is_none_or(|document| !vetoes.contains(&(document, fault.clone())))
+    });
+    let weight = rule.demand.severity();
+    findings.extend(vetoes.into_iter().map(|(document, fault)| (weight, Some(document), fault)));
+    findings.iter_mut().for_each(|(_, _, fault)| fault.rule = rule.name.map(str::to_owned));
     Decided { accepted: if satisfied { accepted } else { Vec::new() }, findings }
+}
+
+/// What a signer who counts says against the artifact weighs as the rule does, whatever another document says.
+fn vetoes(candidate: &Candidate) -> Vec<(Digest, Fault)> {
+    let failed = |fault: &Fault| fault.code == Code::StmtFailed;
+    if candidate.signers.is_empty() || !candidate.faults.iter().all(failed) {
+        return Vec::new();
+    }
+    candidate.faults.iter().map(|fault| (candidate.document, fault.clone())).collect()
 }
 
 /// Whether there are enough; if not, with the fault where one says more than that of the candidates.
@@ -173,24 +192,33 @@ fn augment<'a>(
     false
 }
 
-/// A signature that is too old counts for nothing. A time that nobody vouches for is none.
+/// A signature that is too old counts for nothing. A time that nobody vouches for is none. What a log or a
+/// timestamp proves is that a signature is no younger: to an old one by a key a new stamp can be added at
+/// any time, while a certificate is valid for minutes around its signature.
 fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: Timestamp) {
     let Some(age) = &rule.count.max_age else { return };
     // What is refused for another reason may have no signers to tell the age of.
     if candidate.signers.is_empty() && !candidate.faults.is_empty() {
         return;
     }
-    let newest = candidate.signers.iter().filter_map(|signer| signer.signed_at).max();
+    let newest = candidate.signers.iter().filter(|s| !is_key(s)).filter_map(|s| s.signed_at).max();
+    let by_key = candidate.signers.iter().any(is_key);
     let young = |signer: &SignedBy| signer.signed_at.is_some_and(|time| age.spans(time, now));
-    candidate.signers.retain(young);
+    candidate.signers.retain(|signer| !is_key(signer) && young(signer));
     if candidate.signers.is_empty() {
-        let seen = newest.map_or_else(
-            || "no authenticated signing time".to_owned(),
-            |time| format!("signed at {time}"),
-        );
+        let seen = match newest {
+            Some(time) => format!("signed at {time}"),
+            None if by_key => "signed by a key, to which a newer time can be added".to_owned(),
+            None => "no authenticated signing time".to_owned(),
+        };
         let expected = format!("signed within {} before {now}", age.as_str());
         candidate.faults.push(Fault::new(rule.too_old, expected, seen));
     }
+}
+
+/// A key is known by its digest. A certificate that calls its holder so is taken for one, which is more strict.
+fn is_key(signer: &SignedBy) -> bool {
+    signer.identity.parse::<Digest>().is_ok()
 }
 
 pub(crate) fn joined(names: &BTreeSet<String>) -> String {

@@ -19,6 +19,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
     let Some(npm) = bench.policy.npm.as_ref().filter(|_| !held.artifact.is_image()) else { return };
     let rule = Rule {
         role: Role::Required,
+        name: None,
         demand: npm.demand,
         count: &Count::default(),
         missing: Fault::new(Code::NpmMissing, "the registry's publish attestation", "none"),

@@ -12,6 +12,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
     let rule = &held.demands.provenance;
     let rule = Rule {
         role: Role::Provenance,
+        name: None,
         demand: rule.demand,
         count: &rule.count,
         missing: Fault::new(Code::ProvMissing, "provenance that names the file's digest", "none"),

@@ -116,6 +116,7 @@ fn wanted(requirement: &Requirement, attestation: &Attestation) -> Vec<SignedBy>
 fn rule(requirement: &Requirement) -> Rule<'_> {
     Rule {
         role: Role::Required,
+        name: Some(&requirement.name),
         demand: requirement.demand,
         count: &requirement.count,
         missing: Fault::new(Code::ReqMissing, requirement.told(), "none"),

@@ -18,6 +18,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
     let rule = &held.demands.sbom;
     let rule = Rule {
         role: Role::Sbom,
+        name: None,
         demand: rule.demand,
         count: &rule.count,
         missing: Fault::new(Code::SbomMissing, "an SBOM that names the file's digest", "none"),

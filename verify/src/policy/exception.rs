@@ -10,6 +10,8 @@ use crate::pattern::Pattern;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exception {
     pub(crate) code: Code,
+    /// Of which requirement or expression; of all rules where the code is of no such.
+    pub(crate) name: Option<String>,
     /// Of which artifacts; with none also of the release and its documents as a whole.
     pub(crate) paths: Vec<Pattern>,
     /// Of which versions; of all where it lists none.
@@ -23,6 +25,7 @@ impl Exception {
         let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|p| p.matches(text));
         let path = finding.path.as_ref();
         self.code == finding.code
+            && (self.name.is_none() || self.name == finding.rule)
             && (self.paths.is_empty() || path.is_some_and(|p| any(&self.paths, p.as_str())))
             && (self.versions.is_empty() || any(&self.versions, version.as_str()))
     }

@@ -146,6 +146,7 @@ fn exceptions(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     for found in &policy.exceptions {
         let same = base.exceptions.iter().any(|base| {
             found.code == base.code
+                && found.name == base.name
                 && found.paths == base.paths
                 && found.versions == base.versions
                 && found.until <= base.until

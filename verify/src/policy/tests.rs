@@ -300,7 +300,8 @@ fn must_reject_exceptions() {
         |code: &str, rest: &str| scoped(&format!("[[exception]]\ncode = \"{code}\"\n{rest}"));
     let good = "until = \"2026-01-01T00:00:00Z\"\nreason = \"r\"";
     for code in crate::Code::ALL {
-        let found = exception(code.as_str(), good);
+        let named = if code.is_of_named_rule() { "name = \"n\"\n" } else { "" };
+        let found = exception(code.as_str(), &format!("{named}{good}"));
         let refused = matches!(found, Err(PolicyError::Value { key: "code", .. }));
         assert_eq!(found.is_ok(), code.may_be_excepted(), "{code}");
         assert_eq!(refused, !code.may_be_excepted(), "{code}");

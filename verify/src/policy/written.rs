@@ -88,6 +88,7 @@ impl OneOrMore {
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenException {
     pub(super) code: String,
+    pub(super) name: Option<String>,
     pub(super) paths: Option<Vec<String>>,
     pub(super) versions: Option<Vec<String>>,
     pub(super) until: Timestamp,

@@ -77,6 +77,26 @@ fn statements_can_be_asked_what_they_say() {
     }
 }
 
+/// A statement that says FAILED was left out of what expressions see, so that none could deny for it.
+#[test]
+fn what_says_failed_is_seen_where_its_signature_holds() {
+    const RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
+    for of in [OF, "of = \"release\""] {
+        let judge = |seed: u8, predicate: serde_json::Value| {
+            let cel = format!("!statements.exists(s, s.type == \"{RESULT}\")");
+            let mut case = with(of, &cel);
+            let said = statement(FILE, RESULT, &predicate);
+            case.attach(Bundle, &Key::from_seed(seed).bundle(&said.to_bytes()));
+            let verdict = case.verdict();
+            verdict.findings().iter().any(|f| (f.severity, f.code) == (Fail, Code::ExprFalse))
+        };
+        assert!(judge(1, json!({"result": "FAILED", "configuration": []})));
+        assert!(judge(1, json!({"result": "perhaps", "configuration": []})));
+        // Whoever is no signer of the policy says nothing.
+        assert!(!judge(2, json!({"result": "FAILED", "configuration": []})));
+    }
+}
+
 #[test]
 fn it_is_asked_of_what_it_names_and_weighs_what_it_says() {
     let failed = [(Fail, Code::ExprFalse)];

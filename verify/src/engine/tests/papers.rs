@@ -157,6 +157,61 @@ fn a_requirement_can_warn_be_off_and_ask_for_several() {
     check(case, &[]);
 }
 
+/// One who may sign said that the tests failed, and a second document by the same signer made that a note.
+#[test]
+fn what_a_required_signer_says_against_it_weighs_whatever_else_was_accepted() {
+    let failed = || statement(FILE, TESTED, &json!({"result": "FAILED", "configuration": []}));
+    for (rule, severity) in [("require", Fail), ("warn", Warn), ("off", Note)] {
+        for of in [OF_ARTIFACTS, OF_RELEASE] {
+            let judge = |seed| {
+                let mut case = with(&format!("{of}\nrule = \"{rule}\""));
+                case.attach(Bundle, &by(2, &tested(&[FILE])));
+                case.attach(Bundle, &by(seed, &failed()));
+                case
+            };
+            check(judge(2), &[(severity, Code::StmtFailed)]);
+            // Of one who is not asked it is no more than a note.
+            let verdict = judge(1).verdict();
+            assert!(verdict.is_pass() && verdict.findings().iter().all(|f| f.severity == Note));
+        }
+    }
+    let mut elsewhere = with(OF_ARTIFACTS);
+    elsewhere.attach(Bundle, &by(2, &tested(&[FILE])));
+    let other = statement(OTHER, TESTED, &json!({"result": "FAILED", "configuration": []}));
+    elsewhere.attach(Bundle, &by(2, &other));
+    assert!(elsewhere.verdict().is_pass());
+}
+
+/// One exception let every requirement and every expression pass that there was.
+#[test]
+fn an_exception_of_a_requirement_or_expression_is_of_one() {
+    let rules = "[[require]]\nname = \"a\"\npredicate = \"t\"\nof = \"artifacts\"\nsigners = [\"key\"]\n\
+         [[require]]\nname = \"b\"\npredicate = \"t\"\nof = \"release\"\nsigners = [\"key\"]\n\
+         [[expression]]\nname = \"a\"\nof = \"artifacts\"\ncel = \"false\"\n\
+         [[expression]]\nname = \"b\"\nof = \"release\"\ncel = \"false\"\n";
+    let with = |code: &str, name: &str| {
+        let mut case = excepted(code, name);
+        case.edit("[[exception]]", &format!("{rules}[[exception]]"));
+        case.attach(Bundle, &signed(&provenance(FILE, |_| {})));
+        case
+    };
+    for (code, found) in [("REQ-MISSING", Code::ReqMissing), ("EXPR-FALSE", Code::ExprFalse)] {
+        for name in ["a", "b"] {
+            let verdict = with(code, &format!("name = \"{name}\"")).verdict();
+            let warned = verdict.findings().iter().filter(|f| f.severity == Warn);
+            let warned: Vec<_> = warned.map(|f| (f.code, f.expected.get(..3).unwrap())).collect();
+            assert_eq!(warned, [(found, format!("{name:?}").as_str())], "{code}");
+            assert_eq!(verdict.findings().len(), 4);
+        }
+        for unclear in ["", "name = \"\""] {
+            let parsed = Policy::parse(&with(code, unclear).policy);
+            assert!(matches!(parsed, Err(PolicyError::Unclear { .. })), "{code} {unclear}");
+        }
+    }
+    let parsed = Policy::parse(&with("PROV-MISSING", "name = \"a\"").policy);
+    assert!(matches!(parsed, Err(PolicyError::Unclear { .. })));
+}
+
 fn excepted(code: &str, rest: &str) -> Case {
     let mut case = Case::bare();
     let until = "until = \"2026-06-01T00:00:01Z\"\nreason = \"the builder moves\"";

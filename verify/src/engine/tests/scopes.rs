@@ -210,6 +210,27 @@ fn an_unsigned_sbom_is_nobodys_and_of_no_age() {
     check(with("max_age = \"52w\"", &[1]), &[old, old]);
 }
 
+/// A new timestamp can be added to an old signature by key, so the age of one is not known.
+#[test]
+fn a_signature_by_key_is_never_young() {
+    use crate::identity::Signer;
+    let with = |signed: crate::identity::Signed, case: Case| {
+        let mut case = Case { double: Some(crate::testing::Double(Ok(signed))), ..case };
+        case.now = crate::testing::time("2026-01-01T00:00:01Z");
+        case.edit("#provenance", "max_age = \"1d\"");
+        case
+    };
+    let workflow = crate::testing::workflow;
+    check(with(workflow(), Case::certified(workflow())), &[]);
+    let by_key =
+        crate::identity::Signed { signer: Signer::Key(Key::from_seed(1).digest()), ..workflow() };
+    let case = with(by_key, Case::good());
+    let notes = Policy::parse(&case.policy).unwrap().check(None);
+    assert!(notes.iter().any(|n| n.text.starts_with("[provenance] has max_age, but only keys")));
+    let verdict = check(case, &[(Fail, Code::ProvAge)]);
+    assert!(verdict.findings()[0].seen.starts_with("signed by a key"));
+}
+
 #[test]
 fn a_single_file_is_held_against_the_scope_of_its_path_and_never_guessed() {
     use crate::{FileExpectation, FileQuestion, TrustRoot, Verifier, verify_file};

@@ -21,7 +21,46 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         let required = requirement.demand == Demand::Require;
         too_few(policy, &what, requirement.count.quorum, &signers).filter(|_| required)
     });
-    of_demands.chain(requirements).chain(mute_patterns(policy)).collect()
+    of_demands
+        .chain(requirements)
+        .chain(ageless_keys(policy))
+        .chain(mute_patterns(policy))
+        .collect()
+}
+
+/// The age of a signature by key is not known, so nothing is young enough where only keys may sign.
+fn ageless_keys(policy: &Policy) -> Vec<String> {
+    let of_builders = || policy.builders.iter().flat_map(|builder| &builder.signers).collect();
+    let of_demands = policy.placed_demands().flat_map(|(place, demands)| {
+        let (provenance, sbom) = (&demands.provenance, &demands.sbom);
+        let signers = match &sbom.signers {
+            Some(signers) => signers.iter().collect(),
+            None => policy.signers.iter().map(|signer| &signer.name).collect(),
+        };
+        [
+            (format!("{place}[provenance]"), provenance.demand, &provenance.count, of_builders()),
+            (format!("{place}[sbom]"), sbom.demand, &sbom.count, signers),
+        ]
+    });
+    let of_requirements = policy.requirements.iter().map(|requirement| {
+        let place = format!("requirement {:?}", requirement.name);
+        (place, requirement.demand, &requirement.count, requirement.signers.iter().collect())
+    });
+    let asked = of_demands.chain(of_requirements).filter(|(_, demand, count, names)| {
+        *demand != Demand::Off && count.max_age.is_some() && only_keys(policy, names)
+    });
+    asked
+        .map(|(place, ..)| {
+            format!(
+                "{place} has max_age, but only keys may sign, whose signatures have no known age"
+            )
+        })
+        .collect()
+}
+
+fn only_keys(policy: &Policy, names: &BTreeSet<&String>) -> bool {
+    let mut named = policy.signers.iter().filter(|signer| names.contains(&signer.name));
+    !names.is_empty() && named.all(|signer| matches!(signer.who, Who::Key(_)))
 }
 
 fn builders(policy: &Policy, demands: &Demands) -> Option<String> {

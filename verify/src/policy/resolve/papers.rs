@@ -126,6 +126,11 @@ pub(super) fn exceptions(written: Vec<WrittenException>) -> Result<Vec<Exception
 fn exception(written: WrittenException) -> Result<Exception, PolicyError> {
     let place = format!("exception for {:?}", written.code);
     let code = excepted(&place, &written.code)?;
+    if code.is_of_named_rule() != written.name.as_ref().is_some_and(|name| !name.is_empty()) {
+        let reason =
+            "it needs the name of a requirement or expression for its codes, and for no others";
+        return Err(PolicyError::Unclear { place, reason });
+    }
     let reason = written.reason.trim().to_owned();
     if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
         let expected = format!("a reason of at most {REASON_CHARACTERS_MAX} characters");
@@ -134,6 +139,7 @@ fn exception(written: WrittenException) -> Result<Exception, PolicyError> {
     let selector = selector(&place, written.paths, None, None)?;
     Ok(Exception {
         code,
+        name: written.name,
         paths: selector.paths,
         versions: versions(&place, written.versions)?,
         until: written.until,

@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{WAIT, World, holder, ingest_into};
-use crate::disk::memory::Memory;
+use super::{MEDDLED_INDEX, Meddled, WAIT, World, holder, ingest_into, meddled_disk};
 use crate::disk::{Action, FileKind};
 use crate::image::{AdoptRequest, ImportError, ImportRequest, adopt, import};
 use crate::{IndexSetting, IndexState, Store};
@@ -141,22 +139,11 @@ fn such_a_store_is_no_layout_to_import_from() {
 /// it came between the last look and the removal.
 #[test]
 fn an_index_that_another_tool_writes_while_it_is_switched_off_is_left_alone() {
-    let path = Path::new("/disks/store/index.json");
+    let path = Path::new(MEDDLED_INDEX);
     let mut kept = 0;
     for at in 0.. {
-        let memory = Memory::default();
-        memory.disk().create_directory(Path::new("/disks")).unwrap();
-        Store::init_on(Path::new("/disks/store"), memory.disk(), Duration::ZERO).unwrap();
-        let (calls, is_late) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counted, late, other) = (calls.clone(), is_late.clone(), memory.disk());
-        let disk = memory.disk().with_watcher(move |action, on| {
-            if counted.fetch_add(1, Ordering::SeqCst) == at {
-                late.store(action == Action::Remove && on == path, Ordering::SeqCst);
-                other.remove(path).unwrap();
-                other.create(path, 0o644).unwrap().write_all(FOREIGN.as_bytes()).unwrap();
-            }
-        });
-        let store = Store::open_on(Path::new("/disks/store"), disk).unwrap();
+        let Meddled { memory, store, calls, is_late } =
+            meddled_disk(at, Action::Remove, FOREIGN.as_bytes());
         let writer = store.lock(WAIT, &holder(), &mut |_| {}).unwrap();
         writer.set_index(IndexSetting::Off).unwrap();
         if calls.load(Ordering::SeqCst) <= at {

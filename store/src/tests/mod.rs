@@ -24,12 +24,15 @@ mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bonded_model::{ArtifactPath, DocumentKind, MediaType, ReleaseName, Timestamp, media_type};
 use tempfile::TempDir;
 
+use crate::disk::Action;
+use crate::disk::memory::Memory;
 use crate::ingest::{IngestError, IngestOptions, IngestReport, IngestRequest, Progress, ingest};
 use crate::lock::Holder;
 use crate::{NewDocument, Store};
@@ -37,6 +40,37 @@ use crate::{NewDocument, Store};
 /// How long tests wait for a lock that is free: a child that another test has just forked holds a copy of
 /// every open file until it is another program.
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
+
+/// The index of [`meddled_disk`].
+pub(crate) const MEDDLED_INDEX: &str = "/disks/store/index.json";
+
+/// A store in memory on whose disk another tool writes index.json at the call of that number.
+pub(crate) struct Meddled {
+    pub(crate) memory: Memory,
+    pub(crate) store: Store,
+    /// How many calls there have been.
+    pub(crate) calls: Arc<AtomicU64>,
+    /// Whether it came between the last look and this action on the index.
+    pub(crate) is_late: Arc<AtomicBool>,
+}
+
+pub(crate) fn meddled_disk(at: u64, action: Action, foreign: &'static [u8]) -> Meddled {
+    let (root, index) = (Path::new("/disks/store"), Path::new(MEDDLED_INDEX));
+    let memory = Memory::default();
+    memory.disk().create_directory(Path::new("/disks")).unwrap();
+    Store::init_on(root, memory.disk(), Duration::ZERO).unwrap();
+    let (calls, is_late) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, late, other) = (calls.clone(), is_late.clone(), memory.disk());
+    let disk = memory.disk().with_watcher(move |called, on| {
+        if counted.fetch_add(1, Ordering::SeqCst) == at {
+            late.store(called == action && on == index, Ordering::SeqCst);
+            other.remove(index).unwrap();
+            other.create(index, 0o644).unwrap().write_all(foreign).unwrap();
+        }
+    });
+    let store = Store::open_on(root, disk).unwrap();
+    Meddled { memory, store, calls, is_late }
+}
 
 /// A store in one temporary directory and files to ingest in another.
 pub(crate) struct World {

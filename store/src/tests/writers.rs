@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bonded_model::{MediaType, media_type};
 
-use super::{World, holder, ingest_into, name};
+use super::{MEDDLED_INDEX, Meddled, World, holder, ingest_into, meddled_disk, name};
 use crate::catalog::Key;
 use crate::disk::faulty::Failure;
-use crate::disk::memory::Memory;
 use crate::disk::{Action, Disk};
 use crate::hashing::Sha512Wanted;
 use crate::ingest::IngestError;
@@ -137,22 +136,10 @@ fn staged_files_are_not_kept_open() {
 #[test]
 fn an_index_that_another_tool_writes_meanwhile_is_left_alone() {
     const FOREIGN: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
-    let path = Path::new("/disks/store/index.json");
+    let path = Path::new(MEDDLED_INDEX);
     let mut kept = 0;
     for at in 0.. {
-        let memory = Memory::default();
-        memory.disk().create_directory(Path::new("/disks")).unwrap();
-        Store::init_on(Path::new("/disks/store"), memory.disk(), Duration::ZERO).unwrap();
-        let (calls, is_late) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counted, late, other) = (calls.clone(), is_late.clone(), memory.disk());
-        let disk = memory.disk().with_watcher(move |action, on| {
-            if counted.fetch_add(1, Ordering::SeqCst) == at {
-                late.store(action == Action::Rename && on == path, Ordering::SeqCst);
-                other.remove(path).unwrap();
-                other.create(path, 0o644).unwrap().write_all(FOREIGN).unwrap();
-            }
-        });
-        let store = Store::open_on(Path::new("/disks/store"), disk).unwrap();
+        let Meddled { memory, store, calls, is_late } = meddled_disk(at, Action::Rename, FOREIGN);
         let mut writer = store.lock(super::WAIT, &holder(), &mut |_| {}).unwrap();
         let held = writer.hold(MediaType::known(media_type::OCI_INDEX), b"{}").unwrap();
         writer.insert(Key::release(&name("demo@v1")), held).unwrap();

@@ -545,27 +545,29 @@ mod tests {
 
     #[test]
     fn mixes_that_make_no_sense_do_not_parse() {
-        for line in [
-            "bonded verify a@1 --identity x --issuer y",
-            "bonded verify f --bundle b --identity x",
-            "bonded verify f --bundle b --key k --policy p",
-            "bonded verify f --bundle b --key k --identity x --issuer y",
-            "bonded verify f --bundle b --no-record",
-            "bonded ingest x",
-            "bonded ingest --release a x",
-            "bonded verify a@1 --at yesterday",
-            "bonded export",
-            "bonded export a --to x",
-            "bonded export a@1/b --to x",
-            "bonded import",
-            "bonded import l --adopt",
-            "bonded import --adopt --reference r",
-            "bonded import --adopt --releases",
-            "bonded import l --name a",
-            "bonded import l --repository a --name a:1",
-            "bonded import l --repository A",
+        use clap::error::ErrorKind::{ArgumentConflict, MissingRequiredArgument, ValueValidation};
+        for (line, expected) in [
+            ("bonded verify a@1 --identity x --issuer y", MissingRequiredArgument),
+            ("bonded verify f --bundle b --identity x", MissingRequiredArgument),
+            ("bonded verify f --bundle b --key k --policy p", ArgumentConflict),
+            ("bonded verify f --bundle b --key k --identity x --issuer y", ArgumentConflict),
+            ("bonded verify f --bundle b --no-record", ArgumentConflict),
+            ("bonded ingest x", MissingRequiredArgument),
+            ("bonded ingest --release a x", ValueValidation),
+            ("bonded verify a@1 --at yesterday", ValueValidation),
+            ("bonded export", MissingRequiredArgument),
+            ("bonded export a --to x", ValueValidation),
+            ("bonded export a@1/b --to x", ValueValidation),
+            ("bonded import", MissingRequiredArgument),
+            ("bonded import l --adopt", ArgumentConflict),
+            ("bonded import --adopt --reference r", ArgumentConflict),
+            ("bonded import --adopt --releases", ArgumentConflict),
+            ("bonded import l --name a", ValueValidation),
+            ("bonded import l --repository a --name a:1", ArgumentConflict),
+            ("bonded import l --repository A", ValueValidation),
         ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+            let found = Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind());
+            assert_eq!(found.err(), Some(expected), "{line}");
         }
     }
 }

@@ -247,12 +247,16 @@ impl Work<'_> {
         check_names(self.store.snapshot()?.catalog(), plan)?; // before the work, and again under the lock
         let stage = self.store.stage(self.holder)?;
         let is_evidence = |one: &Referrer| !one.evidence_of.is_empty();
-        let Inner { manifests, unread } = Inner::find(&self.store.snapshot()?, plan, is_evidence)?;
+        let mut inner = Inner::find(&self.store.snapshot()?, plan, is_evidence)?;
         let facts = copy(self.store, source, plan, &stage, progress)?;
         stage.sync()?;
         let on_wait = &mut |holder: &Holder| progress.waiting(holder);
         let mut writer = self.store.lock_staged(stage, self.wait, self.holder, on_wait)?;
         check_names(writer.catalog(), plan)?;
+        if !inner.holds_for(writer.base()) {
+            inner = Inner::find(writer.base(), plan, is_evidence)?;
+        }
+        let Inner { manifests, unread, .. } = inner;
         let releases = release::name_all(&mut writer, &plan.releases, &plan.referrers)?;
         let images = name_images(&mut writer, plan)?;
         let evidence_of = |referrer: &Referrer| {

@@ -266,10 +266,13 @@ impl Work<'_> {
         for document in documents.iter().chain(of_images.iter().map(|(_, document)| document)) {
             stage.add(document.media_type.clone(), document.bytes)?;
         }
-        let inner = self.inner(&self.store.snapshot()?)?;
+        let mut inner = self.inner(&self.store.snapshot()?)?;
         stage.sync()?;
 
         let mut writer = self.lock(stage)?;
+        if !inner.iter().all(|inner| inner.holds_for(writer.base())) {
+            inner = self.inner(writer.base())?;
+        }
         let (release, is_new) = self.name_release(&mut writer, release)?;
         let subjects = placed.iter().map(|(subject, _)| subject.clone());
         let from_images = of_images.iter().map(|(subject, document)| (subject.clone(), document));

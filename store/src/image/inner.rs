@@ -24,16 +24,19 @@ use crate::references;
 use crate::snapshot::Snapshot;
 
 /// What was found below the names of a store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inner {
     /// The manifests that are held already and that statements of a plan name.
     pub(super) manifests: BTreeSet<Digest>,
     /// Pages and manifests that could not be read, so that nothing below them is known.
     pub(super) unread: BTreeSet<Digest>,
+    /// The epoch that was looked at.
+    epoch: u64,
 }
 
 impl Inner {
-    /// Looks. Costs the reading of every manifest of the store where there may be any, else a look at each
+    /// Looks, without the lock as a rule: who takes it later asks [`Self::holds_for`], and looks again if
+    /// another writer was faster. Costs the reading of every manifest of the store where there may be any, else a look at each
     /// blob that is named.
     pub(super) fn find(
         snapshot: &Snapshot,
@@ -41,7 +44,8 @@ impl Inner {
         is_evidence: impl Fn(&Referrer) -> bool,
     ) -> Result<Self, StoreError> {
         let pool = snapshot.pool();
-        let mut found = Self::default();
+        let (manifests, unread) = (BTreeSet::new(), BTreeSet::new());
+        let mut found = Self { manifests, unread, epoch: snapshot.epoch() };
         let held = held(snapshot, named(plan, is_evidence))?;
         if held.is_empty() {
             return Ok(found);
@@ -66,6 +70,11 @@ impl Inner {
         let read = |digest: &Digest, limit: u64| pool.read(digest, limit);
         Reached::default().follow_catalog(&snapshot.root(), &read, &mut visit)?;
         Ok(found)
+    }
+
+    /// Whether this is what there is to find in that state too.
+    pub(crate) fn holds_for(&self, base: &Snapshot) -> bool {
+        self.epoch == base.epoch()
     }
 }
 

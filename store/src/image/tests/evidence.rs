@@ -11,8 +11,10 @@ use super::{Ask, Layout, World, index_of};
 use crate::Store;
 use crate::disk::{Action, Disk};
 use crate::export::{ExportRequest, Form, Referrers, What, export};
-use crate::image::ImportError;
+use crate::image::{ImportError, ImportRequest, Progress, import};
+use crate::lock::Holder;
 use crate::tests::image::Image;
+use crate::tests::{WAIT, holder};
 
 const NAME: &str = "example.com/app:v1";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -308,6 +310,48 @@ fn only_what_reads_as_a_manifest_is_looked_for_below_the_names() {
     parts.for_each(|part| check(part, false));
     check(&image.top.digest, false);
     check(&child.top.digest, true);
+}
+
+/// Imports another layout, once, when the blobs of the first are about to be copied.
+struct Meanwhile<'a> {
+    world: &'a World,
+    other: Layout,
+    done: AtomicBool,
+}
+
+impl Progress for Meanwhile<'_> {
+    fn planned(&self, _blobs: usize, _bytes: u64) {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            self.world.import_layout(&self.other).unwrap();
+        }
+    }
+
+    fn advanced(&self, _bytes: u64) {}
+
+    fn waiting(&self, _holder: &Holder) {}
+}
+
+#[test]
+fn what_another_writer_commits_meanwhile_is_looked_at_under_the_lock() {
+    let (image, about) = (Image::multi("x"), Image::of("amd64", "about"));
+    let child = Image::of("arm64", "x on arm64").top.digest;
+    let referrer = Image::referrer(&about.top, media_type::IN_TOTO, &statement(&child));
+    let world = World::in_memory();
+    let layout = Layout::default().with("example.com/about:v1", &about).with("", &referrer);
+    let other = Layout::default().with(NAME, &image);
+    let request = ImportRequest {
+        source: &layout.write(&world.inputs.join("layout")),
+        references: &[],
+        repository: None,
+        name: None,
+        releases: false,
+        holder: &holder(),
+        wait: WAIT,
+    };
+    let meanwhile = Meanwhile { world: &world, other, done: AtomicBool::new(false) };
+    let report = import(&world.store, &request, &meanwhile).unwrap();
+    assert_eq!((report.epoch, report.unread), (2, vec![]));
+    assert_eq!(world.referrers(&child), [(referrer.top.digest, None)]);
 }
 
 #[test]

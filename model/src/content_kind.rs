@@ -140,4 +140,14 @@ mod tests {
         assert_eq!(ContentKind::from_code(0), None);
         assert_eq!(ContentKind::from_code(24), None);
     }
+
+    #[test]
+    fn the_format_lists_every_code() {
+        let format = include_str!("../../docs/store-format.md");
+        let (_, listed) = format.split_once("The codes of kinds").unwrap();
+        let listed = listed.split("```").nth(1).unwrap().trim_start_matches("text");
+        let listed: Vec<_> = listed.split(',').map(|row| row.trim().to_owned()).collect();
+        let rows = ContentKind::TABLE.map(|(_, code, name)| format!("{code} {name}"));
+        assert_eq!(listed, rows);
+    }
 }

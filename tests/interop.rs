@@ -11,8 +11,8 @@ use bonded_model::{Digest, ImageName, MediaType, media_type};
 use bonded_store::catalog::Key;
 use bonded_store::{Holder, Store};
 
-use crate::world::World;
 use crate::world::image::Image;
+use crate::world::{World, tree};
 
 const NAME: &str = "registry.example/tools/hello:v1.0";
 
@@ -158,6 +158,43 @@ fn what_umoci_makes_goes_through() {
         assert_eq!(world.read(&format!("{layout}-bundle/rootfs/hello")), "hello from umoci");
         let at = "buildah --storage-driver vfs --root root --runroot run";
         tool(&world, &format!("{at} pull -q oci:{layout}:{name}"));
+    }
+}
+
+#[test]
+fn what_buildah_commits_goes_through() {
+    if !have("what_buildah_commits_goes_through", &["buildah", "skopeo"]) {
+        return;
+    }
+    let theirs = World::new();
+    theirs.write("home/hello", "hello from buildah");
+    let buildah = |line: &str| {
+        let at = "buildah --storage-driver vfs --root root --runroot run";
+        tool(&theirs, &format!("{at} {line}"))
+    };
+    let container = String::from_utf8(buildah("from scratch")).unwrap();
+    let container = container.trim();
+    buildah(&format!("copy -q {container} home/hello /hello"));
+    buildah(&format!("commit -q {container} made"));
+    buildah(&format!("push -q made oci:layout:{NAME}"));
+    buildah(&format!("push -q made oci-archive:layout.tar:{NAME}"));
+    let written = tree(&theirs.path("layout/blobs/sha256"));
+    assert_eq!(written.len(), 3, "manifest, configuration and layer");
+    let raw = tool(&theirs, &format!("skopeo inspect --raw oci:layout:{NAME}"));
+    for from in ["layout", "layout.tar"] {
+        let world = World::with_store();
+        let imported = world.json(&format!("import {}", theirs.path(from).display()), 0);
+        assert_eq!((&imported["images"][0]["name"], &imported["blobs"]), (&NAME.into(), &3.into()));
+        world.ok(&format!("export {NAME} --to out"));
+        for blobs in ["store/blobs/sha256", "out/blobs/sha256"] {
+            let held = tree(&world.path(blobs));
+            for (name, bytes) in &written {
+                assert!(held.get(name) == Some(bytes), "{name} from {from} in {blobs}");
+            }
+        }
+        for layout in ["store", "out"] {
+            assert!(raw == tool(&world, &format!("skopeo inspect --raw oci:{layout}:{NAME}")));
+        }
     }
 }
 

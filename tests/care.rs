@@ -132,6 +132,8 @@ fn a_store_is_kept_without_index_json_if_asked() {
 
     world.write("store/index.json", "{\"schemaVersion\":2,\"manifests\":[]}");
     world.run("index").must(0).says(&["import --adopt"]);
+    let listed = world.run("list").must(0).says(&["that is kept without it", "import --adopt"]);
+    assert!(!listed.stderr.contains("do not see"), "{}", listed.stderr);
     world.run("fsck").must(1).says(&["import --adopt"]);
     world.ok("import --adopt");
     assert!(!world.path("store/index.json").exists());

@@ -27,7 +27,7 @@ use std::time::Duration;
 use bonded_model::Digest;
 use bonded_store::Holder;
 use bonded_store::disk::DiskFault;
-use bonded_store::{Lease, Store, StoreError};
+use bonded_store::{IndexSetting, Lease, Store, StoreError};
 
 use crate::args::{Cli, Verb, WaitArgs};
 use crate::clock;
@@ -78,10 +78,13 @@ fn warn(store: &Store) {
     }
     // What cannot be read is told by the verb that needs it.
     if store.has_foreign_index().unwrap_or(false) {
-        output::say(
-            "warning: another tool has changed index.json, so OCI tools do not see what is new here; \
-             take in what it lists with: bonded import --adopt",
-        );
+        let what = match store.index_setting() {
+            Ok(IndexSetting::Off) => {
+                "another tool has written index.json into a store that is kept without it"
+            }
+            _ => "another tool has changed index.json, so OCI tools do not see what is new here",
+        };
+        output::say(&format!("warning: {what}; take in what it lists with: bonded import --adopt"));
     }
 }
 

@@ -117,3 +117,15 @@ fn a_damaged_release_does_not_end_the_list() {
         assert!(damaged["error"].as_str().unwrap().contains("blob "), "{json:#}");
     }
 }
+
+/// What the disk does not give is not called damaged: it may be whole.
+#[test]
+fn what_the_disk_does_not_give_is_listed_as_unreadable() {
+    let world = world();
+    let blob = listed_blob(&world, 0, "index");
+    fs::remove_file(&blob).unwrap();
+    std::os::unix::fs::symlink(&blob, &blob).unwrap();
+    let listed = world.run("list").must(3).says(&["demo@v1 is unreadable: "]);
+    assert!(listed.stdout.starts_with("demo@v1  unreadable  sha256:"), "{}", listed.stdout);
+    assert!(!listed.stderr.contains("damaged"), "{}", listed.stderr);
+}

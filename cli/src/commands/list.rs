@@ -27,7 +27,14 @@ struct Damaged {
     release: Option<(ReleaseName, Digest)>,
     /// How many artifacts the index lists, if that can be read.
     artifacts: Option<usize>,
-    error: StoreError,
+    why: Why,
+}
+
+/// Why something of the store cannot be listed.
+enum Why {
+    Store(StoreError),
+    /// A key of releases or images that names none, as another version may have written it.
+    Key(Key),
 }
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliError> {
@@ -51,29 +58,72 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
     }
     let Some(first) = damaged.first() else { return Ok(Outcome::Done) };
     let what = "not everything can be read of what the store holds; the rest is listed";
-    Err(CliError::environment(what).maybe_hint(report::store_hint(&first.error)))
+    Err(CliError::environment(what).maybe_hint(first.why.hint()))
 }
 
 /// Images belong to repositories and not to projects.
 fn rows(snapshot: &Snapshot, project: Option<&Project>) -> impl Iterator<Item = Row> {
-    let releases = snapshot.catalog().scan(Key::RELEASES).filter_map(move |entry| match entry {
-        Ok((key, index)) => {
-            let name = key.to_release().filter(|name| project.is_none_or(|p| *p == name.project));
-            Some(release(snapshot, name?, &index))
-        }
-        Err(error) => Some(Row::of_catalog(error)),
-    });
+    let releases = snapshot.catalog().scan(Key::RELEASES);
+    let releases = releases.filter_map(move |entry| release_row(snapshot, project, entry));
     let images = project.is_none().then(|| snapshot.catalog().scan(Key::IMAGES));
-    let images = images.into_iter().flatten().filter_map(|entry| match entry {
-        Ok((key, image)) => Some(Row::Image(key.to_image()?, image)),
-        Err(error) => Some(Row::of_catalog(error)),
-    });
-    releases.chain(images)
+    releases.chain(images.into_iter().flatten().map(image_row))
+}
+
+fn release_row(
+    snapshot: &Snapshot,
+    project: Option<&Project>,
+    entry: Result<(Key, Descriptor), StoreError>,
+) -> Option<Row> {
+    let (key, index) = match entry {
+        Ok(entry) => entry,
+        Err(error) => return Some(Row::of_catalog(Why::Store(error))),
+    };
+    match key.to_release() {
+        Some(name) if project.is_some_and(|wanted| *wanted != name.project) => None,
+        Some(name) => Some(release(snapshot, name, &index)),
+        None => Some(Row::of_catalog(Why::Key(key))),
+    }
+}
+
+fn image_row(entry: Result<(Key, Descriptor), StoreError>) -> Row {
+    match entry {
+        Ok((key, image)) => match key.to_image() {
+            Some(name) => Row::Image(name, image),
+            None => Row::of_catalog(Why::Key(key)),
+        },
+        Err(error) => Row::of_catalog(Why::Store(error)),
+    }
 }
 
 impl Row {
-    fn of_catalog(error: StoreError) -> Self {
-        Self::Damaged(Damaged { release: None, artifacts: None, error })
+    fn of_catalog(why: Why) -> Self {
+        Self::Damaged(Damaged { release: None, artifacts: None, why })
+    }
+}
+
+impl Why {
+    fn text(&self) -> String {
+        match self {
+            Self::Store(error) => report::chain(error),
+            Self::Key(key) => {
+                format!("the catalog's key {:?} names nothing known here", key.as_str())
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => report::store_hint(error),
+            Self::Key(_) => Some("use the bonded that wrote it, or a newer one".to_owned()),
+        }
+    }
+
+    /// What the disk does not give may be whole.
+    fn state(&self) -> &'static str {
+        match self {
+            Self::Store(error) if error.disk().is_some() => "unreadable",
+            Self::Store(_) | Self::Key(_) => "damaged",
+        }
     }
 }
 
@@ -85,7 +135,8 @@ fn release(snapshot: &Snapshot, name: ReleaseName, index: &Descriptor) -> Row {
             // What is wrong with it, if anything, is the error above.
             let parsed = read.ok().and_then(|bytes| Index::parse(&bytes).ok());
             let artifacts = parsed.map(|index| index.manifests.len());
-            Row::Damaged(Damaged { release: Some((name, index.digest)), artifacts, error })
+            let why = Why::Store(error);
+            Row::Damaged(Damaged { release: Some((name, index.digest)), artifacts, why })
         }
     }
 }
@@ -114,19 +165,24 @@ fn tell(rows: impl Iterator<Item = Row>) -> Result<Vec<Damaged>, CliError> {
 
 impl Damaged {
     fn tell(&self) -> Result<(), CliError> {
-        let why = report::chain(&self.error);
+        let (why, state) = (self.why.text(), self.why.state());
         let Some((name, digest)) = &self.release else {
-            output::say(&format!("the catalog cannot be read any further: {why}"));
+            match &self.why {
+                Why::Store(_) => {
+                    output::say(&format!("the catalog cannot be read any further: {why}"));
+                }
+                Why::Key(_) => output::say(&why),
+            }
             return Ok(());
         };
         let count = self.artifacts.map(|count| format!("{count} artifacts, ")).unwrap_or_default();
-        output::data_line(&format!("{name}  {count}damaged  {digest}"))?;
-        output::say(&format!("{name} is damaged: {why}"));
+        output::data_line(&format!("{name}  {count}{state}  {digest}"))?;
+        output::say(&format!("{name} is {state}: {why}"));
         Ok(())
     }
 
     fn json(&self) -> Value {
-        let mut value = json!({ "error": report::chain(&self.error) });
+        let mut value = json!({ "error": self.why.text() });
         if let Some(fields) = value.as_object_mut() {
             if let Some((name, digest)) = &self.release {
                 fields.insert("name".to_owned(), name.to_string().into());
@@ -152,4 +208,27 @@ fn tell_json(epoch: u64, rows: impl Iterator<Item = Row>) -> Result<Vec<Damaged>
         "epoch": epoch, "releases": releases, "images": images, "damaged": of_damaged,
     }))?;
     Ok(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bonded_store::Store;
+
+    #[test]
+    fn a_key_that_names_nothing_known_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let snapshot = Store::init(directory.path()).unwrap().snapshot().unwrap();
+        let digest = Digest::sha256_of(b"x");
+        let key = Key::referrer(&digest, &digest);
+        let entry = || Ok((key.clone(), Descriptor::empty()));
+        let rows = [release_row(&snapshot, None, entry()).unwrap(), image_row(entry())];
+        for row in rows {
+            let Row::Damaged(Damaged { release: None, why, .. }) = row else {
+                panic!("passed over")
+            };
+            assert!(matches!(&why, Why::Key(of) if *of == key));
+            assert!(why.text().contains(key.as_str()), "{}", why.text());
+        }
+    }
 }

@@ -22,8 +22,10 @@ use super::pages::Pages;
 use super::tree::{Node, Tree};
 use crate::error::StoreError;
 
-/// So many pages that were found on one side may wait to be read, while the other side is short of any.
-const WAITING_COUNT_MAX: usize = 16 * READ_COUNT_MAX;
+/// So many pages that were found on one side may wait to be read, while the other side is short of any. Tests
+/// let fewer wait, since their trees are small.
+pub(super) const WAITING_COUNT_MAX: usize =
+    if cfg!(test) { READ_COUNT_MAX } else { 16 * READ_COUNT_MAX };
 
 /// A packed key with what each tree points it to.
 #[derive(Debug)]
@@ -60,6 +62,15 @@ impl<'a> Differences<'a> {
         let key = old.as_ref().or(new.as_ref()).map(|place| place.key().to_vec());
         let [before, after] = [old, new].map(|place| place?.value().cloned());
         Ok(key.map(|key| Difference { key, before, after }))
+    }
+}
+
+#[cfg(test)]
+impl Differences<'_> {
+    /// How many pages wait to be read on the level where most do.
+    pub(super) fn waiting_count(&self) -> usize {
+        let levels = std::iter::successors(self.leaves.as_ref(), |level| level.above.as_deref());
+        levels.map(|level| level.old.waiting.len() + level.new.waiting.len()).max().unwrap_or(0)
     }
 }
 

@@ -375,6 +375,35 @@ fn a_difference_does_not_depend_on_how_the_trees_are_cut() {
     }
 }
 
+/// Where one tree has many pages in front of the next one of the other, those of the other are asked for out of
+/// turn, or all of the many would have to wait.
+#[test]
+fn few_pages_wait_to_be_read_however_far_apart_the_trees_are() {
+    let memory = Memory::new();
+    let many: Model = (0..16_000).map(|n| referrer(n, n)).collect();
+    let (mut even, mut odd) = (Model::new(), Model::new());
+    for (at, (key, value)) in many.into_iter().enumerate() {
+        let to = if (at / 8_000).is_multiple_of(2) { &mut even } else { &mut odd };
+        to.insert(key, value);
+    }
+    let [even_held, odd_held] = [&even, &odd].map(|model| filled(&memory, model.clone()));
+    let all: Vec<&Key> = even.keys().chain(odd.keys()).collect();
+    for (before, after) in [(&even_held, &odd_held), (&odd_held, &even_held)] {
+        let mut found = diff::Differences::new(&before.base, &after.base);
+        let (mut keys, mut most) = (Vec::new(), 0);
+        while let Some(difference) = found.next() {
+            keys.push(difference.unwrap().key);
+            most = most.max(found.waiting_count());
+        }
+        assert!(
+            keys.into_iter()
+                .eq(all.iter().map(|key| PackedKey::of(key.as_str()).as_bytes().to_vec()))
+        );
+        let bound = diff::WAITING_COUNT_MAX..=diff::WAITING_COUNT_MAX + 2;
+        assert!(bound.contains(&most), "{most} of {:?}", shape(before));
+    }
+}
+
 fn page_count(catalog: &Catalog) -> usize {
     shape(catalog).values().sum()
 }

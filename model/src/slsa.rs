@@ -39,9 +39,12 @@ pub struct Provenance {
     /// Where the sources came from, in the order: what started the build, then the materials.
     pub sources: Vec<Source>,
     /// External parameters by name, raw: `externalParameters` (v1), `invocation.parameters` (v0.2) or
-    /// `recipe.arguments` (v0.1), and the inputs of the GitHub event in the environment or among the
-    /// internal parameters, where slsa-github-generator writes what somebody started the workflow with.
+    /// `recipe.arguments` (v0.1).
     pub external_parameters: BTreeMap<String, Box<RawValue>>,
+    /// The inputs of the GitHub event in the environment or among the internal parameters, where
+    /// slsa-github-generator writes what somebody started the workflow with. Parameters as well, and no
+    /// answer to what a parameter's value is: whoever may start the workflow chooses them.
+    pub event_inputs: BTreeMap<String, Box<RawValue>>,
     /// The inputs of the workflow, one map for each place that names any.
     pub inputs: Vec<BTreeMap<String, Box<RawValue>>>,
     /// What it says of the run and a certificate may say too, every time that it says it.
@@ -148,13 +151,14 @@ mod tests {
                 "invocation": {"parameters": {"b": 1}, "environment": environment},
             });
             let read = Provenance::parse(&statement(PROVENANCE_V0_2, &predicate)).unwrap();
-            read.external_parameters.into_keys().collect()
+            assert_eq!(read.external_parameters.into_keys().collect::<Vec<_>>(), ["b"]);
+            read.event_inputs.into_keys().collect()
         };
         let inputs = |inputs| json!({"github_event_payload": {"inputs": inputs, "ref": "x"}});
         assert_eq!(names(inputs(json!({"a": "1", "b": "2"}))), ["a", "b"]);
-        assert_eq!(names(inputs(json!("x"))), ["b", wire::EVENT_INPUTS]);
+        assert_eq!(names(inputs(json!("x"))), [wire::EVENT_INPUTS]);
         for none in [json!(null), json!({}), inputs(json!(null)), json!([1]), json!({"a": 1})] {
-            assert_eq!(names(none), ["b"]);
+            assert_eq!(names(none), [""; 0]);
         }
     }
 
@@ -293,7 +297,8 @@ mod tests {
             "runDetails": {"builder": {"id": "b"}},
         });
         let read = Provenance::parse(&statement(PROVENANCE_V1, &predicate)).unwrap();
-        assert_eq!(names(&read), ["i", "inputs", "workflow"]);
+        assert_eq!(names(&read), ["inputs", "workflow"]);
+        assert_eq!(read.event_inputs.keys().collect::<Vec<_>>(), ["i"]);
         assert_eq!(read.inputs.len(), 2);
         let workflow = |name: &str| format!("{REPOSITORY}/.github/workflows/{name}.yml@{MAIN}");
         let expected = [

@@ -81,14 +81,8 @@ impl Attestation {
         }
     }
 
-    fn authentic(frame: &Frame<'_>, content: Content, signed: &Signed) -> Self {
-        let (signers, mut faults) = match recognise(signed, &frame.policy.signers, frame.now) {
-            Ok(rules) => {
-                let signers: Vec<_> = rules.into_iter().map(|rule| signed.by(rule)).collect();
-                (signers, Vec::new())
-            }
-            Err(faults) => (Vec::new(), faults),
-        };
+    fn authentic(frame: &Frame<'_>, content: Content, signed: &[Signed]) -> Self {
+        let (signers, mut faults) = recognised(frame, signed);
         let statement = match content {
             Content::Statement(statement) => statement,
             Content::File => {
@@ -98,7 +92,10 @@ impl Attestation {
         let mut purpose = Purpose::of(&statement);
         match &mut purpose {
             Purpose::Provenance(assessed) => {
-                let vouched = Vouched::Signed { signed, signers: &signers };
+                let vouched = Vouched::Signed {
+                    holder: signed.iter().find_map(Signed::holder),
+                    signers: &signers,
+                };
                 match provenance::assess(frame, &statement, &vouched) {
                     Ok(under_each) => *assessed = under_each,
                     Err(fault) => faults.push(fault),
@@ -217,23 +214,46 @@ impl Purpose {
     }
 }
 
-/// Verifies a signature: by certificate for whoever holds it, by key with each key of the signers.
+/// The signers who made any of the signatures, or else what stands against each.
+fn recognised(frame: &Frame<'_>, all: &[Signed]) -> (Vec<SignedBy>, Vec<Fault>) {
+    let (mut signers, mut faults) = (Vec::new(), Vec::new());
+    for signed in all {
+        match recognise(signed, &frame.policy.signers, frame.now) {
+            Ok(rules) => signers.extend(rules.into_iter().map(|rule| signed.by(rule))),
+            Err(against) => faults.extend(against),
+        }
+    }
+    // A key that is trusted no more takes nothing away from the others.
+    if !signers.is_empty() {
+        faults.clear();
+    }
+    (signers, faults)
+}
+
+/// Verifies the signatures: by certificate for whoever holds it, by key with each key of the signers. An
+/// envelope can be signed by several of them.
 pub(crate) fn authenticate(
     verifier: &Verifier,
     document: &SignedDocument,
     rules: &[SignerRule],
     file: Option<SignedFile<'_>>,
-) -> Result<Signed, Fault> {
+) -> Result<Vec<Signed>, Fault> {
     let hint = match document.material() {
-        Material::Certificate => return verifier.verify(document, &Against { key: None, file }),
+        Material::Certificate => {
+            let against = Against { key: None, file };
+            return verifier.verify(document, &against).map(|signed| vec![signed]);
+        }
         Material::Key { hint } => hint,
     };
-    let mut faults = Vec::new();
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
     for key in keys(rules) {
         match verifier.verify(document, &Against { key: Some(key), file }) {
-            Ok(signed) => return Ok(signed),
+            Ok(signed) => all.push(signed),
             Err(fault) => faults.push((key, fault)),
         }
+    }
+    if !all.is_empty() {
+        return Ok(all);
     }
     // The hint is unsigned: it chooses which fault to tell, never which key to believe.
     let hinted = faults.iter().position(|(key, _)| hint.as_deref() == Some(hint_of(key).as_str()));

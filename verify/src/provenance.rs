@@ -18,7 +18,7 @@ use bonded_model::statement::Statement;
 use crate::attestation::Frame;
 use crate::code::Code;
 use crate::finding::Fault;
-use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed};
+use crate::identity::{Claim, GITHUB_ISSUER, Holder};
 use crate::policy::{Pinned, ProvenanceRule};
 use crate::verdict::SignedBy;
 
@@ -28,8 +28,8 @@ pub(crate) use version::VersionRange;
 /// What stands behind a provenance.
 #[derive(Debug)]
 pub(crate) enum Vouched<'a> {
-    /// A signature that holds, and the policy's signers who made it.
-    Signed { signed: &'a Signed, signers: &'a [SignedBy] },
+    /// Signatures that hold: the holder of the certificate, if there is one, and the policy's signers.
+    Signed { holder: Option<&'a Holder>, signers: &'a [SignedBy] },
     /// The checksum of the document in the policy.
     Pinned(&'a Pinned),
 }
@@ -66,7 +66,7 @@ pub(crate) fn assess(
 ) -> Result<Vec<Assessed>, Fault> {
     let provenance = Provenance::parse(statement).map_err(|error| parse_fault(&error))?;
     let holder = match vouched {
-        Vouched::Signed { signed, .. } => signed.holder(),
+        Vouched::Signed { holder, .. } => *holder,
         Vouched::Pinned(_) => None,
     };
     let claims = |holder| [claim_faults(holder, &provenance), stated::faults(holder, &provenance)];
@@ -218,7 +218,7 @@ fn material_faults(sources: &[Source]) -> Vec<Fault> {
 
 /// A certificate may say from which repository, ref and commit the workflow ran. The predicate is
 /// written by the workflow and must say the same of what started the build, and of every material
-/// that is the certified repository at the certified ref.
+/// that is the certified repository, at the certified ref or at none that it names.
 fn claim_faults(holder: &Holder, provenance: &Provenance) -> Vec<Fault> {
     let certified = Certified::of(holder);
     let mut faults = Vec::new();
@@ -229,11 +229,12 @@ fn claim_faults(holder: &Holder, provenance: &Provenance) -> Vec<Fault> {
         faults.extend(certified.commit_faults(trigger));
     }
     let materials = provenance.sources.iter().filter(|s| s.role == SourceRole::Material);
-    let mut certified_materials = materials.filter(|s| certified.is_source(s)).peekable();
-    if triggers(&provenance.sources).next().is_none() && certified_materials.peek().is_none() {
+    let same: Vec<_> = materials.filter(|s| certified.may_be(s)).collect();
+    let named = same.iter().any(|source| certified.is_source(source));
+    if triggers(&provenance.sources).next().is_none() && !named {
         faults.extend(differs(certified.repository.as_deref(), "the provenance names no source"));
     }
-    faults.extend(certified_materials.flat_map(|source| certified.commit_faults(source)));
+    faults.extend(same.into_iter().flat_map(|source| certified.commit_faults(source)));
     faults
 }
 
@@ -263,6 +264,14 @@ impl<'a> Certified<'a> {
         self.repository.as_ref() == Some(&repository) && self.reference == reference
     }
 
+    /// The same, or the certified repository at a ref that is not said: what leaves the ref out must not
+    /// get another commit past.
+    fn may_be(&self, source: &Source) -> bool {
+        let (repository, reference) = source.repository_and_ref();
+        self.repository.as_ref() == Some(&repository)
+            && (reference.is_none() || self.reference == reference)
+    }
+
     fn commit_faults(&self, source: &Source) -> Vec<Fault> {
         let commits = ["gitCommit", "sha1"].iter().filter_map(|name| source.digest.get(name));
         commits.filter_map(|commit| differs(self.commit, commit)).collect()
@@ -284,10 +293,13 @@ fn shape_faults(rule: &ProvenanceRule, provenance: &Provenance) -> Vec<Fault> {
         faults.push(Fault::new(Code::ProvBuildType, expected, &provenance.build_type));
     }
     if let Some(allowed) = &rule.parameters {
-        let unknown = provenance.external_parameters.keys().filter(|name| !allowed.contains(*name));
+        let names = provenance.external_parameters.keys().chain(provenance.event_inputs.keys());
+        let unknown: BTreeSet<_> = names.filter(|name| !allowed.contains(*name)).collect();
         let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
         let expected = format!("only {}", allowed.join(", "));
-        faults.extend(unknown.map(|name| Fault::new(Code::ProvParameter, &expected, name)));
+        faults.extend(
+            unknown.into_iter().map(|name| Fault::new(Code::ProvParameter, &expected, name)),
+        );
     }
     faults
 }

@@ -139,14 +139,13 @@ impl From<WireV01> for Provenance {
             .map_or((String::new(), None, None), |r| (r.kind, r.arguments, r.environment));
         let environment = members(environment.as_deref());
         let inputs = [event_inputs(&environment), inputs_of(arguments.as_deref())].concat();
-        let mut external_parameters = named_events(&environment);
-        external_parameters.extend(named(ARGUMENTS_V0_1, arguments));
         Self {
             version: ProvenanceVersion::V0_1,
             builder_id: wire.builder.id,
             build_type: kind,
             sources: sources(trigger, materials),
-            external_parameters,
+            external_parameters: named(ARGUMENTS_V0_1, arguments),
+            event_inputs: named_events(&environment),
             inputs: inputs.iter().map(|raw| members(Some(raw))).collect(),
             stated: facts(&environment),
             finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
@@ -208,14 +207,13 @@ impl From<WireV02> for Provenance {
         });
         let parameters = invocation.parameters;
         let inputs = [event_inputs(&environment), inputs_of(parameters.as_deref())].concat();
-        let mut external_parameters = named_events(&environment);
-        external_parameters.extend(named(PARAMETERS_V0_2, parameters));
         Self {
             version: ProvenanceVersion::V0_2,
             builder_id: wire.builder.id,
             build_type: wire.build_type,
             sources: sources(trigger, wire.materials.unwrap_or_default()),
-            external_parameters,
+            external_parameters: named(PARAMETERS_V0_2, parameters),
+            event_inputs: named_events(&environment),
             inputs: inputs.iter().map(|raw| members(Some(raw))).collect(),
             stated,
             finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
@@ -239,14 +237,13 @@ impl From<WireV1> for Provenance {
         let inputs = definition.external_parameters.get("inputs").cloned();
         let inputs = event_inputs(&internal).into_iter().chain(inputs);
         let inputs = inputs.map(|raw| members(Some(&raw))).collect();
-        let mut external_parameters = named_events(&internal);
-        external_parameters.extend(definition.external_parameters);
         Self {
             version: ProvenanceVersion::V1,
             builder_id: wire.run_details.builder.id,
             build_type: definition.build_type,
             sources: sources(triggers, materials),
-            external_parameters,
+            external_parameters: definition.external_parameters,
+            event_inputs: named_events(&internal),
             inputs,
             stated,
             finished_on: wire.run_details.metadata.and_then(|metadata| metadata.finished_on),

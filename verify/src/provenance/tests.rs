@@ -8,7 +8,11 @@ use crate::policy::{Policy, PolicyError};
 use crate::testing::{
     BUILDER, Case, FILE, Key, SOURCE, TAG, certified, provenance, statement, workflow,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bonded_model::DocumentKind;
+use bonded_model::dsse::pae;
+use bonded_model::media_type::IN_TOTO;
 use bonded_model::slsa::{PROVENANCE_V0_1, PROVENANCE_V0_2};
 
 fn codes(case: Case) -> Vec<Code> {
@@ -192,6 +196,76 @@ fn values_of_parameters_are_compared_exactly() {
         p["deep.one"] = json!(1);
     };
     assert_eq!(judge(&glued), [Code::ProvValue]);
+}
+
+/// Whoever may start a workflow chooses its inputs: they are counted among the names that are allowed, and
+/// give no parameter its value.
+#[test]
+fn inputs_of_an_event_are_no_values_of_parameters() {
+    let judge = |keys: &str, external: Value| {
+        by_key(keys, |p| {
+            p["buildDefinition"]["internalParameters"] =
+                json!({"GITHUB_EVENT_PAYLOAD": {"inputs": {"path": "a"}}});
+            if !external.is_null() {
+                parameters(p)["path"] = external;
+            }
+        })
+    };
+    let value = "parameter_values = { path = \"a\" }";
+    assert_eq!(judge(value, json!("a")), []);
+    assert_eq!(judge(value, json!(null)), [Code::ProvValue]);
+    assert_eq!(judge(value, json!("b")), [Code::ProvValue]);
+    assert_eq!(judge("parameters = [\"source\", \"path\"]", json!(null)), []);
+    assert_eq!(judge("parameters = [\"source\"]", json!(null)), [Code::ProvParameter]);
+    assert_eq!(judge("parameters = [\"source\"]", json!("a")), [Code::ProvParameter]);
+}
+
+/// The commit of the certified repository is the certified one, also where the material names no ref.
+#[test]
+fn a_material_without_ref_has_the_certified_commit() {
+    let judge = |uri: &str, commit: &str| {
+        let material = json!({"uri": uri, "digest": {"gitCommit": commit}});
+        by_certificate("", &[(Claim::SourceRepositoryDigest, "c1")], |p| {
+            p["buildDefinition"]["resolvedDependencies"] = json!([material]);
+        })
+    };
+    let (bare, at_tag) = (format!("git+{SOURCE}"), format!("git+{SOURCE}@{TAG}"));
+    for uri in [bare.as_str(), at_tag.as_str(), SOURCE] {
+        assert_eq!(judge(uri, "c1"), [], "{uri}");
+        assert_eq!(judge(uri, "c2"), [Code::ProvClaims], "{uri}");
+    }
+    assert_eq!(judge("git+https://github.com/o/other", "c2"), []);
+}
+
+/// An envelope that two keys signed is signed by both, and one of them takes nothing from the other.
+#[test]
+fn every_signature_of_an_envelope_counts() {
+    let payload = provenance(FILE, |_| {}).to_bytes();
+    let judge = |seeds: &[u8], further: &str, of_first: &str| {
+        let signatures = seeds.iter().map(|seed| {
+            json!({"sig": STANDARD.encode(Key::from_seed(*seed).sign(&pae(IN_TOTO, &payload)))})
+        });
+        let envelope = json!({
+            "payloadType": IN_TOTO, "payload": STANDARD.encode(&payload),
+            "signatures": signatures.collect::<Vec<_>>(),
+        });
+        let mut case = Case::bare().with_second_key();
+        case.edit("#provenance", further);
+        case.edit("#key", of_first);
+        case.attach(DocumentKind::Bundle, envelope.to_string().as_bytes());
+        codes(case)
+    };
+    let ended = "valid_until = \"2026-01-01T00:00:00Z\"";
+    for both in [[1, 2], [2, 1]] {
+        assert_eq!(judge(&both, "quorum = 2", ""), [], "{both:?}");
+        assert_eq!(judge(&both, "", ended), [], "{both:?}");
+        assert_eq!(judge(&both, "quorum = 2", ended), [Code::ProvQuorum], "{both:?}");
+    }
+    for one in [&[1, 1][..], &[2], &[1, 3]] {
+        assert_eq!(judge(one, "quorum = 2", ""), [Code::ProvQuorum], "{one:?}");
+    }
+    assert_eq!(judge(&[1], "", ended), [Code::IdValidity]);
+    assert_eq!(judge(&[3], "", ""), [Code::SigKey]);
 }
 
 #[test]

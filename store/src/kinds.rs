@@ -72,13 +72,43 @@ fn peek_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
     peeked_at.collect()
 }
 
-/// What the bytes say of the platform comes before what the index says: nobody wrote it by hand.
+/// Of a file only what its bytes say of the platform counts: the index was written by the other side, and
+/// policies choose demands by it.
 fn with_kind(artifact: &Artifact, known: &Known) -> Artifact {
-    let sniffed = known.get(&artifact.file.digest).filter(|_| !artifact.is_image());
-    let platform = sniffed.and_then(|sniffed| sniffed.platform.clone());
+    if artifact.is_image() {
+        return Artifact { kind: None, ..artifact.clone() };
+    }
+    let sniffed = known.get(&artifact.file.digest);
     Artifact {
         kind: sniffed.map(|sniffed| sniffed.kind),
-        platform: platform.or_else(|| artifact.platform.clone()),
+        platform: sniffed.and_then(|sniffed| sniffed.platform.clone()),
         ..artifact.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bonded_model::media_type::{OCI_INDEX, OCTET_STREAM};
+    use bonded_model::{Artifact, ContentKind, Descriptor, MediaType, Platform};
+
+    use super::{Sniffed, with_kind};
+
+    /// The platform that the index claimed was believed where the bytes of a file say none.
+    #[test]
+    fn the_index_says_nothing_of_the_platform_of_a_file() {
+        let platform: Platform = "linux/amd64".parse().unwrap();
+        let file = Descriptor::of(MediaType::known(OCTET_STREAM), b"text");
+        let file = Artifact::of_file("a".parse().unwrap(), file, None, None).0;
+        let top = Descriptor::of(MediaType::known(OCI_INDEX), b"index");
+        let image = Artifact::of_image(&"registry.example/a:v1".parse().unwrap(), &top).unwrap();
+        let seen = |artifact: &Artifact, sniffed: Option<Platform>| {
+            let claimed = Some("windows/386".parse().unwrap());
+            let artifact = Artifact { platform: claimed, ..artifact.clone() };
+            let known = [(artifact.file.digest, Sniffed { kind: ContentKind::Text, platform: sniffed })].into();
+            with_kind(&artifact, &known).platform.map(|platform| platform.to_string())
+        };
+        assert_eq!(seen(&file, None), None);
+        assert_eq!(seen(&file, Some(platform)).as_deref(), Some("linux/amd64"));
+        assert_eq!(seen(&image, None).as_deref(), Some("windows/386"));
     }
 }

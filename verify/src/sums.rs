@@ -1,6 +1,8 @@
 //! The rule over declared checksums: each must agree with the file that it names, whatever else the
 //! policy says. Whether there must be any is the policy's choice.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::checksums::{Checksum, sidecar_target};
@@ -17,23 +19,27 @@ pub(crate) struct Sums {
     pub(crate) agreed: BTreeMap<usize, BTreeSet<Digest>>,
     /// What stands against documents, with the artifact concerned if there is one.
     pub(crate) faults: Vec<(Option<usize>, Digest, Severity, Fault)>,
-    /// SHA-512 of documents that lists name, by their SHA-256: a hostile list names one on each of
-    /// its lines, and may be there many times.
-    sha512: BTreeMap<Digest, Digest>,
+}
+
+/// The documents that are called by one title; nothing keeps two from it. A line agrees if one of them has
+/// its digest, so that no order decides.
+#[derive(Debug, Default)]
+struct Titled<'a> {
+    documents: BTreeMap<Digest, &'a Document>,
+    sha256: BTreeSet<Digest>,
+    /// Computed once: a hostile list names a document on each of its lines, and may be there many times.
+    sha512: OnceCell<BTreeSet<Digest>>,
 }
 
 /// What a line of a checksum document names.
 enum Named<'a> {
     Artifact(usize),
-    Evidence(&'a Document),
+    Evidence(&'a Titled<'a>),
     Nothing,
 }
 
 pub(crate) fn check(documents: &[Document], facts: &[Fact<'_>], inventory: &Inventory<'_>) -> Sums {
-    let titles: BTreeMap<&str, &Document> = documents
-        .iter()
-        .filter_map(|document| Some((document.title.as_ref()?.as_str(), document)))
-        .collect();
+    let titles = titled(documents);
     let mut sums = Sums::default();
     for fact in facts {
         let document = fact.document;
@@ -50,6 +56,32 @@ pub(crate) fn check(documents: &[Document], facts: &[Fact<'_>], inventory: &Inve
         }
     }
     sums
+}
+
+fn titled(documents: &[Document]) -> BTreeMap<&str, Titled<'_>> {
+    let mut titles: BTreeMap<&str, Titled<'_>> = BTreeMap::new();
+    for document in documents {
+        if let Some(title) = &document.title {
+            let titled = titles.entry(title.as_str()).or_default();
+            titled.documents.insert(document.digest, document);
+            titled.sha256.insert(document.digest);
+        }
+    }
+    titles
+}
+
+impl Titled<'_> {
+    /// The digests of the documents in an algorithm; none in one that nobody computes.
+    fn known(&self, algorithm: Algorithm) -> &BTreeSet<Digest> {
+        const NONE: &BTreeSet<Digest> = &BTreeSet::new();
+        match algorithm {
+            Algorithm::Sha256 => &self.sha256,
+            Algorithm::Sha512 => self.sha512.get_or_init(|| {
+                self.documents.values().map(|d| Digest::sha512_of(&d.bytes)).collect()
+            }),
+            Algorithm::Blake3 => NONE,
+        }
+    }
 }
 
 /// The places that a line may mean, in the order in which they are tried: for a sidecar the file that
@@ -83,14 +115,14 @@ enum Place {
 fn find<'a>(
     places: &[Place],
     inventory: &Inventory<'_>,
-    titles: &BTreeMap<&str, &'a Document>,
+    titles: &'a BTreeMap<&str, Titled<'a>>,
 ) -> Named<'a> {
     let found = places.iter().find_map(|place| match place {
         Place::Artifact(at) => Some(Named::Artifact(*at)),
         Place::Path(path) => inventory
             .at_path(path)
             .map(Named::Artifact)
-            .or_else(|| titles.get(path.as_str()).copied().map(Named::Evidence)),
+            .or_else(|| titles.get(path.as_str()).map(Named::Evidence)),
     });
     found.unwrap_or(Named::Nothing)
 }
@@ -103,7 +135,8 @@ impl Sums {
         named: Option<Named<'_>>,
         inventory: &Inventory<'_>,
     ) {
-        let (at, known) = match named {
+        let algorithm = line.digest.algorithm();
+        let (at, known): (_, Cow<'_, BTreeSet<Digest>>) = match named {
             None => {
                 let fault = Fault::new(Code::SumMalformed, "the name of a file", "none");
                 return self.faults.push((None, document.digest, Severity::Fail, fault));
@@ -113,38 +146,26 @@ impl Sums {
                 let fault = Fault::new(Code::SumStray, "a file of the release", seen);
                 return self.faults.push((None, document.digest, Severity::Warn, fault));
             }
-            Some(Named::Evidence(named)) => (None, vec![self.known_of(named, line)]),
+            Some(Named::Evidence(named)) => (None, Cow::Borrowed(named.known(algorithm))),
             Some(Named::Artifact(at)) => {
                 let artifact = inventory.release.artifacts().get(at);
-                (Some(at), artifact.map(digests_of).unwrap_or_default())
+                let known = artifact.map(digests_of).unwrap_or_default().into_iter();
+                (Some(at), Cow::Owned(known.filter(|d| d.algorithm() == algorithm).collect()))
             }
         };
-        let mine = known.iter().find(|digest| digest.algorithm() == line.digest.algorithm());
-        let fault = match (mine, at) {
-            (Some(mine), Some(at)) if *mine == line.digest => {
+        if known.contains(&line.digest) {
+            if let Some(at) = at {
                 self.agreed.entry(at).or_default().insert(document.digest);
-                return;
             }
-            (Some(mine), None) if *mine == line.digest => return,
-            (Some(mine), _) => {
-                Fault::new(Code::SumMismatch, mine.to_string(), line.digest.to_string())
-            }
-            (None, _) => {
-                let expected = format!("a known {} of the file", line.digest.algorithm().name());
+            return;
+        }
+        let fault = match known.first() {
+            Some(mine) => Fault::new(Code::SumMismatch, mine.to_string(), line.digest.to_string()),
+            None => {
+                let expected = format!("a known {} of the file", algorithm.name());
                 Fault::new(Code::SumUnknown, expected, line.digest.to_string())
             }
         };
         self.faults.push((at, document.digest, Severity::Fail, fault));
-    }
-
-    /// The digest of a document in the algorithm of a line, each computed once.
-    fn known_of(&mut self, document: &Document, line: &Checksum) -> Digest {
-        match line.digest.algorithm() {
-            Algorithm::Sha512 => {
-                let known = self.sha512.entry(document.digest);
-                *known.or_insert_with(|| Digest::sha512_of(&document.bytes))
-            }
-            Algorithm::Sha256 | Algorithm::Blake3 => document.digest,
-        }
     }
 }

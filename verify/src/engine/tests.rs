@@ -384,6 +384,26 @@ fn a_checksum_list_may_name_evidence_and_stand_in_a_directory() {
     }
 }
 
+/// Of two documents with one title the last in the order of the evidence was compared.
+#[test]
+fn a_line_about_two_documents_of_one_title_agrees_with_either() {
+    let contents: [&[u8]; 2] = [b"{ }", b"{  }"];
+    for list in [contents[0], contents[1], b"{}"] {
+        for order in [[0, 1], [1, 0]] {
+            let mut case = Case::good();
+            for at in order {
+                case.add(Spdx, contents[at], Some("sbom.json"), AttachedTo::Release);
+            }
+            let kind = bonded_model::DocumentKind::Checksums;
+            let line = format!("{}  sbom.json\n", Digest::sha256_of(list).hex());
+            case.add(kind, line.as_bytes(), Some("SHA256SUMS"), AttachedTo::Release);
+            let verdict = case.verdict();
+            let wrong = verdict.findings().iter().any(|f| f.code == Code::SumMismatch);
+            assert_eq!(wrong, !contents.contains(&list), "{order:?}");
+        }
+    }
+}
+
 /// Each line of a SHA-512 list that named a document hashed the whole document again: lines times
 /// size. A document is hashed once, so that this takes a moment and not hours.
 #[test]
@@ -610,6 +630,11 @@ fn motley() -> Case {
     case.attach_to_release(Spdx, spdx(OTHER).to_string().as_bytes());
     let sums = format!("{}  bin/b\n{}  bin/c\n", Digest::sha256_of(FILE).hex(), BUILDER.len());
     let kind = bonded_model::DocumentKind::Checksums;
+    for bytes in [b"{ }", b"{}\n"] {
+        case.add(Bundle, bytes, Some("same.json"), AttachedTo::Release);
+    }
+    let same = format!("{}  same.json\n", Digest::sha512_of(b"{ }").hex());
+    case.add(kind, same.as_bytes(), Some("SHA512SUMS"), AttachedTo::Release);
     case.add(kind, sums.as_bytes(), Some("SHA256SUMS"), AttachedTo::Release);
     case
 }

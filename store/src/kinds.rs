@@ -104,7 +104,9 @@ mod tests {
         let seen = |artifact: &Artifact, sniffed: Option<Platform>| {
             let claimed = Some("windows/386".parse().unwrap());
             let artifact = Artifact { platform: claimed, ..artifact.clone() };
-            let known = [(artifact.file.digest, Sniffed { kind: ContentKind::Text, platform: sniffed })].into();
+            let known =
+                [(artifact.file.digest, Sniffed { kind: ContentKind::Text, platform: sniffed })]
+                    .into();
             with_kind(&artifact, &known).platform.map(|platform| platform.to_string())
         };
         assert_eq!(seen(&file, None), None);

@@ -87,7 +87,7 @@ pub(crate) struct Signed {
 }
 
 /// Someone who may sign.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignerRule {
     pub(crate) name: String,
     pub(crate) who: Who,
@@ -125,14 +125,14 @@ impl SignerRule {
 }
 
 /// How a signer is recognised.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Certificate { issuer: String, identity: Pattern, claims: BTreeMap<Claim, String> },
     Key(KeyRule),
 }
 
 /// A managed key with its conditions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRule {
     pub(crate) key: PublicKey,
     pub(crate) valid_from: Option<Timestamp>,

@@ -56,13 +56,17 @@ pub(super) fn parse(text: &str, variables: &[&str]) -> Result<Node, ExpressionEr
     reader.node(&parsed, 0)
 }
 
-/// The most brackets and signs that are open at once. What stands in quotes counts too: that is more strict.
+/// The most brackets and signs that are open at once. What opens in quotes counts too: that is more strict.
+/// What closes there closes nothing, and where it is not plain what stands in quotes nothing closes.
 fn opens(text: &str) -> usize {
+    let plain = quotes_are_plain(text);
     let (mut open, mut signs, mut most) = (0_usize, 0_usize, 0_usize);
+    let mut quote = None;
     for character in text.chars() {
+        quote = quote_after(quote, character);
         match character {
             '(' | '[' | '{' => open += 1,
-            ')' | ']' | '}' => open = open.saturating_sub(1),
+            ')' | ']' | '}' if plain && quote.is_none() => open = open.saturating_sub(1),
             _ => {}
         }
         match character {
@@ -73,6 +77,33 @@ fn opens(text: &str) -> usize {
         most = most.max(open + signs);
     }
     most.max(text.matches('?').count())
+}
+
+/// Whether every quote ends at the next sign of its kind: there are no escapes, no texts in three quotes or
+/// over several lines, no comments, and none is left open.
+fn quotes_are_plain(text: &str) -> bool {
+    if ["\\", "\'\'\'", "\"\"\""].iter().any(|odd| text.contains(odd)) {
+        return false;
+    }
+    let (mut quote, mut before) = (None, ' ');
+    for character in text.chars() {
+        let comment = quote.is_none() && before == '/' && character == '/';
+        if comment || (quote.is_some() && matches!(character, '\n' | '\r')) {
+            return false;
+        }
+        quote = quote_after(quote, character);
+        before = character;
+    }
+    quote.is_none()
+}
+
+/// The quote that is open after a sign.
+fn quote_after(quote: Option<char>, character: char) -> Option<char> {
+    match (quote, character) {
+        (None, '\'' | '"') => Some(character),
+        (Some(open), _) if open == character => None,
+        _ => quote,
+    }
 }
 
 /// At least as many as the parser will find: a text in quotes counts with all that is in it.

@@ -157,6 +157,14 @@ fn what_is_long_or_deep_is_refused_before_it_costs_anything() {
         format!("{}true", "!".repeat(2_000)),
         format!("{}1 == 1", "-".repeat(2_000)),
         format!("{}1 == 1", "- ".repeat(2_000)),
+        // What closes in quotes, in any way to write them, or in a comment closes nothing.
+        format!("{}true", "(((((((((')))))))))'==".repeat(40)),
+        format!("{}true", "(((((((((\")))))))))\"==".repeat(40)),
+        format!("{}true", "((((((((('\\')))))))))'==".repeat(40)),
+        format!("{}true", "(((((((((r'\\'==')))))))))'==".repeat(40)),
+        format!("{}true", "(((((((((''')))))))))'''==".repeat(40)),
+        format!("{}true", "((((((((( // )))))))))\n".repeat(40)),
+        format!("{}true", "((((((((( // '\n')))))))))'==".repeat(40)),
         "true ? ".repeat(250) + "true" + &" : true".repeat(250),
         "list.all(x, ".repeat(200) + "true" + &")".repeat(200),
         "true && ".repeat(500) + "true",
@@ -168,6 +176,9 @@ fn what_is_long_or_deep_is_refused_before_it_costs_anything() {
         let found = parse(&text);
         let start = text.get(..40).unwrap();
         assert!(matches!(found, Err(ExpressionError::TooComplex)), "{start} {found:?}");
+    }
+    for flat in ["('a)' == 'a)') && ".repeat(15), "(\"it's\" == 'http://a') || ".repeat(12)] {
+        assert!(parse(&format!("{flat}true")).is_ok(), "{flat}");
     }
     // As much as is let through to the parser; threads of tests have two MiB of stack.
     let most = [

@@ -136,19 +136,27 @@ mod tests {
 
     /// Whoever made a file decides what it looks like.
     #[test]
-    fn a_scope_that_demands_less_of_what_looks_like_something_is_a_hole() {
-        let found = |selector: &str, table: &str| {
+    fn whatever_is_chosen_by_what_bytes_look_like_is_a_hole() {
+        let found = |table: &str, selector: &str, rest: &str| {
             let mut case = Case::bare();
-            case.edit("#sbom", &format!("[[scope]]\nname = \"a\"\n{selector}\n{table}"));
+            case.edit("#sbom", &format!("[[{table}]]\nname = \"a\"\n{selector}\n{rest}"));
             let notes = Policy::parse(&case.policy).unwrap().check(None);
-            notes.iter().any(|note| note.text.starts_with("scope \"a\" demands less"))
+            let mut holes = notes.iter().filter(|note| note.weight == NoteWeight::Hole);
+            holes.any(|note| note.text.contains(" \"a\" is chosen by what bytes look like"))
         };
-        let off = "provenance = { rule = \"off\" }";
-        assert!(found("kinds = [\"text\"]", off));
-        assert!(found("platforms = [\"linux/*\"]", off));
-        assert!(!found("paths = [\"doc/*\"]\nkinds = [\"text\"]", off));
-        assert!(!found("kinds = [\"text\"]", "sbom = { rule = \"require\" }"));
-        assert!(!found("kinds = [\"text\"]", ""));
+        let require = "predicate = \"t\"\nof = \"artifacts\"\nsigners = [\"key\"]";
+        for (table, rest) in [
+            ("scope", "provenance = { rule = \"off\" }"),
+            ("scope", "sbom = { rule = \"require\" }"),
+            ("scope", ""),
+            ("require", require),
+            ("expression", "of = \"artifacts\"\ncel = \"true\""),
+        ] {
+            assert!(found(table, "kinds = [\"text\"]", rest), "{table} {rest}");
+            assert!(found(table, "platforms = [\"linux/*\"]", rest), "{table} {rest}");
+            assert!(found(table, "paths = [\"doc/*\"]\nkinds = [\"text\"]", rest), "{table}");
+            assert!(!found(table, "paths = [\"doc/*\"]", rest), "{table} {rest}");
+        }
     }
 
     #[test]

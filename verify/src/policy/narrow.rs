@@ -8,7 +8,6 @@ mod people;
 
 use super::error::PolicyError;
 use super::require::Requirement;
-use super::rule::Demands;
 use super::scope::Scope;
 use super::{Condition, Pinned, Policy, ReleaseRule};
 use people::People;
@@ -26,15 +25,10 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     release(&policy.release, &base.release)?;
     base.requirements.iter().try_for_each(|base| requirement(policy, base, &people))?;
     base.conditions.iter().try_for_each(|base| condition(policy, base))?;
+    seen_by_conditions(policy, base)?;
     unsigned(policy, base)?;
     npm(policy, base)?;
     exceptions(policy, base)
-}
-
-/// Whether as much is demanded as elsewhere in the same policy, or more.
-pub(super) fn demands_no_less(policy: &Policy, found: &Demands, other: &Demands) -> bool {
-    let people = People { policy, base: policy };
-    demands::check("", found, other, &people).is_ok()
 }
 
 pub(super) fn widens(
@@ -127,6 +121,35 @@ fn condition(policy: &Policy, base: &Condition) -> Result<(), PolicyError> {
         && found.of == base.of
         && found.selector == base.selector;
     if same { Ok(()) } else { Err(widens(place, base.told(), found.told())) }
+}
+
+/// Expressions can ask that something is not there, so what they look at may not become less either: who is
+/// known as a signer, and what is accepted.
+fn seen_by_conditions(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    let seen = "what its expressions look at";
+    if base.conditions.is_empty() {
+        return Ok(());
+    }
+    for found in &policy.signers {
+        if !base.signers.contains(found) {
+            return Err(widens(format!("signer {:?}", found.name), seen, "another"));
+        }
+    }
+    for found in &policy.builders {
+        if !base.builders.contains(found) {
+            return Err(widens(format!("builder {:?}", found.id), seen, "another"));
+        }
+    }
+    if policy.demands != base.demands {
+        return Err(widens("[provenance], [sbom] or [checksums]", seen, "something else"));
+    }
+    if policy.scopes != base.scopes {
+        return Err(widens("[[scope]]", seen, "something else"));
+    }
+    let changed = base.requirements.iter().find(|base| !policy.requirements.contains(base));
+    changed.map_or(Ok(()), |base| {
+        Err(widens(format!("requirement {:?}", base.name), seen, "something else"))
+    })
 }
 
 /// What needs no signature is what needs none under the base.

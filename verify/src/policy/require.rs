@@ -6,7 +6,7 @@ use super::rule::{Count, Demand};
 use super::scope::Selector;
 
 /// A document that must be there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement {
     pub(crate) name: String,
     /// The predicate types that are accepted, compared exactly.

@@ -15,11 +15,23 @@ use super::written::{Written, WrittenBuilder, WrittenUnsigned};
 use super::{Policy, ReleaseRule};
 use crate::identity::SignerRule;
 
+/// Signers in one policy. Each signature is held against every one of them, and a pattern takes up to 256 KiB.
+const SIGNER_COUNT_MAX: usize = 256;
+
+/// Builders in one policy. Findings list them.
+const BUILDER_COUNT_MAX: usize = 256;
+
+/// Documents without a signature in one policy. Somebody has to have looked at each.
+const UNSIGNED_COUNT_MAX: usize = 256;
+
 pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, PolicyError> {
     if written.version != 1 {
         return Err(PolicyError::Version { found: written.version });
     }
     unique("policy", std::iter::once(written.name.as_str()))?;
+    scopes::within("[[signer]]", written.signer.len(), SIGNER_COUNT_MAX)?;
+    scopes::within("[[builder]]", written.builder.len(), BUILDER_COUNT_MAX)?;
+    scopes::within("[[unsigned]]", written.unsigned.len(), UNSIGNED_COUNT_MAX)?;
     unique("signer", written.signer.iter().map(|signer| signer.name.as_str()))?;
     unique("builder", written.builder.iter().map(|builder| builder.id.as_str()))?;
     let signers: Vec<_> =

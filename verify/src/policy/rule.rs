@@ -9,7 +9,7 @@ use crate::finding::Severity;
 use crate::provenance::Expect;
 
 /// What is demanded of one artifact.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Demands {
     pub(crate) provenance: ProvenanceRule,
     pub(crate) sbom: SbomRule,
@@ -40,7 +40,7 @@ impl Demands {
 }
 
 /// A builder with the level that it is trusted for and the signers who speak for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Builder {
     pub(crate) id: String,
     pub(crate) level: u8,
@@ -73,7 +73,7 @@ pub(crate) struct NpmRule {
 }
 
 /// What provenance must say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProvenanceRule {
     pub(crate) demand: Demand,
     pub(crate) level: u8,
@@ -89,7 +89,7 @@ pub(crate) struct ProvenanceRule {
 }
 
 /// What SBOMs must be there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SbomRule {
     pub(crate) demand: Demand,
     pub(crate) formats: Vec<SbomFormat>,

@@ -14,7 +14,7 @@ use crate::pattern::Pattern;
 pub(crate) const IMAGE: &str = "image";
 
 /// Demands in place of those at the top level.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) name: String,
     pub(crate) selector: Selector,

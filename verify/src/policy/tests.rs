@@ -229,6 +229,26 @@ fn must_reject_scopes() {
 }
 
 #[test]
+fn there_are_only_so_many_signers_builders_and_unsigned_documents() {
+    let tables: [fn(usize) -> String; 3] = [
+        |at| format!("[[signer]]\nname = \"{at}\"\nissuer = \"i\"\nidentity = \"{at}\"\n"),
+        |at| format!("[[builder]]\nid = \"{at}\"\nsigners = [\"key\"]\nlevel = 1\n"),
+        |at| {
+            let digest = bonded_model::Digest::sha256_of(&at.to_le_bytes());
+            format!(
+                "[[unsigned]]\ndigest = \"{digest}\"\nreason = \"r\"\nbuilder = \"b\"\nlevel = 1\n"
+            )
+        },
+    ];
+    for table in tables {
+        let with = |count| scoped(&(0..count).map(table).collect::<String>());
+        assert!(with(200).is_ok());
+        let found = with(257);
+        assert!(matches!(found, Err(PolicyError::TooMany { limit: 256, .. })), "{found:?}");
+    }
+}
+
+#[test]
 fn must_reject_release_tables() {
     for unclear in ["", "allowed = [\"x\"]"] {
         let found = scoped(&format!("[release]\n{unclear}"));

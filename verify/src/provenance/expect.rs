@@ -21,7 +21,7 @@ use crate::pattern::Pattern;
 use crate::policy::Template;
 
 /// The further expectations of a policy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expect {
     /// A tag of a semantic version, of which some parts may be left open.
     pub(crate) versioned_tag: Option<Template>,

@@ -1,7 +1,6 @@
 //! What is allowed beyond what a careful policy would allow.
 
 use super::super::Policy;
-use super::super::narrow::demands_no_less;
 use super::super::rule::{Demand, Demands};
 use crate::identity::{SignerRule, Who};
 use crate::pattern::Pattern;
@@ -16,16 +15,7 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     if policy.release.artifacts.is_none() {
         texts.push("[release] lists no artifacts: a missing or extra one passes".to_owned());
     }
-    let guessed = policy.scopes.iter().filter(|scope| {
-        scope.selector.paths.is_empty() && !demands_no_less(policy, &scope.demands, &policy.demands)
-    });
-    texts.extend(guessed.map(|scope| {
-        format!(
-            "scope {:?} demands less than the top level, or something else, of whatever looks like {}",
-            scope.name,
-            scope.selector.told()
-        )
-    }));
+    texts.extend(guessed(policy));
     texts.extend(policy.release.allowed.iter().map(|pattern| {
         format!("[release] allows every artifact that matches {:?}", pattern.as_str())
     }));
@@ -47,6 +37,25 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         format!("[[unsigned]] accepts {} by its checksum alone: {}", pinned.digest, pinned.reason)
     }));
     texts
+}
+
+/// Whoever made a file decides what its bytes look like: demands that are chosen by it can be dodged, be they
+/// weaker than others or stricter.
+fn guessed(policy: &Policy) -> Vec<String> {
+    let scopes = policy.scopes.iter().map(|scope| ("scope", &scope.name, &scope.selector));
+    let requirements = policy.requirements.iter();
+    let requirements = requirements.map(|r| ("requirement", &r.name, &r.selector));
+    let conditions = policy.conditions.iter().map(|c| ("expression", &c.name, &c.selector));
+    let all = scopes.chain(requirements).chain(conditions);
+    let guessed = all.filter(|(_, _, of)| !of.kinds.is_empty() || !of.platforms.is_empty());
+    guessed
+        .map(|(what, name, of)| {
+            format!(
+                "{what} {name:?} is chosen by what bytes look like, which whoever makes them decides: {}",
+                of.told()
+            )
+        })
+        .collect()
 }
 
 fn of_demands(demands: &Demands) -> Vec<String> {

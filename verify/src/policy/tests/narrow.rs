@@ -339,6 +339,32 @@ fn an_expression_stays_what_it_is() {
     }
 }
 
+/// An expression that asks that something is not there was met by knowing or accepting less.
+#[test]
+fn what_expressions_of_the_base_look_at_stays() {
+    let cel = "!statements.exists(s, s.type == 't')";
+    let expression = format!("[[expression]]\nname = \"e\"\nof = \"artifacts\"\ncel = \"{cel}\"\n");
+    let (plain, asked) = (base(), format!("{}{expression}", base()));
+    let key = Key::from_seed(1).public_pem();
+    for text in [
+        format!(
+            "[[signer]]\nname = \"key\"\npublic_key = \'\'\'\n{key}\'\'\'\nvalid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2026-01-02T00:00:00Z\"\nlog = \"require\"\n"
+        ),
+        "[[signer]]\nname = \"new\"\nissuer = \"https://people\"\nidentity = \"alice@h\"\ntimestamps = 1\n"
+            .to_owned(),
+        "[[builder]]\nid = \"https://b\"\nsigners = [\"key\"]\nlevel = 1\n".to_owned(),
+        "[checksums]\nrule = \"require\"\n".to_owned(),
+        "[sbom]\nrule = \"require\"\nsigners = [\"key\"]\n".to_owned(),
+        "[[require]]\nname = \"tests\"\npredicate = [\"p1\"]\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"2w\"\n"
+            .to_owned(),
+    ] {
+        let over = |base: &str| Policy::parse_over(&format!("{HEAD}{text}"), base);
+        assert!(over(&plain).is_ok(), "{text}: {:?}", over(&plain));
+        let found = over(&asked);
+        assert!(matches!(found, Err(PolicyError::Widens { .. })), "{text}: {found:?}");
+    }
+}
+
 #[test]
 fn no_unsigned_document_may_be_added() {
     let digest = Digest::sha256_of(b"document");

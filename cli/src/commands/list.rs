@@ -32,7 +32,7 @@ struct Damaged {
 
 /// Why something of the store cannot be listed.
 enum Why {
-    Store(StoreError),
+    Store(Box<StoreError>),
     /// A key of releases or images that names none, as another version may have written it.
     Key(Key),
 }
@@ -76,7 +76,7 @@ fn release_row(
 ) -> Option<Row> {
     let (key, index) = match entry {
         Ok(entry) => entry,
-        Err(error) => return Some(Row::of_catalog(Why::Store(error))),
+        Err(error) => return Some(Row::of_catalog(Why::Store(Box::new(error)))),
     };
     match key.to_release() {
         Some(name) if project.is_some_and(|wanted| *wanted != name.project) => None,
@@ -91,7 +91,7 @@ fn image_row(entry: Result<(Key, Descriptor), StoreError>) -> Row {
             Some(name) => Row::Image(name, image),
             None => Row::of_catalog(Why::Key(key)),
         },
-        Err(error) => Row::of_catalog(Why::Store(error)),
+        Err(error) => Row::of_catalog(Why::Store(Box::new(error))),
     }
 }
 
@@ -104,7 +104,7 @@ impl Row {
 impl Why {
     fn text(&self) -> String {
         match self {
-            Self::Store(error) => report::chain(error),
+            Self::Store(error) => report::chain(error.as_ref()),
             Self::Key(key) => {
                 format!("the catalog's key {:?} names nothing known here", key.as_str())
             }
@@ -135,7 +135,7 @@ fn release(snapshot: &Snapshot, name: ReleaseName, index: &Descriptor) -> Row {
             // What is wrong with it, if anything, is the error above.
             let parsed = read.ok().and_then(|bytes| Index::parse(&bytes).ok());
             let artifacts = parsed.map(|index| index.manifests.len());
-            let why = Why::Store(error);
+            let why = Why::Store(Box::new(error));
             Row::Damaged(Damaged { release: Some((name, index.digest)), artifacts, why })
         }
     }

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use crate::error::StoreError;
 use crate::facts::{BlobFacts, look};
 use crate::hashing::Sha512Wanted;
+use crate::parallel::in_order;
 use crate::sniff::{Sniffed, WINDOW_BYTES, sniff};
 use crate::store::Store;
 
@@ -59,7 +60,7 @@ fn look_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
         let facts = look(store, &file.digest, Sha512Wanted::No, &())?;
         Ok((file.digest, facts))
     });
-    let looked_at = looked_at.collect::<Result<BTreeMap<_, _>, StoreError>>()?;
+    let looked_at: BTreeMap<_, _> = in_order(looked_at)?.into_iter().collect();
     store.facts().put_many(&looked_at);
     Ok(looked_at.into_iter().filter_map(|(file, facts)| Some((file, sniffed(facts)?))).collect())
 }
@@ -69,7 +70,7 @@ fn peek_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
         let (window, bytes) = store.pool().peek(&file.digest, WINDOW_BYTES)?;
         Ok((file.digest, sniff(&window, bytes)))
     });
-    peeked_at.collect()
+    Ok(in_order(peeked_at)?.into_iter().collect())
 }
 
 /// Of a file only what its bytes say of the platform counts: the index was written by the other side, and

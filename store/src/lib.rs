@@ -30,6 +30,7 @@ mod index;
 mod kinds;
 mod layout;
 mod lease;
+mod parallel;
 mod quarantine;
 mod reach;
 mod recognise;

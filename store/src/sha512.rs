@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::error::StoreError;
 use crate::facts::{BlobFacts, look};
 use crate::hashing::Sha512Wanted;
+use crate::parallel::in_order;
 use crate::store::Store;
 
 /// Whether a document lists SHA-512 digests.
@@ -106,11 +107,10 @@ pub(crate) fn with_sha512(
         .collect();
     let unknown: Vec<Digest> =
         files.iter().filter(|file| !known.contains_key(file)).copied().collect();
-    let computed: Result<BTreeMap<Digest, BlobFacts>, StoreError> = unknown
+    let computed = unknown
         .into_par_iter()
-        .map(|file| Ok((file, look(store, &file, Sha512Wanted::Yes, &())?)))
-        .collect();
-    let computed = computed?;
+        .map(|file| Ok::<_, StoreError>((file, look(store, &file, Sha512Wanted::Yes, &())?)));
+    let computed: BTreeMap<Digest, BlobFacts> = in_order(computed)?.into_iter().collect();
     store.facts().put_many(&computed);
     let sha512 = |file: &Digest| {
         known.get(file).copied().or_else(|| computed.get(file).and_then(|facts| facts.sha512))

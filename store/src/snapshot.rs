@@ -18,6 +18,7 @@ use crate::attach::check_evidence;
 use crate::blob::{BlobReader, Pool, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
+use crate::parallel::in_order;
 use crate::recognise;
 use crate::references;
 use crate::root::Root;
@@ -98,21 +99,17 @@ impl Snapshot {
         let bytes = self.read(&descriptor, MANIFEST_BYTES_MAX)?;
         let index = Index::parse(&bytes).map_err(manifest_error(descriptor.digest))?;
         let release_error = |source| StoreError::Release { name: name.clone(), source };
-        let artifacts: Result<Vec<_>, _> = index
-            .manifests
-            .par_iter()
-            .map(|listed| {
-                let bytes = self.read(listed, MANIFEST_BYTES_MAX)?;
-                if let Some(image) = Artifact::image_from_listed(listed).map_err(release_error)? {
-                    references::of(&listed.media_type, &bytes)
-                        .map_err(manifest_error(listed.digest))?;
-                    return Ok(image);
-                }
-                let manifest = Manifest::parse(&bytes).map_err(manifest_error(listed.digest))?;
-                Artifact::from_stored(listed, &manifest).map_err(release_error)
-            })
-            .collect();
-        Release::from_stored(name.clone(), descriptor, artifacts?).map_err(release_error)
+        let artifacts = index.manifests.par_iter().map(|listed| {
+            let bytes = self.read(listed, MANIFEST_BYTES_MAX)?;
+            if let Some(image) = Artifact::image_from_listed(listed).map_err(release_error)? {
+                references::of(&listed.media_type, &bytes)
+                    .map_err(manifest_error(listed.digest))?;
+                return Ok(image);
+            }
+            let manifest = Manifest::parse(&bytes).map_err(manifest_error(listed.digest))?;
+            Artifact::from_stored(listed, &manifest).map_err(release_error)
+        });
+        Release::from_stored(name.clone(), descriptor, in_order(artifacts)?).map_err(release_error)
     }
 
     fn no_release(&self, name: &ReleaseName) -> Result<StoreError, StoreError> {
@@ -157,9 +154,8 @@ impl Snapshot {
         let count = attached.iter().map(|attached| attached.subjects.len()).sum();
         let sizes = attached.iter().map(|attached| attached.document.size);
         check_evidence(release.name(), count, sizes)?;
-        let read: Result<Vec<_>, _> =
-            attached.into_par_iter().map(|attached| self.read_document(attached)).collect();
-        let mut read: Vec<_> = read?.into_iter().flatten().collect();
+        let read = attached.into_par_iter().map(|attached| self.read_document(attached));
+        let mut read: Vec<_> = in_order(read)?.into_iter().flatten().collect();
         read.sort_by(|(_, a), (_, b)| {
             (a.digest, &a.subject, &a.title).cmp(&(b.digest, &b.subject, &b.title))
         });
@@ -220,7 +216,7 @@ impl Snapshot {
                 StoreError::Referrer { name: name.clone(), digest: listed.digest, reason }
             })
         });
-        attached.collect()
+        in_order(attached)
     }
 
     /// The referrers of a manifest, an index or a file, in the order of their digests. The

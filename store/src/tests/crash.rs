@@ -196,12 +196,11 @@ fn faults_in(snapshot: &Snapshot) -> Vec<String> {
     };
     let mut unreadable = Vec::new();
     for name in snapshot.releases().unwrap() {
-        match snapshot.evidence(&name) {
-            Ok(evidence) => {
-                evidence.release.artifacts().iter().for_each(|artifact| check(&artifact.file));
-            }
+        match snapshot.release(&name) {
+            Ok(release) => release.artifacts().iter().for_each(|artifact| check(&artifact.file)),
             Err(error) => unreadable.push(fault(error)),
         }
+        unreadable.extend(snapshot.evidence(&name).err().map(fault));
     }
     for entry in snapshot.catalog().scan(Key::IMAGES) {
         match snapshot.image_closure(&entry.unwrap().1) {

@@ -10,6 +10,7 @@ use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::{Signed, Signer, SignerRule, Who, recognise};
 use crate::key::PublicKey;
+use crate::moment::Moment;
 use crate::policy::{DemandsAt, Pinned, Policy};
 use crate::provenance::{self, Assessed, Vouched};
 use crate::sbom;
@@ -52,7 +53,21 @@ pub(crate) struct Frame<'a> {
     pub(crate) verifier: &'a Verifier,
     pub(crate) policy: &'a Policy,
     pub(crate) version: Option<&'a Version>,
-    pub(crate) now: Timestamp,
+    pub(crate) now: &'a Moment,
+}
+
+impl<'a> Frame<'a> {
+    /// The library leaves out what the trust root names for a later time by the machine's clock, which is
+    /// to be that of the verdict: the verdict may change when such a time comes.
+    pub(crate) fn new(
+        verifier: &'a Verifier,
+        policy: &'a Policy,
+        version: Option<&'a Version>,
+        now: &'a Moment,
+    ) -> Self {
+        verifier.beginnings().iter().for_each(|time| now.note(*time));
+        Self { verifier, policy, version, now }
+    }
 }
 
 impl Attestation {
@@ -67,6 +82,7 @@ impl Attestation {
                 };
             }
         };
+        document.claimed_times().for_each(|time| claimed(frame.now, time));
         match authenticate(frame.verifier, &document, &frame.policy.signers, file) {
             Err(fault) => match document.into_content() {
                 Content::Statement(statement) => Self::refused(Some(statement), fault),
@@ -178,6 +194,13 @@ impl Attestation {
     fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
         let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
         Self { purpose, statement: claimed, faults: vec![fault], signers: Vec::new() }
+    }
+}
+
+/// The library refuses log entries from the future of the machine's clock, and tells that time.
+fn claimed(now: &Moment, time: Timestamp) {
+    if !now.has_reached(time) {
+        now.hold();
     }
 }
 

@@ -26,6 +26,7 @@ use crate::attestation::Frame;
 use crate::code::Code;
 use crate::facts::{self, Inventory};
 use crate::finding::{Fault, Finding, Severity};
+use crate::moment::Moment;
 use crate::policy::{Demands, DemandsAt, Policy, Sight, exception};
 use crate::signature::Verifier;
 use crate::sums;
@@ -70,15 +71,10 @@ pub fn verify_release(
     now: Timestamp,
 ) -> Verdict {
     let release = &evidence.release;
-    let grounds = Grounds {
-        policy: policy.digest(),
-        trust_root: verifier.trust_root_digest(),
-        evidence: evidence.digest(),
-        now,
-    };
+    let moment = Moment::new(now);
     let about = About::Release { name: release.name().clone(), digest: release.digest() };
     let version = Some(&release.name().version);
-    let frame = Frame { verifier, policy, version, now };
+    let frame = Frame::new(verifier, policy, version, &moment);
     let inventory = Inventory::new(release);
     let facts = match evidence.documents.len() {
         0..=DOCUMENT_COUNT_MAX => facts::gather(&frame, evidence, &inventory),
@@ -86,8 +82,8 @@ pub fn verify_release(
     };
     let sums = sums::check(&evidence.documents, &facts, &inventory);
     let heard = bench::heard(&facts, &inventory);
-    let bench =
-        Bench { policy, facts: &facts, heard: &heard, inventory: &inventory, sums: &sums, now };
+    let (facts, heard, inventory) = (&*facts, &*heard, &inventory);
+    let bench = Bench { policy, facts, heard, inventory, sums: &sums, now: &moment };
     let judged: Vec<_> = (0..release.artifacts().len())
         .into_par_iter()
         .filter_map(|at| Some(judge_artifact(&bench, at, release.artifacts().get(at)?)))
@@ -96,8 +92,15 @@ pub fn verify_release(
     let mut findings: Vec<_> = findings.into_iter().flatten().collect();
     findings.extend(RELEASE_RULES.iter().flat_map(|rule| rule(&bench)));
     findings.extend(too_many(&bench, evidence.documents.len()));
-    exception::apply(&policy.exceptions, &mut findings, &release.name().version, now);
+    exception::apply(&policy.exceptions, &mut findings, &release.name().version, &moment);
     let documents = evidence.documents.iter().map(|document| document.digest).collect();
+    let grounds = Grounds {
+        policy: policy.digest(),
+        trust_root: verifier.trust_root_digest(),
+        evidence: evidence.digest(),
+        now,
+        lasts: moment.interval(),
+    };
     Verdict::new(about, grounds, artifacts, documents, findings)
 }
 

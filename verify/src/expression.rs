@@ -123,11 +123,32 @@ impl Expression {
         &self.text
     }
 
+    /// Whether a variable of that name stands anywhere in it.
+    pub(crate) fn names(&self, variable: &str) -> bool {
+        self.root.names(variable)
+    }
+
     /// Whether it is true of these values.
     pub(crate) fn is_true(&self, variables: &BTreeMap<&str, Value>) -> Result<bool, Stop> {
         match evaluate::run(&self.root, variables)?.as_ref() {
             Value::Bool(outcome) => Ok(*outcome),
             other => Err(Stop::Error(format!("its value is {}", evaluate::kind(other)))),
+        }
+    }
+}
+
+impl Node {
+    fn names(&self, variable: &str) -> bool {
+        let any = |nodes: &[Self]| nodes.iter().any(|node| node.names(variable));
+        match self {
+            Self::Literal(_) => false,
+            Self::Variable(name) => name == variable,
+            Self::Field { of, .. } | Self::Has { of, .. } => of.names(variable),
+            Self::List(nodes) | Self::Call(_, nodes) => any(nodes),
+            Self::If(nodes) => any(&nodes[..]),
+            Self::Loop(it) => [&it.range, &it.start, &it.go_on, &it.step, &it.result]
+                .into_iter()
+                .any(|node| node.names(variable)),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::facts;
 use crate::finding::{Fault, Finding, Severity};
 use crate::identity::{KeyRule, LogRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
+use crate::moment::Moment;
 use crate::pattern::Pattern;
 use crate::policy::{Count, Demand, Demands, DemandsAt, Policy, Sight};
 use crate::signature::{SignedFile, Verifier};
@@ -68,11 +69,13 @@ pub fn verify_file(
 ) -> Verdict {
     let document = Digest::sha256_of(question.bundle);
     let policy = policy_of(expectation);
+    let moment = Moment::new(now);
     let grounds = Grounds {
         policy: policy.digest(),
         trust_root: verifier.trust_root_digest(),
         evidence: evidence_digest(question, document),
         now,
+        lasts: moment.interval(),
     };
     let Some(file) = question.identity() else {
         let fault = Fault::new(Code::SigSubject, "the SHA-256 digest of the file", "none");
@@ -88,12 +91,12 @@ pub fn verify_file(
         let finding = finding(question, Some(file), None, Severity::Fail, fault);
         return Verdict::new(about, grounds, Vec::new(), documents, vec![finding]);
     };
-    let frame = Frame { verifier, policy: &policy, version: question.version, now };
+    let frame = Frame::new(verifier, &policy, question.version, &moment);
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
     let weighed = Weighed { question, expectation, under, demand: demands.provenance.demand };
     let judged: Vec<_> = attestations.iter().map(|a| weighed.judge(a)).collect();
-    let decided = weighed.decide(demands, &attestations, &judged, now);
+    let decided = weighed.decide(demands, &attestations, &judged, &moment);
     let found = decided.findings.into_iter().map(|(severity, _, fault)| (severity, fault));
     let doubts = judged.into_iter().flat_map(|judged| judged.doubts);
     let doubts = doubts.map(|fault| (weighed.demand.severity(), fault));
@@ -109,7 +112,9 @@ pub fn verify_file(
     });
     let path = question.path.cloned();
     let artifact = ArtifactVerdict { path, digest: file, level, accepted: accepted.collect() };
-    Verdict::new(about, grounds, vec![artifact], documents, findings.collect())
+    let findings = findings.collect();
+    let grounds = Grounds { lasts: moment.interval(), ..grounds };
+    Verdict::new(about, grounds, vec![artifact], documents, findings)
 }
 
 impl FileQuestion<'_> {
@@ -174,7 +179,7 @@ impl Weighed<'_> {
         demands: &Demands,
         attestations: &[Attestation],
         judged: &[Judged],
-        now: Timestamp,
+        now: &Moment,
     ) -> Decided {
         let count = match self.demand {
             Demand::Require => demands.provenance.count.clone(),

@@ -10,6 +10,7 @@ use bonded_model::{Digest, Timestamp};
 use crate::code::Code;
 use crate::finding::Fault;
 use crate::key::PublicKey;
+use crate::moment::Moment;
 use crate::pattern::Pattern;
 use crate::verdict::SignedBy;
 
@@ -159,10 +160,10 @@ pub(crate) type Recognised<'p> = Result<Vec<&'p SignerRule>, Vec<Fault>>;
 pub(crate) fn recognise<'p>(
     signed: &Signed,
     rules: &'p [SignerRule],
-    now: Timestamp,
+    now: &Moment,
 ) -> Recognised<'p> {
-    if let Some(time) = signed.times.iter().find(|time| **time > now) {
-        let expected = format!("a signing time up to {now}");
+    if let Some(time) = signed.times.iter().find(|time| !now.has_reached(**time)) {
+        let expected = "a signing time before the verdict";
         return Err(vec![Fault::new(Code::SigTime, expected, time.to_string())]);
     }
     let judged = rules.iter().map(|rule| (rule, judge(signed, rule, now)));
@@ -190,7 +191,7 @@ enum Distance {
     Other,
 }
 
-fn judge(signed: &Signed, rule: &SignerRule, now: Timestamp) -> Result<(), (Distance, Vec<Fault>)> {
+fn judge(signed: &Signed, rule: &SignerRule, now: &Moment) -> Result<(), (Distance, Vec<Fault>)> {
     match (&signed.signer, &rule.who) {
         (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
             if holder.issuer != *issuer {
@@ -230,28 +231,36 @@ fn claim_fault(holder: &Holder, claim: Claim, expected: &str) -> Option<Fault> {
 
 /// Every authenticated time must lie in the window; without one, `now` must. What stands in a log has a time,
 /// which whoever hands the document over may have left out: then `now` says nothing.
-fn validity_faults(rule: &KeyRule, signed: &Signed, now: Timestamp) -> Vec<Fault> {
+fn validity_faults(rule: &KeyRule, signed: &Signed, now: &Moment) -> Vec<Fault> {
     let window = rule.valid_from.is_some() || rule.valid_until.is_some();
-    let (times, what) = match signed.times.as_slice() {
+    let times = match signed.times.as_slice() {
         [] if window && !signed.logs.is_empty() => {
             let expected = "an authenticated time of a signature in a log, by a key with an end or a beginning";
             return vec![Fault::new(Code::IdValidity, expected, "no time")];
         }
-        [] => (std::slice::from_ref(&now), "used at"),
-        times => (times, "signed at"),
+        [] => {
+            let seen = "no signing time, so used at the time of the verdict".to_owned();
+            return window_faults(rule, |time| now.has_reached(time), &seen);
+        }
+        times => times,
     };
-    let fault = |expected: String, time: &Timestamp| {
-        Fault::new(Code::IdValidity, expected, format!("{what} {time}"))
+    let of_each = |signed: &Timestamp| {
+        window_faults(rule, |time| *signed >= time, &format!("signed at {signed}"))
     };
-    let early = times.iter().filter_map(|time| {
-        let from = rule.valid_from.filter(|from| time < from)?;
-        Some(fault(format!("not before {from}"), time))
-    });
-    let late = times.iter().filter_map(|time| {
-        let until = rule.valid_until.filter(|until| time >= until)?;
-        Some(fault(format!("before {until}"), time))
-    });
-    early.chain(late).collect()
+    times.iter().flat_map(of_each).collect()
+}
+
+fn window_faults(
+    rule: &KeyRule,
+    has_reached: impl Fn(Timestamp) -> bool,
+    seen: &str,
+) -> Vec<Fault> {
+    let early = rule.valid_from.filter(|from| !has_reached(*from));
+    let late = rule.valid_until.filter(|until| has_reached(*until));
+    let early = early.map(|from| format!("not before {from}"));
+    let late = late.map(|until| format!("before {until}"));
+    let fault = |expected| Fault::new(Code::IdValidity, expected, seen);
+    early.into_iter().chain(late).map(fault).collect()
 }
 
 /// The signature is of a kind for which the policy has no signer at all.

@@ -15,7 +15,7 @@ mod strict;
 use bonded_model::dsse::Envelope;
 use bonded_model::media_type::IN_TOTO;
 use bonded_model::statement::{Statement, StatementError};
-use bonded_model::{Algorithm, Digest};
+use bonded_model::{Algorithm, Digest, Timestamp};
 use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Bundle, SignatureContent};
 
@@ -52,6 +52,8 @@ pub(crate) struct SignedFile<'a> {
 /// Verifies signatures under one trust root; made once and shared.
 pub struct Verifier {
     root: Digest,
+    /// When what the trust root names begins to be believed.
+    beginnings: Vec<Timestamp>,
     signatures: Box<dyn SignatureVerifier>,
 }
 
@@ -62,12 +64,17 @@ impl Verifier {
     /// [`TrustRootError::Unusable`] if a key or certificate in it cannot be used.
     pub fn new(root: TrustRoot) -> Result<Self, TrustRootError> {
         let signatures = library::Library::new(&root)?;
-        Ok(Self { root: root.digest(), signatures: Box::new(signatures) })
+        let beginnings = signatures.beginnings().to_vec();
+        Ok(Self { root: root.digest(), beginnings, signatures: Box::new(signatures) })
     }
 
     /// The digest of its trust root.
     pub fn trust_root_digest(&self) -> Digest {
         self.root
+    }
+
+    pub(crate) fn beginnings(&self) -> &[Timestamp] {
+        &self.beginnings
     }
 
     pub(crate) fn verify(
@@ -80,7 +87,7 @@ impl Verifier {
 
     #[cfg(test)]
     pub(crate) fn of_double(signatures: Box<dyn SignatureVerifier>) -> Self {
-        Self { root: Digest::sha256_of(b"double"), signatures }
+        Self { root: Digest::sha256_of(b"double"), beginnings: Vec::new(), signatures }
     }
 }
 
@@ -163,6 +170,17 @@ impl SignedDocument {
 
     pub(crate) fn into_content(self) -> Content {
         self.content
+    }
+
+    /// The times that log entries claim to have been made at, proved or not.
+    pub(crate) fn claimed_times(&self) -> impl Iterator<Item = Timestamp> {
+        let entries = match &self.wire {
+            Wire::Bundle(bundle) => bundle.verification_material.tlog_entries.as_slice(),
+            Wire::Envelope(_) => &[],
+        };
+        let times = entries.iter().filter_map(|entry| entry.integrated_time);
+        // What lies outside the years is refused elsewhere.
+        times.filter_map(|time| Timestamp::from_unix_seconds(time.as_second()).ok())
     }
 
     pub(crate) fn material(&self) -> Material {

@@ -17,6 +17,7 @@ use bonded_model::{ArtifactPath, Digest, Release, ReleaseName, Timestamp};
 use serde::Serialize;
 
 use crate::finding::{Finding, Severity, capped};
+use crate::moment::Interval;
 
 /// The version of the verdict's JSON.
 const VERDICT_VERSION: u32 = 1;
@@ -46,6 +47,8 @@ pub(crate) struct Grounds {
     pub(crate) trust_root: Digest,
     pub(crate) evidence: Digest,
     pub(crate) now: Timestamp,
+    /// When else the same verdict would be reached.
+    pub(crate) lasts: Interval,
 }
 
 /// What was found out about one artifact.
@@ -189,6 +192,12 @@ impl Verdict {
     /// The time that the verdict was asked for.
     pub fn now(&self) -> Timestamp {
         self.grounds.now
+    }
+
+    /// Whether the same question asked at that time has the same answer, but for the time that it tells.
+    /// `false` says that it may have another one.
+    pub fn lasts_at(&self, time: Timestamp) -> bool {
+        self.grounds.lasts.contains(time)
     }
 
     /// The canonical JSON: equal verdicts have equal bytes.

@@ -1,12 +1,13 @@
 //! What every rule looks at: the policy, the facts, and who is heard about which artifact.
 
+use bonded_model::Digest;
 use bonded_model::statement::DigestMatch;
-use bonded_model::{Digest, Timestamp};
 
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Inventory, Reading};
 use crate::finding::{Fault, Finding, Severity};
+use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::sums::Sums;
 
@@ -19,7 +20,7 @@ pub(super) struct Bench<'a> {
     pub(super) heard: &'a [Vec<(&'a Fact<'a>, &'a Covering)>],
     pub(super) inventory: &'a Inventory<'a>,
     pub(super) sums: &'a Sums,
-    pub(super) now: Timestamp,
+    pub(super) now: &'a Moment,
 }
 
 impl Bench<'_> {

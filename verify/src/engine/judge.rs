@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bonded_model::{Artifact, Digest, Timestamp};
+use bonded_model::{Artifact, Digest};
 
 use crate::code::Code;
 use crate::finding::{Fault, Finding, Severity, capped};
+use crate::moment::Moment;
 use crate::policy::{Count, Demand};
 use crate::verdict::{AcceptedDocument, ArtifactVerdict, Role, SignedBy};
 
@@ -38,14 +39,14 @@ pub(crate) struct Rule<'a> {
 }
 
 /// Collects what the rules decide about one artifact.
-pub(crate) struct Judge {
+pub(crate) struct Judge<'a> {
     verdict: ArtifactVerdict,
     findings: Vec<Finding>,
-    now: Timestamp,
+    now: &'a Moment,
 }
 
-impl Judge {
-    pub(crate) fn new(artifact: &Artifact, now: Timestamp) -> Self {
+impl<'a> Judge<'a> {
+    pub(crate) fn new(artifact: &Artifact, now: &'a Moment) -> Self {
         let verdict = ArtifactVerdict {
             path: Some(artifact.path.clone()),
             digest: artifact.file.digest,
@@ -99,7 +100,7 @@ pub(crate) struct Decided {
     pub(crate) findings: Vec<(Severity, Option<Digest>, Fault)>,
 }
 
-pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: Timestamp) -> Decided {
+pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: &Moment) -> Decided {
     let vetoes: Vec<_> = candidates.iter().flat_map(vetoes).collect();
     candidates.iter_mut().for_each(|candidate| hold_to_age(rule, candidate, now));
     let none = candidates.is_empty();
@@ -195,7 +196,7 @@ fn augment<'a>(
 /// A signature that is too old counts for nothing. A time that nobody vouches for is none. What a log or a
 /// timestamp proves is that a signature is no younger: to an old one by a key a new stamp can be added at
 /// any time, while a certificate is valid for minutes around its signature.
-fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: Timestamp) {
+fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: &Moment) {
     let Some(age) = &rule.count.max_age else { return };
     // What is refused for another reason may have no signers to tell the age of.
     if candidate.signers.is_empty() && !candidate.faults.is_empty() {
@@ -203,7 +204,7 @@ fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: Timestamp) {
     }
     let newest = candidate.signers.iter().filter(|s| !is_key(s)).filter_map(|s| s.signed_at).max();
     let by_key = candidate.signers.iter().any(is_key);
-    let young = |signer: &SignedBy| signer.signed_at.is_some_and(|time| age.spans(time, now));
+    let young = |signer: &SignedBy| signer.signed_at.is_some_and(|time| age.covers(time, now));
     candidate.signers.retain(|signer| !is_key(signer) && young(signer));
     if candidate.signers.is_empty() {
         let seen = match newest {
@@ -211,7 +212,7 @@ fn hold_to_age(rule: &Rule<'_>, candidate: &mut Candidate, now: Timestamp) {
             None if by_key => "signed by a key, to which a newer time can be added".to_owned(),
             None => "no authenticated signing time".to_owned(),
         };
-        let expected = format!("signed within {} before {now}", age.as_str());
+        let expected = format!("signed within {} before the verdict", age.as_str());
         candidate.faults.push(Fault::new(rule.too_old, expected, seen));
     }
 }

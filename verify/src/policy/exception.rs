@@ -4,6 +4,7 @@ use bonded_model::{Timestamp, Version};
 
 use crate::code::Code;
 use crate::finding::{Finding, Severity};
+use crate::moment::Moment;
 use crate::pattern::Pattern;
 
 /// A finding that is a warning for a while.
@@ -37,11 +38,11 @@ pub(crate) fn apply(
     exceptions: &[Exception],
     findings: &mut [Finding],
     version: &Version,
-    now: Timestamp,
+    now: &Moment,
 ) {
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Fail) {
         let about = || exceptions.iter().filter(|exception| exception.is_about(finding, version));
-        if let Some(exception) = about().find(|exception| now < exception.until) {
+        if let Some(exception) = about().find(|exception| !now.has_reached(exception.until)) {
             let until = exception.until;
             let told = format!("; excepted until {until}: {}", exception.reason);
             finding.severity = Severity::Warn;

@@ -6,6 +6,7 @@ use bonded_model::sbom::SbomFormat;
 use bonded_model::{Digest, Timestamp, Version};
 
 use crate::finding::Severity;
+use crate::moment::Moment;
 use crate::provenance::Expect;
 
 /// What is demanded of one artifact.
@@ -144,9 +145,9 @@ impl Age {
         self.seconds <= other.seconds
     }
 
-    /// Whether no more than this lies between the two.
-    pub(crate) fn spans(&self, from: Timestamp, to: Timestamp) -> bool {
-        to.unix_seconds().saturating_sub(from.unix_seconds()) <= self.seconds
+    /// Whether no more than this lies between a time and now.
+    pub(crate) fn covers(&self, from: Timestamp, now: &Moment) -> bool {
+        !now.has_passed(self.seconds, from)
     }
 }
 
@@ -232,7 +233,7 @@ mod tests {
     fn the_last_second_is_within() {
         let at = |seconds| Timestamp::from_unix_seconds(seconds).unwrap();
         let age = Age::parse("1m").unwrap();
-        assert!(age.spans(at(0), at(60)) && !age.spans(at(0), at(61)));
-        assert!(age.spans(at(100), at(0)));
+        let covers = |from, now| age.covers(at(from), &Moment::new(at(now)));
+        assert!(covers(0, 60) && !covers(0, 61) && covers(100, 0));
     }
 }

@@ -46,6 +46,11 @@ impl Library {
         let inner = verifier(&root)?;
         Ok(Self { inner, witnesses })
     }
+
+    /// When those whom the trust root names begin to be believed.
+    pub(super) fn beginnings(&self) -> &[Timestamp] {
+        &self.witnesses.beginnings
+    }
 }
 
 impl SignatureVerifier for Library {

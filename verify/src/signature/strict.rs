@@ -21,6 +21,8 @@ pub(super) use certificate::check as check_certificate;
 
 /// Those whom a trust root names.
 pub(super) struct Witnesses {
+    /// When any of them begins to be believed.
+    pub(super) beginnings: Vec<Timestamp>,
     issuers: Vec<root::Issuer>,
     logs: Vec<entry::Log>,
     clocks: Vec<stamp::Clock>,
@@ -39,7 +41,8 @@ pub(super) fn prepare(root: &TrustedRoot) -> (TrustedRoot, Witnesses) {
     let narrowed = root::narrowed(root);
     let logs = narrowed.tlogs.iter().filter_map(entry::Log::of).collect();
     let clocks = narrowed.tsa_authorities().into_iter().filter_map(stamp::Clock::of).collect();
-    (narrowed, Witnesses { issuers: root::issuers(root), logs, clocks })
+    let (beginnings, issuers) = (root::beginnings(&narrowed), root::issuers(root));
+    (narrowed, Witnesses { beginnings, issuers, logs, clocks })
 }
 
 impl Witnesses {

@@ -11,6 +11,7 @@ use bonded_verify::{
 
 mod mutated;
 mod refused;
+mod same;
 mod valid;
 
 const FILE: &[u8] = b"hello";

@@ -452,7 +452,7 @@ fn managed_keys_out_of_time() {
         (&[], 1, "valid_from = \"2025-06-01T12:00:01Z\"", Some("signed at 2025-06-01")),
         (&[Log::V2], 1, "valid_until = \"2025-01-01T00:00:00Z\"", Some("signed at 2025-06-01")),
         // Without anybody who vouches for a time, it is the time of the verdict that counts.
-        (&[], 0, "valid_until = \"2026-01-01T00:00:00Z\"", Some("used at 2026-06-01")),
+        (&[], 0, "valid_until = \"2026-01-01T00:00:00Z\"", Some("used at the time of the verdict")),
         // What stands in a log has been given a time, which can be left out.
         (&[Log::V2], 0, "valid_from = \"2025-07-01T00:00:00Z\"", Some("/ no time")),
         (&[Log::V2], 0, "valid_until = \"2027-01-01T00:00:00Z\"", Some("/ no time")),

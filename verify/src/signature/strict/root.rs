@@ -3,6 +3,7 @@
 //! The library takes every certificate of a trust root for an anchor, and an anchor has no expiry: what an
 //! intermediate signed after its end would pass for as long as the trust root names it.
 
+use bonded_model::Timestamp;
 use sigstore_crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_trust_root::trusted_root::CertChain;
 use sigstore_trust_root::{CertificateAuthority, TimeRange, TrustedRoot};
@@ -74,6 +75,17 @@ pub(super) fn narrowed(root: &TrustedRoot) -> TrustedRoot {
         whole.is_some()
     });
     narrowed
+}
+
+/// When any of those that a narrowed trust root names begins to be believed: before, the library leaves it out.
+pub(super) fn beginnings(root: &TrustedRoot) -> Vec<Timestamp> {
+    let windows = (root.certificate_authorities.iter().map(|authority| authority.valid_for))
+        .chain(root.timestamp_authorities.iter().map(|authority| authority.valid_for))
+        .chain(root.tlogs.iter().map(|log| log.public_key.valid_for))
+        .chain(root.ctlogs.iter().map(|log| log.public_key.valid_for));
+    let starts = windows.flatten().map(|window| window.start.as_second());
+    // What begins outside the years never does.
+    starts.filter_map(|start| Timestamp::from_unix_seconds(start).ok()).collect()
 }
 
 fn one_by_one(authority: &CertificateAuthority) -> Vec<CertificateAuthority> {

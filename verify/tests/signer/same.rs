@@ -1,0 +1,230 @@
+//! One question has one answer, byte for byte: on any number of threads, in whatever order the evidence
+//! stands, and at every other moment at which a verdict says that it lasts.
+
+use std::sync::{Arc, LazyLock};
+
+use bonded_model::evidence::Subject as AttachedTo;
+use bonded_model::media_type::OCTET_STREAM;
+use bonded_model::slsa::PROVENANCE_V1;
+use bonded_model::statement::{Statement, Subject};
+use bonded_model::{
+    Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
+};
+use bonded_testsigner::{Content, Defect, Key, KeyKind, Log, Request, World};
+use bonded_verify::{Policy, TrustRoot, Verdict, Verifier, verify_release};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const FILES: [(&str, &[u8]); 3] = [("a", b"hello"), ("b/c", b"other"), ("d", b"third")];
+
+/// Begins and ends within the times that are asked about, as the exception does.
+const POLICY: &str = r#"
+[[signer]]
+name = "workflow"
+issuer = "https://token.actions.githubusercontent.com"
+identity = "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1"
+[[builder]]
+id = "https://example.com/builder"
+signers = ["workflow", "key"]
+level = 3
+[provenance]
+level = 3
+source = "https://github.com/o/r"
+tag = "{version}"
+[sbom]
+rule = "warn"
+[checksums]
+rule = "warn"
+[[require]]
+name = "tests"
+predicate = ["https://in-toto.io/attestation/test-result/v0.1"]
+of = "artifacts"
+signers = ["workflow", "key"]
+max_age = "52w"
+[[expression]]
+name = "two"
+cel = "size(statements) > 1"
+of = "artifacts"
+[[exception]]
+code = "PROV-MISSING"
+until = "2026-08-01T00:00:00Z"
+reason = "the builder is new"
+"#;
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn of(predicate_type: &str, file: &[u8], predicate: &Value) -> Vec<u8> {
+    let subject = Subject::new("a", Digest::sha256_of(file));
+    Statement::new(vec![subject], predicate_type, predicate).to_bytes()
+}
+
+fn provenance(file: &[u8]) -> Vec<u8> {
+    let source = json!({"uri": "git+https://github.com/o/r@refs/tags/v1"});
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": "https://example.com/build",
+            "externalParameters": {"source": source["uri"]},
+            "resolvedDependencies": [source],
+        },
+        "runDetails": {"builder": {"id": "https://example.com/builder"}},
+    });
+    of(PROVENANCE_V1, file, &predicate)
+}
+
+/// Made once: keys and certificates take longer than verdicts.
+struct Scene {
+    verifier: Verifier,
+    policy: String,
+    documents: Vec<Document>,
+}
+
+static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+    let world = World::new();
+    let key = Key::new(KeyKind::P256, "managed");
+    let mut documents = Vec::new();
+    for (path, bytes) in FILES {
+        let mut add = |kind, bytes: &[u8], on_file: bool| {
+            documents.push(document(kind, bytes, on_file.then_some(path)));
+        };
+        let signed = provenance(bytes);
+        let result = json!({"result": "PASSED", "configuration": []});
+        let result = of("https://in-toto.io/attestation/test-result/v0.1", bytes, &result);
+        let request = |content, signed_at, logs, timestamps| {
+            let signed_at = time(signed_at);
+            Request { content, signed_at, logs, timestamps, ..Request::default() }
+        };
+        let (early, late) = ("2025-07-01T12:00:00Z", "2026-09-01T12:00:00Z");
+        let old = request(Content::Statement(&signed), early, &[Log::V1], 0);
+        let both = request(Content::Statement(&signed), early, &[Log::V2], 1);
+        let new = request(Content::Statement(&signed), late, &[Log::V1], 0);
+        let tests = request(Content::Statement(&result), early, &[Log::V1], 0);
+        let file = request(Content::File(bytes), early, &[Log::V1], 0);
+        let bundle = DocumentKind::Bundle;
+        add(bundle, &world.keyless(&old).to_json(), true);
+        add(bundle, &world.keyless(&both).to_json(), false);
+        add(bundle, &world.keyless(&new).to_json(), true);
+        add(bundle, &world.keyless(&tests).to_json(), true);
+        add(bundle, &world.keyless(&file).to_json(), true);
+        let bare = Request { logs: &[], timestamps: 0, ..tests };
+        add(bundle, &world.managed(&key, &bare).to_json(), true);
+        for defect in [Defect::CertificateExpired, Defect::SctForged, Defect::NoSct] {
+            add(bundle, &world.keyless(&old).with(defect).to_json(), true);
+        }
+        let lines = [world.keyless(&old).to_json(), world.managed(&key, &bare).to_json()];
+        add(bundle, &lines.join(&b'\n'), false);
+        let sbom = json!({"spdxVersion": "SPDX-2.3", "files": [{"checksums": [
+            {"algorithm": "SHA256", "checksumValue": Digest::sha256_of(bytes).hex()}
+        ]}]});
+        add(DocumentKind::Spdx, sbom.to_string().as_bytes(), true);
+        let sums = format!("{}  {path}\n", Digest::sha256_of(bytes).hex());
+        add(DocumentKind::Checksums, sums.as_bytes(), false);
+        add(bundle, format!("{{\"cut\": \"{path}").as_bytes(), true);
+    }
+    let verifier = Verifier::new(TrustRoot::parse(&world.trusted_root()).unwrap()).unwrap();
+    let policy = format!(
+        "version = 1\nname = \"same\"\n[[signer]]\nname = \"key\"\npublic_key = '''\n{}'''\n\
+         valid_until = \"2026-07-01T00:00:00Z\"\n{POLICY}",
+        key.public_pem()
+    );
+    Scene { verifier, policy, documents }
+});
+
+fn document(kind: DocumentKind, bytes: &[u8], path: Option<&str>) -> Document {
+    let subject = path.map(|path| AttachedTo::Artifact(path.parse().unwrap()));
+    Document {
+        digest: Digest::sha256_of(bytes),
+        bytes: Arc::from(bytes),
+        kind,
+        media_type: MediaType::known(OCTET_STREAM),
+        title: None,
+        subject: subject.unwrap_or(AttachedTo::Release),
+    }
+}
+
+fn verdict(policy: &Policy, documents: Vec<Document>, now: Timestamp) -> Verdict {
+    let artifacts = FILES.map(|(path, bytes)| {
+        let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
+        Artifact::of_file(path.parse().unwrap(), file, None, None).0
+    });
+    let (release, _) = Release::new("demo@v1".parse().unwrap(), artifacts.into()).unwrap();
+    verify_release(&SCENE.verifier, policy, &Evidence { release, documents }, now)
+}
+
+fn text(verdict: &Verdict) -> String {
+    String::from_utf8(verdict.to_json()).unwrap()
+}
+
+/// Some of the documents, in some order.
+fn some() -> impl Strategy<Value = Vec<Document>> {
+    let count = SCENE.documents.len();
+    proptest::sample::subsequence(SCENE.documents.clone(), 0..=count).prop_shuffle()
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    let seconds = |text| time(text).unix_seconds();
+    let range = seconds("2025-06-01T00:00:00Z")..seconds("2026-11-01T00:00:00Z");
+    range.prop_map(|seconds| Timestamp::from_unix_seconds(seconds).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn any_order_and_any_number_of_threads(mut documents in some(), now in moment()) {
+        let policy = Policy::parse(&SCENE.policy).unwrap();
+        let found = [1, 2, 8].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let documents = documents.clone();
+            pool.install(|| verdict(&policy, documents, now))
+        });
+        documents.sort_by_key(|document| document.digest);
+        let expected = verdict(&policy, documents, now);
+        for found in found {
+            prop_assert_eq!(text(&found), text(&expected));
+            prop_assert_eq!(found, expected.clone());
+        }
+    }
+
+    #[test]
+    fn at_every_moment_at_which_it_lasts(
+        documents in some(),
+        now in moment(),
+        others in proptest::collection::vec(moment(), 8),
+    ) {
+        let policy = Policy::parse(&SCENE.policy).unwrap();
+        let expected = verdict(&policy, documents.clone(), now);
+        prop_assert!(expected.lasts_at(now));
+        for other in others.into_iter().filter(|other| expected.lasts_at(*other)) {
+            let found = verdict(&policy, documents.clone(), other);
+            let told = text(&found).replace(&other.to_string(), &now.to_string());
+            prop_assert_eq!(told, text(&expected));
+            prop_assert!(found.lasts_at(now));
+        }
+    }
+}
+
+/// Each row: a policy, one document, now, and the first moment at which something changes.
+#[test]
+fn a_verdict_lasts_until_the_next_time_that_it_was_compared_with() {
+    let check = |policy: &str, at: usize, now: &str, next: &str| {
+        let policy = Policy::parse(policy).unwrap();
+        let documents = vec![SCENE.documents[at].clone()];
+        let (now, next) = (time(now), time(next));
+        let verdict = verdict(&policy, documents, now);
+        let before = Timestamp::from_unix_seconds(next.unix_seconds() - 1).unwrap();
+        let text = text(&verdict);
+        assert!(
+            verdict.lasts_at(now) && verdict.lasts_at(before) && !verdict.lasts_at(next),
+            "{text}"
+        );
+    };
+    let (june, policy) = ("2026-06-01T00:00:00Z", &SCENE.policy);
+    check(policy, 0, june, "2026-08-01T00:00:00Z"); // the exception ends
+    check(policy, 3, "2026-05-01T00:00:00Z", "2026-06-30T12:00:01Z"); // the test result is too old
+    check(policy, 5, june, "2026-07-01T00:00:00Z"); // the key ends
+    check(policy, 2, june, "2026-06-01T00:00:01Z"); // it claims to be from the future
+    let clock = policy.replace("size(statements) > 1", "now > 7");
+    check(&clock, 0, june, "2026-06-01T00:00:01Z"); // an expression looks at the number
+}

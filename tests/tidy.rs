@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use bonded_verify::Code;
 
+#[path = "tidy/fuzz.rs"]
+mod fuzz;
 #[path = "tidy/rust.rs"]
 mod rust;
 
@@ -314,7 +316,7 @@ fn files() -> Vec<File> {
             let path = entry.expect("an entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // `.git` is a file in a second work tree.
-            if ["target", ".git", "bonded-demo"].contains(&name.as_str()) {
+            if ["target", ".git", "bonded-demo", "corpus"].contains(&name.as_str()) {
                 continue;
             }
             if path.is_dir() {

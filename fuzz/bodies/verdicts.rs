@@ -1,0 +1,160 @@
+//! Documents on their way to a verdict, through `verify_file` and `verify_release`.
+//!
+//! The signer of the tests made the trust root and the key here; whoever reads its sources can sign.
+
+use std::sync::{Arc, LazyLock};
+
+use bonded_model::evidence::Subject;
+use bonded_model::{
+    Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
+};
+use bonded_verify::policy::propose;
+use bonded_verify::{
+    FileExpectation, FileQuestion, Policy, PublicKey, Severity, TrustRoot, Verdict, Verifier,
+    verify_file, verify_release,
+};
+
+/// What the bundles of the corpus are about.
+pub(super) const FILE: &[u8] = b"hello";
+
+pub(super) const KEY: &str = include_str!("key.pem");
+
+const ROOT: &[u8] = include_bytes!("trusted_root.json");
+
+const IDENTITY: &str = "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1";
+
+const ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+pub(super) static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
+    Verifier::new(TrustRoot::parse(ROOT).expect("a trust root")).expect("a verifier")
+});
+
+static PUBLIC_GOOD: LazyLock<Verifier> =
+    LazyLock::new(|| Verifier::new(TrustRoot::public_good()).expect("a verifier"));
+
+static SIGNER: LazyLock<PublicKey> =
+    LazyLock::new(|| PublicKey::from_pem(KEY).expect("a public key"));
+
+pub(super) fn now() -> Timestamp {
+    "2026-06-01T00:00:00Z".parse().expect("a time")
+}
+
+/// A bundle, an envelope, or lines of them, as the papers of one file.
+pub fn bundle(bytes: &[u8]) {
+    let identity = FileExpectation::Identity { san: IDENTITY, issuer: ISSUER };
+    ask(&VERIFIER, &identity, bytes);
+    ask(&VERIFIER, &FileExpectation::Key(&SIGNER), bytes);
+    ask(&PUBLIC_GOOD, &identity, bytes);
+}
+
+pub(super) fn ask(verifier: &Verifier, expectation: &FileExpectation<'_>, bytes: &[u8]) {
+    let digests = [Digest::sha256_of(FILE), Digest::sha512_of(FILE)];
+    let question = FileQuestion {
+        path: None,
+        digests: &digests,
+        size: None,
+        bytes: Some(FILE),
+        bundle: bytes,
+        version: None,
+        release_path: None,
+    };
+    hold(&verify_file(verifier, expectation, &question, now()));
+}
+
+/// What is so of every verdict.
+fn hold(verdict: &Verdict) {
+    let failed = verdict.findings().iter().any(|found| found.severity == Severity::Fail);
+    assert_eq!(verdict.is_pass(), !failed && !verdict.artifacts().is_empty());
+    assert!(!verdict.to_json().is_empty());
+}
+
+const KINDS: [DocumentKind; 6] = [
+    DocumentKind::Bundle,
+    DocumentKind::Envelope,
+    DocumentKind::Statement,
+    DocumentKind::Spdx,
+    DocumentKind::CycloneDx,
+    DocumentKind::Checksums,
+];
+
+/// A document of every kind beside a file, under a policy that asks for everything, and takes a provenance
+/// by the checksum of these bytes.
+pub fn evidence(bytes: &[u8]) {
+    let text = format!(
+        r#"version = 1
+name = "everything"
+[[signer]]
+name = "key"
+public_key = '''
+{KEY}'''
+[[signer]]
+name = "workflow"
+issuer = "{ISSUER}"
+identity = "{IDENTITY}"
+[[builder]]
+id = "https://example.com/builder"
+signers = ["key", "workflow"]
+level = 3
+[[unsigned]]
+digest = "{}"
+reason = "a document of the corpus"
+builder = "https://example.com/builder"
+level = 1
+[provenance]
+level = 1
+source = "https://github.com/o/r"
+tag = "{{version}}"
+build_types = ["https://example.com/build/v1"]
+parameters = ["source"]
+inputs = {{ a = "b" }}
+parameter_values = {{ source = 1 }}
+source_id = "7"
+source_owner_id = "8"
+dependencies = ["git+https://github.com/**"]
+[npm]
+package = "@o/r"
+signers = ["key"]
+[sbom]
+formats = ["spdx", "cyclonedx"]
+[checksums]
+rule = "require"
+[release]
+platforms = ["linux/amd64"]
+[[require]]
+name = "tests"
+predicate = ["https://in-toto.io/attestation/test-result/v0.1"]
+of = "artifacts"
+signers = ["key"]
+[[expression]]
+name = "all that is said"
+of = "artifacts"
+cel = '''statements.all(s, has(s.predicate) && size(s.signers) >= 0) && (provenance == null || has(provenance.predicate))'''
+"#,
+        Digest::sha256_of(bytes)
+    );
+    let policy = Policy::parse(&text).expect("a policy");
+    let documents = KINDS.into_iter().map(|kind| document(kind, bytes)).collect();
+    let evidence = Evidence { release: release(), documents };
+    hold(&verify_release(&VERIFIER, &policy, &evidence, now()));
+    drop(propose(&VERIFIER, &evidence, &[], now()));
+}
+
+fn document(kind: DocumentKind, bytes: &[u8]) -> Document {
+    let title = (kind == DocumentKind::Checksums).then(|| "SHA256SUMS".parse().expect("a path"));
+    Document {
+        digest: Digest::sha256_of(bytes),
+        bytes: Arc::from(bytes),
+        kind,
+        media_type: MediaType::known("application/octet-stream"),
+        title,
+        subject: Subject::Artifact("bin/a".parse().expect("a path")),
+    }
+}
+
+/// A release of the one file.
+pub(super) fn release() -> Release {
+    let file = Descriptor::of(MediaType::known("application/octet-stream"), FILE);
+    let artifact = Artifact::of_file("bin/a".parse().expect("a path"), file, None, None).0;
+    let name = "demo@v1".parse().expect("a name");
+    Release::new(name, vec![artifact]).expect("a release").0
+}

@@ -216,6 +216,9 @@ impl<'a> Draft<'a> {
         let body = body(kind, &self.facts(signed, defect));
         let at = if defect == Some(Defect::IntegratedLate) { HOUR } else { 0 };
         let mut entry = rekor.entry(kind, &body, self.at(at), lies(defect));
+        if let (Log::V1Promise, Some(entry)) = (log, entry.as_object_mut()) {
+            entry.remove("inclusionProof");
+        }
         if defect == Some(Defect::IdOfAnotherLog) {
             let other = self.rekor(log, Some(Defect::RetiredLog));
             put(&mut entry, "logId", json!({"keyId": STANDARD.encode(other.id())}));
@@ -225,7 +228,7 @@ impl<'a> Draft<'a> {
 
     fn rekor(&self, log: Log, defect: Option<Defect>) -> &'a Rekor {
         let (standing, other) = match log {
-            Log::V1 | Log::V1Intoto => (&self.world.first, false),
+            Log::V1 | Log::V1Intoto | Log::V1Promise => (&self.world.first, false),
             Log::V1Other => (&self.world.first, true),
             Log::V2 | Log::V2Dsse => (&self.world.second, false),
             Log::V2Other => (&self.world.second, true),
@@ -241,8 +244,8 @@ impl<'a> Draft<'a> {
     fn kind(&self, log: Log) -> Kind {
         let file = matches!(self.request.content, Content::File(_));
         match log {
-            Log::V1 | Log::V1Other if file => Kind::Hashed,
-            Log::V1 | Log::V1Other => Kind::Dsse,
+            Log::V1 | Log::V1Other | Log::V1Promise if file => Kind::Hashed,
+            Log::V1 | Log::V1Other | Log::V1Promise => Kind::Dsse,
             Log::V1Intoto => Kind::Intoto,
             Log::V2 | Log::V2Other => Kind::HashedSecond,
             Log::V2Dsse => Kind::DsseSecond,

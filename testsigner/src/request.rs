@@ -41,6 +41,8 @@ pub enum Log {
     V1,
     /// The same log with `intoto` 0.0.2.
     V1Intoto,
+    /// The same log with its promise alone: an entry without proof.
+    V1Promise,
     /// A second log of Rekor v1.
     V1Other,
     /// Rekor v2: `hashedrekord` 0.0.2, of files and envelopes alike.

@@ -10,6 +10,7 @@ use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::{Signed, Signer, SignerRule, Who, recognise};
 use crate::key::PublicKey;
+use crate::legacy::Lack;
 use crate::moment::Moment;
 use crate::policy::{DemandsAt, Pinned, Policy};
 use crate::provenance::{self, Assessed, Vouched};
@@ -82,23 +83,46 @@ impl Attestation {
                 };
             }
         };
+        Self::signed(frame, document, file)
+    }
+
+    fn signed(frame: &Frame<'_>, document: SignedDocument, file: Option<SignedFile<'_>>) -> Self {
+        let rules = &frame.policy.signers;
+        let lack = document.lack().cloned();
+        let excused = |lack: &Lack| rules.iter().any(|rule| rule.legacy.contains(&lack.form));
+        // What no signer may lack need not be looked at any further.
+        if let Some(lack) = lack.as_ref().filter(|lack| !excused(lack)) {
+            return Self::unproved(document.into_content(), lack.fault.clone());
+        }
         document.claimed_times().for_each(|time| claimed(frame.now, time));
-        match authenticate(frame.verifier, &document, &frame.policy.signers, file) {
-            Err(fault) => match document.into_content() {
-                Content::Statement(statement) => Self::refused(Some(statement), fault),
-                Content::File => Self {
-                    purpose: Purpose::File,
-                    statement: None,
-                    faults: vec![fault],
-                    signers: Vec::new(),
-                },
-            },
-            Ok(signed) => Self::authentic(frame, document.into_content(), &signed),
+        match authenticate(frame.verifier, &document, rules, file) {
+            Err(fault) => Self::unproved(document.into_content(), fault),
+            Ok(signed) => {
+                let recognised = recognised(&signed, lack.as_ref(), rules, frame.now);
+                Self::authentic(frame, document.into_content(), &signed, recognised)
+            }
         }
     }
 
-    fn authentic(frame: &Frame<'_>, content: Content, signed: &[Signed]) -> Self {
-        let (signers, mut faults) = recognised(frame, signed);
+    fn unproved(content: Content, fault: Fault) -> Self {
+        match content {
+            Content::Statement(statement) => Self::refused(Some(statement), fault),
+            Content::File => Self {
+                purpose: Purpose::File,
+                statement: None,
+                faults: vec![fault],
+                signers: Vec::new(),
+            },
+        }
+    }
+
+    fn authentic(
+        frame: &Frame<'_>,
+        content: Content,
+        signed: &[Signed],
+        recognised: (Vec<SignedBy>, Vec<Fault>),
+    ) -> Self {
+        let (signers, mut faults) = recognised;
         let statement = match content {
             Content::Statement(statement) => statement,
             Content::File => {
@@ -238,10 +262,15 @@ impl Purpose {
 }
 
 /// The signers who made any of the signatures, or else what stands against each.
-fn recognised(frame: &Frame<'_>, all: &[Signed]) -> (Vec<SignedBy>, Vec<Fault>) {
+fn recognised(
+    all: &[Signed],
+    lack: Option<&Lack>,
+    rules: &[SignerRule],
+    now: &Moment,
+) -> (Vec<SignedBy>, Vec<Fault>) {
     let (mut signers, mut faults) = (Vec::new(), Vec::new());
     for signed in all {
-        match recognise(signed, &frame.policy.signers, frame.now) {
+        match recognise(signed, lack, rules, now) {
             Ok(rules) => signers.extend(rules.into_iter().map(|rule| signed.by(rule))),
             Err(against) => faults.extend(against),
         }

@@ -14,6 +14,7 @@ use crate::facts;
 use crate::finding::{Fault, Finding, Severity};
 use crate::identity::{KeyRule, LogRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
+use crate::legacy::Forms;
 use crate::moment::Moment;
 use crate::pattern::Pattern;
 use crate::policy::{Count, Demand, Demands, DemandsAt, Policy, Sight};
@@ -272,7 +273,8 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
 }
 
 fn expected(who: Who) -> SignerRule {
-    SignerRule { name: EXPECTED.to_owned(), who, witnesses: Witnesses::default() }
+    let (witnesses, legacy) = (Witnesses::default(), Forms::new());
+    SignerRule { name: EXPECTED.to_owned(), who, witnesses, legacy }
 }
 
 #[cfg(test)]

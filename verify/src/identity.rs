@@ -10,6 +10,7 @@ use bonded_model::{Digest, Timestamp};
 use crate::code::Code;
 use crate::finding::Fault;
 use crate::key::PublicKey;
+use crate::legacy::{Forms, Lack};
 use crate::moment::Moment;
 use crate::pattern::Pattern;
 use crate::verdict::SignedBy;
@@ -93,6 +94,8 @@ pub(crate) struct SignerRule {
     pub(crate) name: String,
     pub(crate) who: Who,
     pub(crate) witnesses: Witnesses,
+    /// The legacy forms in which its signatures count.
+    pub(crate) legacy: Forms,
 }
 
 /// How many different logs and timestamp authorities have to vouch for a signature. What else there must be
@@ -156,9 +159,10 @@ pub(crate) enum LogRule {
 pub(crate) type Recognised<'p> = Result<Vec<&'p SignerRule>, Vec<Fault>>;
 
 /// Finds the signers that a signature satisfies. With none, the faults are those of the signers that
-/// came nearest.
+/// came nearest, and what its document lacks.
 pub(crate) fn recognise<'p>(
     signed: &Signed,
+    lack: Option<&Lack>,
     rules: &'p [SignerRule],
     now: &Moment,
 ) -> Recognised<'p> {
@@ -166,7 +170,7 @@ pub(crate) fn recognise<'p>(
         let expected = "a signing time before the verdict";
         return Err(vec![Fault::new(Code::SigTime, expected, time.to_string())]);
     }
-    let judged = rules.iter().map(|rule| (rule, judge(signed, rule, now)));
+    let judged = rules.iter().map(|rule| (rule, judge(signed, lack, rule, now)));
     let (mut names, mut nearest) = (Vec::new(), (Distance::Other, Vec::new()));
     for (rule, outcome) in judged {
         match outcome {
@@ -179,7 +183,11 @@ pub(crate) fn recognise<'p>(
     if !names.is_empty() {
         return Ok(names);
     }
-    Err(if nearest.1.is_empty() { vec![stranger(signed)] } else { merged(nearest.1) })
+    if nearest.1.is_empty() {
+        nearest.1.push(stranger(signed));
+    }
+    nearest.1.extend(lack.map(|lack| lack.fault.clone()));
+    Err(merged(nearest.1))
 }
 
 /// How far a signature is from satisfying a signer; nearest first.
@@ -191,7 +199,14 @@ enum Distance {
     Other,
 }
 
-fn judge(signed: &Signed, rule: &SignerRule, now: &Moment) -> Result<(), (Distance, Vec<Fault>)> {
+fn judge(
+    signed: &Signed,
+    lack: Option<&Lack>,
+    rule: &SignerRule,
+    now: &Moment,
+) -> Result<(), (Distance, Vec<Fault>)> {
+    let lack = lack.filter(|lack| !rule.legacy.contains(&lack.form));
+    let lack = lack.map(|lack| lack.fault.clone());
     match (&signed.signer, &rule.who) {
         (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
             if holder.issuer != *issuer {
@@ -204,14 +219,14 @@ fn judge(signed: &Signed, rule: &SignerRule, now: &Moment) -> Result<(), (Distan
             }
             let claims =
                 claims.iter().filter_map(|(claim, value)| claim_fault(holder, *claim, value));
-            conditions(claims.chain(rule.witnesses.faults(signed)))
+            conditions(claims.chain(lack).chain(rule.witnesses.faults(signed)))
         }
         (Signer::Key(digest), Who::Key(key)) if key.key.digest() == *digest => {
             let unlogged = key.log == LogRule::Require && signed.logs.is_empty();
             let log = unlogged
                 .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
             let validity = validity_faults(key, signed, now).into_iter();
-            conditions(validity.chain(log).chain(rule.witnesses.faults(signed)))
+            conditions(validity.chain(log).chain(lack).chain(rule.witnesses.faults(signed)))
         }
         _ => Err((Distance::Other, Vec::new())),
     }

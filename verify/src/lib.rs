@@ -19,6 +19,7 @@ mod file;
 mod finding;
 mod identity;
 mod key;
+mod legacy;
 mod moment;
 mod pattern;
 pub mod policy;

@@ -4,9 +4,10 @@
 //! statement inside. Whether its signature holds is asked once, without any artifact: the caller
 //! matches the statement's subjects. Only a message signature is asked about with a file.
 //!
-//! The strict profile is not an option: a signature by certificate needs a transparency-log entry,
-//! and every entry needs an inclusion proof and a checkpoint, whatever version the document claims
-//! to have. Its version is unsigned, so it must not decide what has to be proved.
+//! A signature by certificate needs a transparency-log entry, and every entry needs an inclusion proof and
+//! a checkpoint, whatever version the document claims to have. Its version is unsigned, so it must not
+//! decide what has to be proved. A document that lacks some of it in a way for which there is a legacy form
+//! is verified all the same, and says so: what it lacks stands against it unless its signer names the form.
 
 mod library;
 mod shape;
@@ -17,14 +18,15 @@ use bonded_model::media_type::IN_TOTO;
 use bonded_model::statement::{Statement, StatementError};
 use bonded_model::{Algorithm, Digest, Timestamp};
 use sigstore_types::bundle::VerificationMaterialContent;
-use sigstore_types::{Bundle, SignatureContent};
+use sigstore_types::{Bundle, MediaType, SignatureContent};
 
 use crate::code::Code;
 use crate::finding::Fault;
 use crate::identity::Signed;
 use crate::key::PublicKey;
+use crate::legacy::{Lack, Legacy};
 use crate::trust::{TrustRoot, TrustRootError};
-use shape::{Form, Shape};
+use shape::{Form, Profile, Shape};
 
 /// Decides whether signatures hold. A wrapper around the library is one; tests have another that
 /// injects faults.
@@ -102,6 +104,7 @@ impl std::fmt::Debug for Verifier {
 pub(crate) struct SignedDocument {
     wire: Wire,
     content: Content,
+    lack: Option<Lack>,
 }
 
 #[derive(Debug)]
@@ -143,7 +146,7 @@ impl SignedDocument {
     /// Reads one bundle, envelope or bare statement; which one is told by its content.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refused> {
         let shape = Shape::parse(bytes)?;
-        let wire = match shape.form {
+        let mut wire = match shape.form {
             Form::Statement => return Err(unsigned(bytes)),
             Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
             Form::Bundle => {
@@ -154,14 +157,22 @@ impl SignedDocument {
             }
         };
         let content = wire.content()?;
-        if let Some(fault) = shape.profile_fault() {
-            let claimed = match content {
-                Content::Statement(statement) => Some(statement),
-                Content::File => None,
-            };
-            return Err(Refused { fault, claimed });
-        }
-        Ok(Self { wire, content })
+        let lack = match shape.profile() {
+            Profile::Kept => None,
+            Profile::PromiseOnly(fault) => {
+                wire.rest_on_promises();
+                Some(Lack { form: Legacy::PromiseOnly, fault })
+            }
+            Profile::Broken(fault) => {
+                return Err(Refused { fault, claimed: content.into_statement() });
+            }
+        };
+        Ok(Self { wire, content, lack })
+    }
+
+    /// What it lacks of the strict profile.
+    pub(crate) fn lack(&self) -> Option<&Lack> {
+        self.lack.as_ref()
     }
 
     pub(crate) fn content(&self) -> &Content {
@@ -196,7 +207,26 @@ impl SignedDocument {
     }
 }
 
+impl Content {
+    pub(crate) fn into_statement(self) -> Option<Statement> {
+        match self {
+            Self::Statement(statement) => Some(statement),
+            Self::File => None,
+        }
+    }
+}
+
 impl Wire {
+    /// Takes away the proofs without checkpoint, which prove nothing, and lets the library know the bundle as
+    /// one of the version that needs no proof: it verifies every promise then, and the proofs that are left.
+    fn rest_on_promises(&mut self) {
+        let Self::Bundle(bundle) = self else { return };
+        bundle.media_type = MediaType::Bundle0_1;
+        for entry in &mut bundle.verification_material.tlog_entries {
+            entry.inclusion_proof.take_if(|proof| proof.checkpoint.is_empty());
+        }
+    }
+
     fn content(&self) -> Result<Content, Refused> {
         match self {
             Self::Envelope(envelope) => statement(&envelope.payload_type, &envelope.payload),

@@ -258,7 +258,12 @@ fn explain_signer(signer: &SignerRule) -> String {
     let told: Vec<_> = told
         .map(|(count, what)| format!(", vouched for by at least {count} of the {what}"))
         .collect();
-    explain_who(signer) + &told.concat()
+    let forms: Vec<_> = signer.legacy.iter().map(|form| form.name()).collect();
+    let forms = match forms.is_empty() {
+        true => String::new(),
+        false => format!(", also in the legacy form {}", forms.join(" or ")),
+    };
+    explain_who(signer) + &told.concat() + &forms
 }
 
 fn explain_who(signer: &SignerRule) -> String {

@@ -215,6 +215,9 @@ fn who_lines(proposed: &Proposed) -> String {
 /// A line whose signature holds, and that is about an artifact.
 fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<Line> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
+    if document.lack().is_some() {
+        return None; // whether that is enough is not for a proposal to say
+    }
     let candidates = std::iter::once(None).chain(ask.keys.iter().map(Some));
     let signed = candidates.into_iter().find_map(|key| {
         let against = Against { key, file: None };

@@ -10,6 +10,7 @@ use super::expect::{WrittenDependency, WrittenScalar};
 use super::require::Of;
 use super::rule::Demand;
 use crate::identity::{Claim, LogRule};
+use crate::legacy::Legacy;
 use crate::provenance::Wanted;
 
 #[derive(Deserialize)]
@@ -122,6 +123,7 @@ pub(super) struct WrittenSigner {
     pub(super) log: Option<LogRule>,
     pub(super) logs: Option<usize>,
     pub(super) timestamps: Option<usize>,
+    pub(super) legacy: Option<Vec<Legacy>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -20,7 +20,7 @@ use sigstore_verify::{
     VerificationPolicy, VerificationResult,
 };
 
-use super::strict::{self, Vouchers, Witnesses};
+use super::strict::{self, Proofs, Vouchers, Witnesses};
 use super::{Against, Content, Material, SignatureVerifier, SignedDocument, SignedFile, Wire};
 use crate::code::Code;
 use crate::finding::Fault;
@@ -64,10 +64,10 @@ impl SignatureVerifier for Library {
                 let none = || Fault::new(Code::SigCertificate, "a certificate", "none");
                 strict::check_certificate(certificate.ok_or_else(none)?)?;
                 let signer = Signer::Certificate(holder(&result)?);
-                self.signed(bundle, signer, &result)
+                self.signed(document, bundle, signer, &result)
             }
             (Wire::Bundle(bundle), Material::Key { .. }) => {
-                self.verify_with_key(bundle, &document.content, wanted_key(against)?, against)
+                self.verify_with_key(document, bundle, wanted_key(against)?, against)
             }
         }
     }
@@ -76,8 +76,8 @@ impl SignatureVerifier for Library {
 impl Library {
     fn verify_with_key(
         &self,
+        document: &SignedDocument,
         bundle: &Bundle,
-        content: &Content,
         key: &PublicKey,
         against: &Against<'_>,
     ) -> Result<Signed, Fault> {
@@ -90,19 +90,21 @@ impl Library {
         }
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         let policy = if logged { policy } else { policy.skip_tlog_unsafe() };
-        let result = self.ask(bundle, content, &policy, against)?;
-        self.signed(bundle, Signer::Key(key.digest()), &result)
+        let result = self.ask(bundle, &document.content, &policy, against)?;
+        self.signed(document, bundle, Signer::Key(key.digest()), &result)
     }
 
     /// What is on record of a signature that holds: only what somebody signed.
     fn signed(
         &self,
+        document: &SignedDocument,
         bundle: &Bundle,
         signer: Signer,
         result: &VerificationResult,
     ) -> Result<Signed, Fault> {
         let times = times_of(result)?;
-        let Vouchers { logs, clocks } = self.witnesses.vouchers(bundle, &times)?;
+        let proofs = if document.lack.is_some() { Proofs::OrPromise } else { Proofs::Demanded };
+        let Vouchers { logs, clocks } = self.witnesses.vouchers(bundle, &times, proofs)?;
         Ok(Signed { signer, times, logs, clocks })
     }
 

@@ -22,6 +22,15 @@ pub(super) enum Form {
     Statement,
 }
 
+/// What became of the strict profile.
+#[derive(Debug)]
+pub(super) enum Profile {
+    Kept,
+    /// What is not proved was at least promised; what it lacks stands against it all the same.
+    PromiseOnly(Fault),
+    Broken(Fault),
+}
+
 /// A document's outline, within limits.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -156,7 +165,14 @@ impl Shape {
     }
 
     /// What the strict profile misses: an entry where there must be one, its proof, its checkpoint.
-    pub(super) fn profile_fault(&self) -> Option<Fault> {
+    pub(super) fn profile(&self) -> Profile {
+        let Some(fault) = self.profile_fault() else { return Profile::Kept };
+        let vouched = |entry: &LogEntry| entry.is_proved() || entry.is_promised();
+        let promised = !self.log_entries.is_empty() && self.log_entries.iter().all(vouched);
+        if promised { Profile::PromiseOnly(fault) } else { Profile::Broken(fault) }
+    }
+
+    fn profile_fault(&self) -> Option<Fault> {
         let fault = |seen: &str| {
             Fault::new(Code::SigLog, "a log entry with inclusion proof and checkpoint", seen)
         };
@@ -178,6 +194,23 @@ impl Shape {
             .filter_map(|proof| proof.checkpoint.as_ref()?.envelope.as_ref())
             .filter_map(|envelope| Checkpoint::from_text(envelope).err());
         errors.next().map(|error| Fault::of_error(Code::SigLog, "a checkpoint of a log", &error))
+    }
+}
+
+impl LogEntry {
+    fn is_proved(&self) -> bool {
+        self.inclusion_proof.as_ref().is_some_and(Proof::has_checkpoint)
+    }
+
+    /// Rekor v2 promises nothing.
+    fn is_promised(&self) -> bool {
+        let kind = self.kind_version.as_ref();
+        let second = kind.is_none_or(|kind| {
+            kind.version.as_deref() == Some("0.0.2") && kind.kind.as_deref() == Some("hashedrekord")
+        });
+        let promise = self.inclusion_promise.as_ref();
+        let promise = promise.and_then(|promise| promise.signed_entry_timestamp.as_deref());
+        !second && promise.is_some_and(|promise| !promise.is_empty())
     }
 }
 
@@ -431,8 +464,12 @@ mod tests {
                 let text = format!(
                     r#"{{"mediaType":"application/vnd.dev.sigstore.bundle+json;version={version}","verificationMaterial":{{{material}}}}}"#
                 );
-                let fault = Shape::parse(text.as_bytes()).unwrap().profile_fault();
-                assert_eq!(fault.map(|f| f.code), lacking.then_some(Code::SigLog), "{text}");
+                let found = match Shape::parse(text.as_bytes()).unwrap().profile() {
+                    Profile::Kept => None,
+                    Profile::PromiseOnly(fault) => panic!("{text}: {fault:?}"),
+                    Profile::Broken(fault) => Some(fault.code),
+                };
+                assert_eq!(found, lacking.then_some(Code::SigLog), "{text}");
             }
         }
     }

@@ -17,6 +17,8 @@ use sigstore_types::{Bundle, SignatureBytes};
 
 use crate::finding::Fault;
 
+pub(super) use entry::Proofs;
+
 pub(super) use certificate::check as check_certificate;
 
 /// Those whom a trust root names.
@@ -47,12 +49,17 @@ pub(super) fn prepare(root: &TrustedRoot) -> (TrustedRoot, Witnesses) {
 
 impl Witnesses {
     /// Who vouched for a signature that the library holds for good, with the times that it authenticated.
-    pub(super) fn vouchers(&self, bundle: &Bundle, times: &[Timestamp]) -> Result<Vouchers, Fault> {
+    pub(super) fn vouchers(
+        &self,
+        bundle: &Bundle,
+        times: &[Timestamp],
+        proofs: Proofs,
+    ) -> Result<Vouchers, Fault> {
         let material = &bundle.verification_material;
         let entries = material.tlog_entries.iter();
         let logs = entries.map(|entry| {
             entry::check_certificate(entry, bundle.signing_certificate())?;
-            entry::check(&self.logs, entry, times)
+            entry::check(&self.logs, entry, times, proofs)
         });
         let stamps = material.timestamp_verification_data.rfc3161_timestamps.iter();
         let clocks = stamps.map(|stamp| stamp::check(&self.clocks, &stamp.signed_timestamp));

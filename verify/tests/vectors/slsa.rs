@@ -262,7 +262,8 @@ fn npm_packages_have_pairs() {
     check(&judge(&fork, "", "1.0.1"), &[Code::ProvSource, Code::NpmPair], 0);
 }
 
-/// The log entries of this package, of 2023, have a promise and a proof but no checkpoint.
+/// The log entries of this package, of 2023, have a promise and a proof but no checkpoint: under a policy
+/// that names such entries they suffice, and under no other.
 #[test]
 fn an_older_npm_package_has_no_checkpoint() {
     let Some(folder) = vectors("slsa/npm/gha") else { return };
@@ -272,10 +273,28 @@ fn an_older_npm_package_has_no_checkpoint() {
     );
     let source = "https://github.com/laurentsimon/provenance-npm-test";
     let policy = npm_policy(&id, &signer, source, "@laurentsimon/provenance-npm-test");
+    let judge = |policy: &str, suffix: &str, version: &str| {
+        judge_package(&folder, policy, &format!("provenance-npm-test-ossf{suffix}"), version)
+    };
     for suffix in ["", "-invalidsigprov", "-invalidsigpub"] {
-        let name = format!("provenance-npm-test-ossf{suffix}");
-        let verdict = judge_package(&folder, &policy, &name, "1.0.5");
+        let verdict = judge(&policy, suffix, "1.0.5");
         assert!(fails(&verdict).contains(&Code::SigLog), "{suffix}: {:?}", fails(&verdict));
         assert!(!verdict.is_pass());
     }
+    let named = "legacy = [\"promise-only\"]\n";
+    let of_builder = format!("name = \"s0\"\n{named}");
+    let for_one = policy.replace("name = \"s0\"\n", &of_builder);
+    let for_both =
+        for_one.replace("name = \"registry\"\n", &format!("name = \"registry\"\n{named}"));
+    check(&judge(&for_both, "", "1.0.5"), &[], 0);
+    check(&judge(&for_both, "", "1.0.6"), &[Code::NpmPackage], 0);
+    let other = for_both.replace("provenance-npm-test\"", "another-test\"");
+    assert!(!judge(&other, "", "1.0.5").is_pass());
+    for suffix in ["-invalidsigprov", "-invalidsigpub"] {
+        let found = fails(&judge(&for_both, suffix, "1.0.5"));
+        assert!(found.iter().any(|code| code.as_str().starts_with("SIG-")), "{suffix}: {found:?}");
+    }
+    // The registry's own signature is promised as well.
+    let found = fails(&judge(&for_one, "", "1.0.5"));
+    assert!(found.contains(&Code::SigLog), "{found:?}");
 }

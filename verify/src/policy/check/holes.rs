@@ -81,7 +81,17 @@ fn of_demands(demands: &Demands) -> Vec<String> {
 
 fn of_signer(signer: &SignerRule) -> Vec<String> {
     let name = &signer.name;
-    match &signer.who {
+    let forms = signer.legacy.iter();
+    let forms = forms.map(|form| {
+        format!("signer {name:?} accepts {}: legacy = [{:?}]", form.told(), form.name())
+    });
+    let mut texts: Vec<_> = forms.collect();
+    texts.extend(of_who(name, &signer.who));
+    texts
+}
+
+fn of_who(name: &str, who: &Who) -> Vec<String> {
+    match who {
         Who::Certificate { identity, .. } => match identity {
             Pattern::Exact(_) => Vec::new(),
             Pattern::Glob { text, .. } => {

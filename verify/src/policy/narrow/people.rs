@@ -114,7 +114,8 @@ fn signer<'a>(policy: &'a Policy, name: &str) -> Option<&'a SignerRule> {
 /// Whether every signature that satisfies the first satisfies the second.
 fn is_within(found: &SignerRule, base: &SignerRule) -> bool {
     let (more, least) = (found.witnesses, base.witnesses);
-    if more.logs < least.logs || more.timestamps < least.timestamps {
+    let excused = found.legacy.is_subset(&base.legacy);
+    if more.logs < least.logs || more.timestamps < least.timestamps || !excused {
         return false;
     }
     match (&found.who, &base.who) {

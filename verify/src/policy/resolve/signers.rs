@@ -6,6 +6,7 @@ use super::super::error::PolicyError;
 use super::super::written::WrittenSigner;
 use crate::identity::{KeyRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
+use crate::legacy::{Forms, Legacy};
 use crate::pattern::Pattern;
 
 pub(super) fn signer(written: WrittenSigner) -> Result<SignerRule, PolicyError> {
@@ -14,12 +15,13 @@ pub(super) fn signer(written: WrittenSigner) -> Result<SignerRule, PolicyError> 
         logs: count(&name, written.logs, LOG_ENTRY_COUNT_MAX)?,
         timestamps: count(&name, written.timestamps, SIGNED_TIMESTAMP_COUNT_MAX)?,
     };
+    let legacy = forms(&name, written.legacy.as_deref())?;
     let who = match (&written.issuer, &written.public_key) {
         (Some(_), None) => certificate(written)?,
         (None, Some(_)) => Who::Key(key(written)?),
         _ => return Err(unclear(&name, "it needs either an issuer or a public_key")),
     };
-    Ok(SignerRule { name, who, witnesses })
+    Ok(SignerRule { name, who, witnesses, legacy })
 }
 
 /// A number that a bundle can reach.
@@ -29,6 +31,14 @@ fn count(signer: &str, written: Option<usize>, max: usize) -> Result<usize, Poli
             Err(unclear(signer, "logs or timestamps is 0, or more than a bundle may hold"))
         }
         written => Ok(written.unwrap_or_default()),
+    }
+}
+
+/// Forms are named one by one: an empty list reads like a decision and is none.
+fn forms(signer: &str, written: Option<&[Legacy]>) -> Result<Forms, PolicyError> {
+    match written {
+        Some([]) => Err(unclear(signer, "its list of legacy forms is empty")),
+        written => Ok(written.into_iter().flatten().copied().collect()),
     }
 }
 

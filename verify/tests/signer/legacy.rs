@@ -1,0 +1,175 @@
+//! Legacy forms: each counts for the signer who names it, for nobody else, and excuses nothing but what it
+//! stands for.
+
+use bonded_testsigner::{BundleVersion, Content, Defect, Key, KeyKind, Log, Request};
+use bonded_verify::{Code, FileExpectation, Policy, PolicyError, Severity, Verdict};
+
+use crate::{FILE, Stage, passes, statement};
+
+/// A policy of signers, each with its lines, that asks for no provenance.
+fn policy(signers: &[(&str, &str)]) -> Result<Policy, PolicyError> {
+    let table = |(name, lines): &(&str, &str)| format!("[[signer]]\nname = \"{name}\"\n{lines}\n");
+    let tables: String = signers.iter().map(table).collect();
+    Policy::parse(&format!(
+        "version = 1\nname = \"legacy\"\n{tables}[provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n"
+    ))
+}
+
+fn holder(identity: &str, more: &str) -> String {
+    let issuer = Request::default().issuer;
+    format!("issuer = \"{issuer}\"\nidentity = \"{identity}\"\n{more}")
+}
+
+const PROMISE_ONLY: &str = "legacy = [\"promise-only\"]";
+
+fn promised(content: Content<'_>) -> Request<'_> {
+    Request { content, logs: &[Log::V1Promise], ..Request::default() }
+}
+
+#[track_caller]
+fn fails(verdict: &Verdict, expected: &[(Code, &str)], what: &str) {
+    let text = String::from_utf8(verdict.to_json()).unwrap();
+    let found = verdict.findings().iter().filter(|finding| finding.severity == Severity::Fail);
+    let found: Vec<_> = found.collect();
+    let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, expected.iter().map(|(code, _)| *code).collect::<Vec<_>>(), "{what}: {text}");
+    for (finding, (_, words)) in found.iter().zip(expected) {
+        assert!(
+            format!("{} / {}", finding.expected, finding.seen).contains(words),
+            "{what}: {text}"
+        );
+    }
+    assert!(!verdict.is_pass(), "{what}");
+}
+
+const NO_PROOF: (Code, &str) = (Code::SigLog, "without inclusion proof");
+
+#[test]
+fn a_promise_counts_for_the_signer_who_names_it() {
+    let stage = Stage::new();
+    let statement = statement();
+    let identity = Request::default().identity;
+    let named = policy(&[("a", &holder(identity, PROMISE_ONLY))]).unwrap();
+    let silent = policy(&[("a", &holder(identity, ""))]).unwrap();
+    for media_type in BundleVersion::ALL {
+        for content in [Content::Statement(&statement), Content::File(FILE)] {
+            let request = Request { media_type, ..promised(content) };
+            let bundle = stage.world.keyless(&request).to_json();
+            let what = format!("{media_type:?} {content:?}");
+            passes(&stage.ask(&FileExpectation::Policy(&named), &bundle), &what);
+            fails(&stage.ask(&FileExpectation::Policy(&silent), &bundle), &[NO_PROOF], &what);
+            fails(&stage.keyless(&bundle, identity), &[NO_PROOF], &what);
+        }
+    }
+    // A proof that is there is verified all the same, and is none without a checkpoint.
+    for (logs, defect) in [
+        (&[Log::V1][..], Defect::NoCheckpoint),
+        (&[Log::V1], Defect::NoProof),
+        (&[Log::V1], Defect::Downgraded),
+        (&[Log::V1Other, Log::V1Promise], Defect::NoCheckpoint),
+    ] {
+        let request = Request { logs, ..promised(Content::Statement(&statement)) };
+        let bundle = stage.world.keyless(&request).with(defect).to_json();
+        passes(&stage.ask(&FileExpectation::Policy(&named), &bundle), &format!("{defect:?}"));
+    }
+}
+
+/// Another signer who names the form lends it to nobody.
+#[test]
+fn a_promise_does_not_count_for_another_signer() {
+    let stage = Stage::new();
+    let statement = statement();
+    let bundle = stage.world.keyless(&promised(Content::Statement(&statement))).to_json();
+    let (mine, other) = (Request::default().identity, "https://example.com/other");
+    let signers = [("mine", holder(mine, "")), ("other", holder(other, PROMISE_ONLY))];
+    let signers: Vec<_> = signers.iter().map(|(name, lines)| (*name, lines.as_str())).collect();
+    let verdict = stage.ask(&FileExpectation::Policy(&policy(&signers).unwrap()), &bundle);
+    fails(&verdict, &[NO_PROOF], "another identity");
+    let verdict = stage.ask(&FileExpectation::Policy(&policy(&signers[1..]).unwrap()), &bundle);
+    fails(&verdict, &[NO_PROOF, (Code::IdSubject, other)], "a stranger");
+    let claims = "claims = { source-repository-id = \"43\" }\nlegacy = [\"promise-only\"]";
+    let claimed = policy(&[("mine", &holder(mine, claims))]).unwrap();
+    let verdict = stage.ask(&FileExpectation::Policy(&claimed), &bundle);
+    fails(&verdict, &[NO_PROOF, (Code::IdClaim, "= 43")], "another claim");
+}
+
+#[test]
+fn a_promise_excuses_the_proof_and_nothing_else() {
+    let stage = Stage::new();
+    let statement = statement();
+    let named = policy(&[("a", &holder(Request::default().identity, PROMISE_ONLY))]).unwrap();
+    let ask = |logs: &[Log], timestamps, defect| {
+        let content = Content::Statement(&statement);
+        let request = Request { logs, timestamps, content, ..Request::default() };
+        let bundle = stage.world.keyless(&request).with(defect).to_json();
+        stage.ask(&FileExpectation::Policy(&named), &bundle)
+    };
+    let one: &[Log] = &[Log::V1Promise];
+    for (defect, code, words) in [
+        (Defect::PromiseForged, Code::SigLog, "SET verification failed"),
+        (Defect::PromiseOfAnotherTime, Code::SigLog, "SET verification failed"),
+        (Defect::NoPromise, Code::SigLog, "without inclusion proof"),
+        (Defect::IntegratedLate, Code::SigCertificate, "CertExpired"),
+        (Defect::UnknownLog, Code::SigLog, "No log key"),
+        (Defect::RetiredLog, Code::SigLog, "No log key valid"),
+        (Defect::IdOfAnotherLog, Code::SigLog, "No log key valid"),
+        (Defect::EntryOfAnotherSignature, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherArtifact, Code::SigLog, "match"),
+        (Defect::EntryOfAnotherSigner, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherCertificate, Code::SigLog, "does not match"),
+        (Defect::SignatureForged, Code::SigInvalid, "signature"),
+        (Defect::CertificateExpired, Code::SigCertificate, "CertExpired"),
+        (Defect::UnknownAuthority, Code::SigCertificate, "UnknownIssuer"),
+        (Defect::NoSct, Code::SigCertificate, "SCT"),
+        (Defect::ClaimsDisagree, Code::SigCertificate, "older extension"),
+    ] {
+        fails(&ask(one, 0, defect), &[(code, words)], &format!("{defect:?}"));
+    }
+    for (logs, timestamps, defect, words) in [
+        // There is a time by a stamp, and yet nobody promised the entry.
+        (one, 1, Defect::NoPromise, "without inclusion proof"),
+        (one, 1, Defect::PromiseOfNoTime, "a promise of no time"),
+        // Rekor v2 promises nothing.
+        (&[Log::V1Promise, Log::V2], 1, Defect::NoProof, "without inclusion proof"),
+        (&[Log::V2], 1, Defect::NoProof, "without inclusion proof"),
+        // The other entry has a proof, which has to hold.
+        (&[Log::V1Promise, Log::V1], 0, Defect::ProofHashWrong, "root hash mismatch"),
+        (&[Log::V1Promise, Log::V1], 0, Defect::CheckpointForged, "No valid Rekor signature"),
+        (&[], 1, Defect::StampTwice, "no log entry"),
+    ] {
+        let what = format!("{logs:?} {timestamps} {defect:?}");
+        fails(&ask(logs, timestamps, defect), &[(Code::SigLog, words)], &what);
+    }
+    // One entry is promised, and of the other the proof holds.
+    passes(&ask(&[Log::V1Promise, Log::V1], 0, Defect::NoPromise), "one of each");
+}
+
+#[test]
+fn a_promise_to_a_key_counts_where_it_is_named() {
+    let stage = Stage::new();
+    let statement = statement();
+    let key = Key::new(KeyKind::P256, "managed");
+    let bundle = stage.world.managed(&key, &promised(Content::Statement(&statement))).to_json();
+    let lines = |more: &str| format!("public_key = '''\n{}'''\n{more}", key.public_pem());
+    let named = policy(&[("a", &lines(PROMISE_ONLY))]).unwrap();
+    passes(&stage.ask(&FileExpectation::Policy(&named), &bundle), "named");
+    let silent = policy(&[("a", &lines("log = \"require\""))]).unwrap();
+    fails(&stage.ask(&FileExpectation::Policy(&silent), &bundle), &[NO_PROOF], "silent");
+    let late = format!("valid_until = \"2025-06-01T12:00:00Z\"\n{PROMISE_ONLY}");
+    let late = policy(&[("a", &lines(&late))]).unwrap();
+    let expected = [NO_PROOF, (Code::IdValidity, "before 2025-06-01T12:00:00Z")];
+    fails(&stage.ask(&FileExpectation::Policy(&late), &bundle), &expected, "late");
+}
+
+#[test]
+fn forms_are_named_one_by_one() {
+    for text in
+        ["legacy = []", "legacy = [\"all\"]", "legacy = true", "legacy = [\"promise_only\"]"]
+    {
+        assert!(policy(&[("a", &holder("a", text))]).is_err(), "{text}");
+    }
+    let named = policy(&[("a", &holder("a", PROMISE_ONLY))]).unwrap();
+    let notes = named.check(None);
+    let hole = "legacy = [\"promise-only\"]";
+    assert_eq!(notes.iter().filter(|note| note.text.contains(hole)).count(), 1, "{notes:?}");
+}

@@ -10,7 +10,8 @@ use bonded_model::limits::{EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
 use bonded_model::manifest::{Index, Manifest};
 use bonded_model::vsa::SUMMARY_V1;
 use bonded_model::{
-    Artifact, ArtifactPath, Descriptor, Digest, Document, Evidence, Release, ReleaseName,
+    Artifact, ArtifactPath, Descriptor, Digest, Document, DocumentKind, Evidence, Release,
+    ReleaseName,
 };
 use rayon::prelude::*;
 
@@ -122,7 +123,7 @@ impl Snapshot {
     }
 
     /// Everything that one verdict on a release may look at: every attached document but the
-    /// summaries of earlier verdicts, ordered by digest, then subject. What each file is and runs on is
+    /// unsigned summaries of earlier verdicts, ordered by digest, then subject. What each file is and runs on is
     /// in it as a fact, and where a checksum document names SHA-512 digests, those of the artifacts.
     ///
     /// # Errors
@@ -136,7 +137,8 @@ impl Snapshot {
         Ok(Evidence { release, documents })
     }
 
-    /// The verification summaries attached to a release, ordered like evidence.
+    /// The unsigned verification summaries attached to a release, records of earlier verdicts, ordered like
+    /// evidence.
     ///
     /// # Errors
     /// As [`Snapshot::evidence`].
@@ -169,9 +171,11 @@ impl Snapshot {
     fn read_document(&self, attached: Attached) -> Result<Vec<(bool, Document)>, StoreError> {
         let bytes = self.read(&attached.document, EVIDENCE_BYTES_MAX)?;
         // The annotation only says where to look; the bytes decide.
-        let is_summary = attached.predicate_type.as_deref() == Some(SUMMARY_V1)
-            && recognise::predicate_type(&bytes).as_deref() == Some(SUMMARY_V1);
+        // One that somebody signed is evidence of what he says.
         let kind = recognise::kind_of(&attached.document.media_type, &bytes);
+        let is_summary = kind == DocumentKind::Statement
+            && attached.predicate_type.as_deref() == Some(SUMMARY_V1)
+            && recognise::predicate_type(&bytes).as_deref() == Some(SUMMARY_V1);
         let bytes: Arc<[u8]> = bytes.into();
         let documents = attached.subjects.iter().map(|subject| Document {
             digest: attached.document.digest,

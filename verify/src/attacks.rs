@@ -304,7 +304,8 @@ fn parameters_that_nobody_listed_are_refused() {
     refused("an input that is not there", demanded, &[Code::ProvInput]);
 }
 
-/// No summary stands in for provenance, whoever signed it and whatever it says.
+/// Where a policy names no verifier no summary stands in for provenance, whoever signed it and whatever it
+/// says.
 #[test]
 fn a_summary_is_no_provenance() {
     let summary = json!({
@@ -336,6 +337,130 @@ fn a_summary_is_no_provenance() {
         changed[field] = value;
         assert_eq!(codes(&changed), BTreeSet::from([Code::ProvMissing, beside]), "{field}");
     }
+}
+
+const VERIFIER: &str = "https://example.com/verifier";
+
+fn summary() -> Value {
+    json!({
+        "verifier": {"id": VERIFIER}, "resourceUri": "pkg:generic/demo@v1#bin/a",
+        "policy": {"uri": "p"}, "verificationResult": "PASSED",
+        "verifiedLevels": ["SLSA_BUILD_LEVEL_3"], "timeVerified": "2026-05-31T00:00:00Z",
+    })
+}
+
+/// A verifier with a key of its own, the second, beside the builder's, the first. Both may sign.
+fn summarised(by: u8, change: impl FnOnce(&mut Value)) -> Case {
+    let mut predicate = summary();
+    change(&mut predicate);
+    by_verifier(&Key::from_seed(by).bundle(&statement(FILE, SUMMARY_V1, &predicate).to_bytes()))
+}
+
+fn by_verifier(bundle: &[u8]) -> Case {
+    let mut case = attached(bundle).with_second_key();
+    case.edit("[\"key\", \"second\"]", "[\"key\"]");
+    let verifier = format!(
+        "[[verifier]]\nid = \"{VERIFIER}\"\nsigners = [\"second\"]\nlevel = 3\nmax_age = \"7d\"\n\
+         resource = \"pkg:generic/{{project}}@{{version}}#{{path}}\"\n"
+    );
+    case.edit("#sbom", &verifier);
+    case
+}
+
+/// A summary stands for provenance only as the word of its verifier about this very artifact.
+#[test]
+fn a_summary_is_the_word_of_its_verifier_about_this_artifact() {
+    let verdict = summarised(2, |_| {}).verdict();
+    assert!(verdict.is_pass() && verdict.findings().is_empty(), "{verdict:?}");
+    let (artifact, role) = (&verdict.artifacts()[0], verdict.artifacts()[0].accepted[0].role);
+    assert_eq!((artifact.level, role), (Some(3), crate::verdict::Role::Summary));
+    let set = |field: &'static str, value: Value| summarised(2, |s| s[field] = value);
+    let levels = |levels: Value| set("verifiedLevels", levels);
+    let foreign = json!({"id": "https://example.com/foreign"});
+    let table = [
+        ("a foreign verifier by a trusted key", set("verifier", foreign), Code::VsaVerifier),
+        ("the verifier by another trusted key", summarised(1, |_| {}), Code::VsaSigner),
+        ("the verifier by a stranger", summarised(3, |_| {}), Code::SigKey),
+        (
+            "the resource of another artifact",
+            set("resourceUri", json!("pkg:generic/demo@v1#bin/b")),
+            Code::VsaResource,
+        ),
+        (
+            "the resource of another version",
+            set("resourceUri", json!("pkg:generic/demo@v2#bin/a")),
+            Code::VsaResource,
+        ),
+        ("no resource", set("resourceUri", json!("")), Code::VsaResource),
+        ("a stale one", set("timeVerified", json!("2026-05-24T23:59:59Z")), Code::VsaAge),
+        ("one of tomorrow", set("timeVerified", json!("2026-06-01T00:00:01Z")), Code::VsaAge),
+        ("a lower level", levels(json!(["SLSA_BUILD_LEVEL_2"])), Code::VsaLevel),
+        ("another track", levels(json!(["SLSA_SOURCE_LEVEL_3"])), Code::VsaLevel),
+        (
+            "a level that nobody evaluated",
+            levels(json!(["SLSA_BUILD_LEVEL_UNEVALUATED"])),
+            Code::VsaLevel,
+        ),
+        ("a property", levels(json!(["SLSA_BUILD_REPRODUCED"])), Code::VsaLevel),
+        ("a label of their own", levels(json!(["BUILD_LEVEL_3"])), Code::VsaLevel),
+        ("the level of v0.2", levels(json!(["SLSA_LEVEL_3"])), Code::VsaLevel),
+        ("no level", levels(json!([])), Code::VsaLevel),
+        (
+            "two levels of a track",
+            levels(json!(["SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_2"])),
+            Code::StmtPredicate,
+        ),
+        (
+            "a label that is SLSA's to give",
+            levels(json!(["SLSA_BUILD_LEVEL_3", "SLSA_OWN"])),
+            Code::StmtPredicate,
+        ),
+        ("passed and failed", levels(json!(["FAILED"])), Code::StmtPredicate),
+        ("failed", set("verificationResult", json!("FAILED")), Code::StmtFailed),
+        ("no result", set("verificationResult", json!("")), Code::StmtPredicate),
+    ];
+    for (what, case, code) in table {
+        refused(what, case, &[code]);
+    }
+    let timeless = summarised(2, |s| drop(s.as_object_mut().unwrap().remove("timeVerified")));
+    refused("one without a time", timeless, &[Code::VsaAge]);
+    let of_file = |file: &[u8]| statement(file, SUMMARY_V1, &summary());
+    let bundled = |made: &Statement| by_verifier(&Key::from_seed(2).bundle(&made.to_bytes()));
+    refused("another subject", bundled(&of_file(b"other")), &[Code::VsaSubject]);
+    refused("unsigned", by_verifier(&of_file(FILE).to_bytes()), &[Code::SigUnsigned]);
+    let near = statement(FILE, &format!("{SUMMARY_V1}.0"), &summary());
+    refused("another type", bundled(&near), &[Code::ProvMissing]);
+    let provenance = statement(FILE, PROVENANCE_V1, &summary());
+    refused("called provenance", bundled(&provenance), &[Code::ProvMalformed]);
+}
+
+/// A summary is enough by itself; beside provenance it adds nothing, and takes away only what its verifier
+/// takes away.
+#[test]
+fn summaries_and_provenance_are_not_counted_together() {
+    let beside = |mut case: Case| {
+        let good = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
+        case.attach(DocumentKind::Bundle, &good);
+        case
+    };
+    let failing = |summary: &mut Value| summary["verificationResult"] = json!("FAILED");
+    let verdict = beside(summarised(2, failing)).verdict();
+    let codes: Vec<_> = verdict.findings().iter().map(|f| (f.severity, f.code)).collect();
+    assert_eq!(codes, [(Severity::Fail, Code::StmtFailed)], "a verifier's FAILED");
+    for seed in [1, 3] {
+        let verdict = beside(summarised(seed, failing)).verdict();
+        assert!(verdict.is_pass(), "FAILED by somebody else");
+    }
+    let mut quorum = beside(summarised(2, |_| {}));
+    quorum.edit("#provenance", "quorum = 2");
+    refused("one of each under a quorum", quorum, &[Code::ProvQuorum]);
+    let wrong = attached(b"{}");
+    let mut rescued = summarised(2, |_| {});
+    rescued.documents.extend(wrong.documents);
+    let verdict = rescued.verdict();
+    assert!(verdict.is_pass() && verdict.artifacts()[0].level == Some(3));
+    let aged = under("max_age = \"1h\"", summarised(2, |_| {}));
+    refused("older than provenance may be", aged, &[Code::VsaAge]);
 }
 
 /// What is proved of one manifest is not proved of another under the same tag.

@@ -4,6 +4,7 @@
 use bonded_model::predicate::Predicate;
 use bonded_model::sbom::SbomView;
 use bonded_model::statement::Statement;
+use bonded_model::vsa::Summary;
 use bonded_model::{Digest, Timestamp, Version};
 
 use crate::code::Code;
@@ -17,6 +18,7 @@ use crate::provenance::{self, Assessed, Vouched};
 use crate::sbom;
 use crate::signature::{Against, Content, Material, Refused, SignedDocument, SignedFile, Verifier};
 use crate::verdict::SignedBy;
+use crate::vsa;
 
 /// One signed line of a document.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) enum Purpose {
     Provenance(Vec<Assessed>),
     /// A wrapped SBOM, if its document can be read.
     Sbom(Option<SbomView>),
+    /// A verification summary, if it is authentic and can be read.
+    Summary(Option<Box<Summary>>),
     /// A signature over a file.
     File,
     /// A statement of any other type: for requirements, npm and expressions.
@@ -145,6 +149,16 @@ impl Attestation {
                 Ok(read) => *view = Some(read),
                 Err(fault) => faults.push(fault),
             },
+            Purpose::Summary(read) => match Summary::parse(&statement) {
+                Ok(summary) => {
+                    faults.extend(summary.failed().then(|| failed_fault(&statement)));
+                    *read = Some(Box::new(summary));
+                }
+                Err(error) => {
+                    let expected = expected_predicate(&statement);
+                    faults.push(Fault::of_error(Code::StmtPredicate, expected, &error));
+                }
+            },
             Purpose::Other => faults.extend(predicate_fault(&statement)),
             Purpose::File | Purpose::Unreadable => {}
         }
@@ -162,7 +176,11 @@ impl Attestation {
     pub(crate) fn assessed(&self, under: DemandsAt) -> Option<&Assessed> {
         match &self.purpose {
             Purpose::Provenance(assessed) => assessed.get(under),
-            Purpose::Sbom(_) | Purpose::File | Purpose::Other | Purpose::Unreadable => None,
+            Purpose::Sbom(_)
+            | Purpose::Summary(_)
+            | Purpose::File
+            | Purpose::Other
+            | Purpose::Unreadable => None,
         }
     }
 
@@ -230,14 +248,22 @@ fn claimed(now: &Moment, time: Timestamp) {
 
 /// What stands against a predicate of a type that has a reader, whatever a policy asks of it.
 fn predicate_fault(statement: &Statement) -> Option<Fault> {
-    let expected = || format!("a predicate of type {}", statement.predicate_type);
     match Predicate::parse(statement) {
-        Err(error) => Some(Fault::of_error(Code::StmtPredicate, expected(), &error)),
-        Ok(Some(predicate)) if predicate.says_failed() => {
-            Some(Fault::new(Code::StmtFailed, expected(), "one that says FAILED"))
+        Err(error) => {
+            let expected = expected_predicate(statement);
+            Some(Fault::of_error(Code::StmtPredicate, expected, &error))
         }
+        Ok(Some(predicate)) if predicate.says_failed() => Some(failed_fault(statement)),
         Ok(_) => None,
     }
+}
+
+fn expected_predicate(statement: &Statement) -> String {
+    format!("a predicate of type {}", statement.predicate_type)
+}
+
+fn failed_fault(statement: &Statement) -> Fault {
+    Fault::new(Code::StmtFailed, expected_predicate(statement), "one that says FAILED")
 }
 
 /// What the policy says of a document that was refused for want of a signature, by its checksum.
@@ -255,6 +281,8 @@ impl Purpose {
             Self::Provenance(Vec::new())
         } else if sbom::is_type(&statement.predicate_type) {
             Self::Sbom(None)
+        } else if vsa::is_type(&statement.predicate_type) {
+            Self::Summary(None)
         } else {
             Self::Other
         }

@@ -10,8 +10,9 @@ use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::predicate::test_result::TEST_RESULT_V0_1;
 use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::Subject;
+use bonded_model::vsa::SUMMARY_V1;
 use bonded_model::{ContentKind, Digest, DocumentKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::code::Code;
 use crate::finding::{Fault, Severity};
@@ -277,6 +278,53 @@ fn expectation_cases() -> Vec<(Code, Make)> {
             let age = if produce { "150d" } else { "151d" };
             case.edit("#provenance", &format!("max_age = \"{age}\""));
             case
+        }),
+    ]
+}
+
+const VERIFIER: &str = "https://example.com/verifier";
+const RESOURCE: &str = "pkg:generic/demo@v1#bin/a";
+
+/// A file without provenance, with the summary of a verifier that speaks with a key of its own.
+fn with_summary(keys: &str, seed: u8, file: &[u8], change: impl FnOnce(&mut Value)) -> Case {
+    let mut case = Case::bare().with_second_key();
+    case.edit("[\"key\", \"second\"]", "[\"key\"]");
+    let resource = "resource = \"pkg:generic/{project}@{version}#{path}\"";
+    let verifier = format!("[[verifier]]\nid = \"{VERIFIER}\"\nsigners = [\"second\"]\n{resource}");
+    case.edit("#sbom", &format!("{verifier}\n{keys}\n#sbom"));
+    let mut predicate = json!({
+        "verifier": {"id": VERIFIER}, "timeVerified": "2026-05-31T00:00:00Z",
+        "resourceUri": RESOURCE, "policy": {"uri": "p", "digest": {"sha256": "0".repeat(64)}},
+        "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+    });
+    change(&mut predicate);
+    let payload = statement(file, SUMMARY_V1, &predicate).to_bytes();
+    case.attach(DocumentKind::Bundle, &Key::from_seed(seed).bundle(&payload));
+    case
+}
+
+fn summary_cases() -> Vec<(Code, Make)> {
+    const THREE: &str = "level = 3";
+    vec![
+        (Code::VsaVerifier, |p| {
+            let id = format!("{VERIFIER}{}", if p { "/" } else { "" });
+            with_summary(THREE, 2, FILE, |summary| summary["verifier"]["id"] = json!(id))
+        }),
+        (Code::VsaSigner, |p| with_summary(THREE, if p { 1 } else { 2 }, FILE, |_| {})),
+        (Code::VsaSubject, |p| with_summary(THREE, 2, if p { b"other" } else { FILE }, |_| {})),
+        (Code::VsaResource, |p| {
+            let resource = format!("{RESOURCE}{}", if p { "b" } else { "" });
+            with_summary(THREE, 2, FILE, |summary| summary["resourceUri"] = json!(resource))
+        }),
+        (Code::VsaPolicy, |p| {
+            let policy = if p { "1" } else { "0" }.repeat(64);
+            let keys = format!("{THREE}\npolicies = [\"sha256:{policy}\"]");
+            with_summary(&keys, 2, FILE, |_| {})
+        }),
+        (Code::VsaLevel, |p| with_summary(if p { "level = 2" } else { THREE }, 2, FILE, |_| {})),
+        (Code::VsaAge, |p| {
+            let age = if p { "23h" } else { "24h" };
+            with_summary(&format!("{THREE}\nmax_age = \"{age}\""), 2, FILE, |_| {})
         }),
     ]
 }
@@ -555,6 +603,7 @@ fn cases() -> Vec<(Code, Make)> {
         provenance_cases(),
         expectation_cases(),
         input_cases(),
+        summary_cases(),
         npm_cases(),
         sbom_cases(),
         checksum_cases(),

@@ -187,6 +187,34 @@ codes! {
         "The build used a dependency that the policy does not list, or one with another digest.",
         "SLSA v1.1, verifying-artifacts.md, step 8; docs/policy.md, [provenance]",
         "Add the dependency to provenance.dependencies if it is to be trusted.";
+    VsaVerifier = "VSA-VERIFIER",
+        "The verifier that the summary names is not in the policy.",
+        "SLSA v1.2, verification_summary.md, How to verify; docs/policy.md, [[verifier]]",
+        "Add the verifier to the policy if its word is to be taken.";
+    VsaSigner = "VSA-SIGNER",
+        "The summary names a verifier of the policy but was signed by somebody else.",
+        "SLSA v1.2, verification_summary.md, How to verify; docs/policy.md, [[verifier]]",
+        "Treat the summary as forged, unless the verifier's signers in the policy are incomplete.";
+    VsaSubject = "VSA-SUBJECT",
+        "The summary is not about this artifact, or contradicts itself about it.",
+        "SLSA v1.2, verification_summary.md, How to verify",
+        "Attach the summary of this very file; compare the digests in the finding.";
+    VsaResource = "VSA-RESOURCE",
+        "The summary is about another resource than the policy expects for this artifact.",
+        "SLSA v1.2, verification_summary.md, How to verify; docs/policy.md, [[verifier]]",
+        "Attach the summary of this resource, or correct verifier.resource in the policy.";
+    VsaPolicy = "VSA-POLICY",
+        "The summary was made under another policy than those that are accepted.",
+        "SLSA v1.2, verification_summary.md, policy; docs/policy.md, [[verifier]]",
+        "Ask the verifier which policy it applied, and list its digest if it is good.";
+    VsaLevel = "VSA-LEVEL",
+        "The summary says, or its verifier is trusted for, a lower level than the policy demands.",
+        "SLSA v1.2, verification_summary.md, verifiedLevels; docs/policy.md, [[verifier]]",
+        "Build on a builder of the demanded level, or lower the demand.";
+    VsaAge = "VSA-AGE",
+        "The summary is too old, says no time, or says one that has not come yet.",
+        "SLSA v1.2, verification_summary.md, timeVerified; docs/policy.md, [[verifier]]",
+        "Let the verifier verify again, or correct max_age in the policy.";
     NpmMissing = "NPM-MISSING",
         "There is no publish attestation of the registry for the package.",
         "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
@@ -412,8 +440,10 @@ mod tests {
     fn codes_are_unique_and_grouped() {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
-        let families =
-            ["SIG-", "ID-", "STMT-", "PROV-", "NPM-", "SBOM-", "SUM-", "REQ-", "EXPR-", "REL-"];
+        let families = [
+            "SIG-", "ID-", "STMT-", "PROV-", "VSA-", "NPM-", "SBOM-", "SUM-", "REQ-", "EXPR-",
+            "REL-",
+        ];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }
 }

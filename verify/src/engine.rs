@@ -17,6 +17,7 @@ mod provenance;
 mod release;
 mod require;
 mod sbom;
+mod vsa;
 
 use bonded_model::limits::DOCUMENT_COUNT_MAX;
 use bonded_model::{Artifact, Evidence, Timestamp};
@@ -54,8 +55,9 @@ const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 6] = [
 ];
 
 /// The rules over the release and its documents as a whole.
-const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 6] = [
+const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 7] = [
     documents::findings,
+    vsa::findings,
     checksums::findings,
     release::set_findings,
     release::platform_findings,

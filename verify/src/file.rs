@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::attestation::{Attestation, Frame, Purpose};
 use crate::code::Code;
-use crate::engine::judge::{Candidate, Decided, Rule, decide};
+use crate::engine::judge::{Candidate, Decided, Rule, either};
 use crate::facts;
 use crate::finding::{Fault, Finding, Severity};
 use crate::identity::{KeyRule, LogRule, SignerRule, Who, Witnesses};
@@ -17,9 +17,10 @@ use crate::key::PublicKey;
 use crate::legacy::Forms;
 use crate::moment::Moment;
 use crate::pattern::Pattern;
-use crate::policy::{Count, Demand, Demands, DemandsAt, Policy, Sight};
+use crate::policy::{Count, Demand, Demands, DemandsAt, Place, Policy, Sight};
 use crate::signature::{SignedFile, Verifier};
 use crate::verdict::{About, AcceptedDocument, ArtifactVerdict, Grounds, Role, Verdict};
+use crate::vsa::{self, Worth};
 
 /// The name of the one signer where an identity or a key is expected in place of a policy.
 const EXPECTED: &str = "expected";
@@ -95,21 +96,29 @@ pub fn verify_file(
     let frame = Frame::new(verifier, &policy, question.version, &moment);
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
-    let weighed = Weighed { question, expectation, under, demand: demands.provenance.demand };
+    let now = &moment;
+    let weighed = Weighed { question, expectation, under, demands, now };
     let judged: Vec<_> = attestations.iter().map(|a| weighed.judge(a)).collect();
-    let decided = weighed.decide(demands, &attestations, &judged, &moment);
-    let found = decided.findings.into_iter().map(|(severity, _, fault)| (severity, fault));
+    let decided = weighed.decide(&attestations, &judged);
+    let (papers, summaries) = (decided.0.into_parts(), decided.1.into_parts());
+    let found = papers.1.into_iter().chain(summaries.1);
+    let found = found.map(|(severity, _, fault)| (severity, fault));
     let doubts = judged.into_iter().flat_map(|judged| judged.doubts);
-    let doubts = doubts.map(|fault| (weighed.demand.severity(), fault));
+    let doubts = doubts.map(|fault| (demands.provenance.demand.severity(), fault));
     let findings = found
         .chain(doubts)
         .map(|(severity, fault)| finding(question, Some(file), Some(document), severity, fault));
-    let level = decided.accepted.iter().filter_map(|accepted| accepted.level).max();
-    let accepted = decided.accepted.into_iter().map(|accepted| {
+    let papers = papers.0.into_iter().map(|paper| {
         // Where the policy only warns of what the predicate says, or does not ask, a provenance that
         // breaks a rule passes as a signed statement, and lends the file no level.
-        let role = if accepted.level.is_some() { Role::Provenance } else { Role::Signature };
-        AcceptedDocument { document, role, signer: accepted.signers.into_iter().next() }
+        (if paper.level.is_some() { Role::Provenance } else { Role::Signature }, paper)
+    });
+    let summaries = summaries.0.into_iter().map(|summary| (Role::Summary, summary));
+    let accepted: Vec<_> = papers.chain(summaries).collect();
+    let level = accepted.iter().filter_map(|(_, accepted)| accepted.level).max();
+    let accepted = accepted.into_iter().map(|(role, accepted)| {
+        let signer = accepted.signers.into_iter().next();
+        AcceptedDocument { document, role, signer }
     });
     let path = question.path.cloned();
     let artifact = ArtifactVerdict { path, digest: file, level, accepted: accepted.collect() };
@@ -129,6 +138,8 @@ struct Judged {
     against: Vec<Fault>,
     /// What does not decide, and weighs as the policy demands.
     doubts: Vec<Fault>,
+    /// What it is worth in place of provenance, if it is a summary and the policy asks for one.
+    instead: Option<Worth>,
 }
 
 /// What the attestations of a file are weighed under.
@@ -136,7 +147,8 @@ struct Weighed<'a> {
     question: &'a FileQuestion<'a>,
     expectation: &'a FileExpectation<'a>,
     under: DemandsAt,
-    demand: Demand,
+    demands: &'a Demands,
+    now: &'a Moment,
 }
 
 impl Weighed<'_> {
@@ -148,26 +160,32 @@ impl Weighed<'_> {
         };
         let faults = attestation.faults_under(self.under).into_iter();
         let (mut against, mut doubts): (Vec<_>, Vec<_>) = faults.partition(about_signature);
-        if self.demand == Demand::Require {
+        if self.demand() == Demand::Require {
             against.append(&mut doubts);
         }
         if !matches!(self.expectation, FileExpectation::Policy(_)) {
             // An identity or a key is expected without any builder, so none can be missing.
             doubts.retain(|fault| fault.code != Code::ProvBuilder);
         }
-        let is_provenance = matches!(attestation.purpose, Purpose::Provenance(_));
-        against.extend(self.subject_fault(attestation, is_provenance));
-        if self.demand == Demand::Require && !is_provenance && against.is_empty() {
+        let instead = self.instead(attestation);
+        against.extend(instead.iter().flat_map(|worth| worth.faults.iter().cloned()));
+        let code = match (&attestation.purpose, &instead) {
+            (_, Some(_)) => Code::VsaSubject,
+            (Purpose::Provenance(_), _) => Code::ProvSubject,
+            _ => Code::SigSubject,
+        };
+        against.extend(self.subject_fault(attestation, code));
+        let answers = instead.is_some() || matches!(attestation.purpose, Purpose::Provenance(_));
+        if self.demand() == Demand::Require && !answers && against.is_empty() {
             let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
             let seen = seen.unwrap_or("a signature over the file");
             against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
         }
-        Judged { against, doubts }
+        Judged { against, doubts, instead }
     }
 
-    fn subject_fault(&self, attestation: &Attestation, is_provenance: bool) -> Option<Fault> {
+    fn subject_fault(&self, attestation: &Attestation, code: Code) -> Option<Fault> {
         let statement = attestation.statement.as_ref()?;
-        let code = if is_provenance { Code::ProvSubject } else { Code::SigSubject };
         (statement.matches(self.question.digests) != DigestMatch::Agrees).then(|| {
             let seen = facts::subjects_text(statement);
             Fault::new(code, "the file's digest among the subjects", seen)
@@ -175,15 +193,9 @@ impl Weighed<'_> {
     }
 
     /// One paper is enough, or as many signers as the policy demands of provenance.
-    fn decide(
-        &self,
-        demands: &Demands,
-        attestations: &[Attestation],
-        judged: &[Judged],
-        now: &Moment,
-    ) -> Decided {
-        let count = match self.demand {
-            Demand::Require => demands.provenance.count.clone(),
+    fn decide(&self, attestations: &[Attestation], judged: &[Judged]) -> (Decided, Decided) {
+        let count = match self.demand() {
+            Demand::Require => self.demands.provenance.count.clone(),
             Demand::Warn | Demand::Off => Count::default(),
         };
         let rule = Rule {
@@ -195,17 +207,50 @@ impl Weighed<'_> {
             too_few: Code::ProvQuorum,
             too_old: Code::ProvAge,
         };
+        // How old a summary may be is held against the time that it states.
+        let count = Count { quorum: count.quorum, max_age: None };
+        let instead = Rule { count: &count, missing: rule.missing.clone(), ..rule };
+        let pairs = attestations.iter().zip(judged);
+        let (summaries, papers): (Vec<_>, Vec<_>) =
+            pairs.partition(|(_, judged)| judged.instead.is_some());
+        let candidates = |pairs: &[(&Attestation, &Judged)]| -> Vec<Candidate> {
+            pairs.iter().map(|(attestation, judged)| self.candidate(attestation, judged)).collect()
+        };
+        let (papers, summaries) = (candidates(&papers), candidates(&summaries));
+        either((&rule, papers), (&instead, summaries), self.now)
+    }
+
+    fn candidate(&self, attestation: &Attestation, judged: &Judged) -> Candidate {
+        let (signers, level) = match (&judged.instead, self.demand()) {
+            (Some(worth), _) => (worth.signers.clone(), worth.level),
+            (None, Demand::Require) => {
+                (attestation.speakers_under(self.under), attestation.level_under(self.under))
+            }
+            (None, Demand::Warn | Demand::Off) => {
+                (attestation.signers_under(self.under), attestation.level_under(self.under))
+            }
+        };
         let document = Digest::sha256_of(self.question.bundle);
-        let candidates = attestations.iter().zip(judged).map(|(attestation, judged)| Candidate {
-            document,
-            signers: match self.demand {
-                Demand::Require => attestation.speakers_under(self.under),
-                Demand::Warn | Demand::Off => attestation.signers_under(self.under),
-            },
-            level: attestation.level_under(self.under),
-            faults: judged.against.clone(),
-        });
-        decide(&rule, candidates.collect(), now)
+        Candidate { document, signers, level, faults: judged.against.clone() }
+    }
+
+    fn demand(&self) -> Demand {
+        self.demands.provenance.demand
+    }
+
+    /// What a summary is worth where the policy names verifiers and demands provenance.
+    fn instead(&self, attestation: &Attestation) -> Option<Worth> {
+        let FileExpectation::Policy(policy) = self.expectation else { return None };
+        let is_summary = matches!(attestation.purpose, Purpose::Summary(_));
+        if !is_summary || policy.verifiers.is_empty() || self.demand() != Demand::Require {
+            return None;
+        }
+        let rule = &self.demands.provenance;
+        let (question, max_age) = (self.question, rule.count.max_age.as_ref());
+        // To which project the file belongs nobody has said.
+        let place = Place { project: None, version: question.version, path: question.release_path };
+        let asked = vsa::Asked { policy, now: self.now, level: rule.level, max_age, place };
+        Some(vsa::weigh(&asked, attestation))
     }
 }
 
@@ -331,6 +376,46 @@ mod tests {
         let link = Key::from_seed(1).bundle(&link.to_bytes());
         check(&ask(&expectation, FILE, None, &link), &[Code::ProvMissing]);
         check(&ask(&expectation, FILE, None, b""), &[Code::SigMalformed]);
+    }
+
+    #[test]
+    fn a_summary_stands_for_provenance_of_a_file_too() {
+        let id = "https://example.com/verifier";
+        let summary = |result: &str, resource: &str| {
+            let predicate = json!({
+                "verifier": {"id": id}, "resourceUri": resource, "policy": {},
+                "verificationResult": result, "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+            });
+            let made = statement(FILE, bonded_model::vsa::SUMMARY_V1, &predicate);
+            Key::from_seed(1).bundle(&made.to_bytes())
+        };
+        let policy = |resource: &str| {
+            let mut case = Case::bare();
+            let head = format!("[[verifier]]\nid = \"{id}\"\nsigners = [\"key\"]\nlevel = 3");
+            case.edit("#sbom", &format!("{head}\nresource = \"{resource}\"\n"));
+            Policy::parse(&case.policy).unwrap()
+        };
+        let (versioned, project) = (policy("pkg:x@{version}"), policy("pkg:{project}@{version}"));
+        let expectation = FileExpectation::Policy(&versioned);
+        let good = summary("PASSED", "pkg:x@v1");
+        let verdict = ask(&expectation, FILE, None, &good);
+        check(&verdict, &[]);
+        let artifact = &verdict.artifacts()[0];
+        assert_eq!((artifact.level, artifact.accepted[0].role), (Some(3), Role::Summary));
+        check(&ask(&expectation, b"other", None, &good), &[Code::VsaSubject]);
+        let other = summary("PASSED", "pkg:x@v2");
+        check(&ask(&expectation, FILE, None, &other), &[Code::VsaResource]);
+        let named = summary("PASSED", "pkg:demo@v1");
+        let unknown = FileExpectation::Policy(&project);
+        check(&ask(&unknown, FILE, None, &named), &[Code::VsaResource]);
+        let provenance = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
+        let failed = [provenance.clone(), summary("FAILED", "pkg:x@v1")].join(&b'\n');
+        check(&ask(&expectation, FILE, None, &failed), &[Code::StmtFailed]);
+        let both = [provenance, other].join(&b'\n');
+        let verdict = ask(&expectation, FILE, None, &both);
+        assert!(verdict.is_pass() && verdict.artifacts()[0].accepted[0].role == Role::Provenance);
+        let bare = Policy::parse(&Case::bare().policy).unwrap();
+        check(&ask(&FileExpectation::Policy(&bare), FILE, None, &good), &[Code::ProvMissing]);
     }
 
     #[test]

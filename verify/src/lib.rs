@@ -30,6 +30,7 @@ mod summary;
 mod sums;
 mod trust;
 mod verdict;
+mod vsa;
 
 #[cfg(test)]
 mod attacks;

@@ -17,6 +17,7 @@ mod require;
 mod resolve;
 mod rule;
 mod scope;
+mod verifier;
 mod written;
 
 use std::collections::BTreeSet;
@@ -34,9 +35,10 @@ pub use error::PolicyError;
 pub use propose::propose;
 pub(crate) use require::{Of, Requirement};
 pub(crate) use rule::{
-    Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
+    Age, Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
 };
 pub(crate) use scope::{Scope, Selected, Sight};
+pub(crate) use verifier::{Place, VerifierRule};
 
 /// A policy, checked and ready to be applied.
 #[derive(Clone, Debug)]
@@ -46,6 +48,7 @@ pub struct Policy {
     pub(crate) signers: Vec<SignerRule>,
     pub(crate) builders: Vec<Builder>,
     pub(crate) unsigned: Vec<Pinned>,
+    pub(crate) verifiers: Vec<VerifierRule>,
     pub(crate) npm: Option<NpmRule>,
     /// What goes where no scope says something else.
     pub(crate) demands: Demands,
@@ -133,6 +136,7 @@ impl Policy {
             signers: vec![signer],
             builders: Vec::new(),
             unsigned: Vec::new(),
+            verifiers: Vec::new(),
             npm: None,
             demands: Demands::off(),
             scopes: Vec::new(),
@@ -168,6 +172,10 @@ impl Policy {
 
     pub(crate) fn builder(&self, id: &str) -> Option<&Builder> {
         self.builders.iter().find(|builder| builder.id == id)
+    }
+
+    pub(crate) fn verifier(&self, id: &str) -> Option<&VerifierRule> {
+        self.verifiers.iter().find(|verifier| verifier.id == id)
     }
 }
 

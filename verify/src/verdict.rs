@@ -86,6 +86,8 @@ pub enum Role {
     Signature,
     /// SLSA provenance.
     Provenance,
+    /// A verification summary in place of provenance.
+    Summary,
     /// An SBOM.
     Sbom,
     /// A declared checksum.
@@ -100,6 +102,7 @@ impl Role {
         match self {
             Self::Signature => "signature",
             Self::Provenance => "provenance",
+            Self::Summary => "summary",
             Self::Sbom => "sbom",
             Self::Checksum => "checksum",
             Self::Required => "required",

@@ -387,12 +387,31 @@ fn summaries_are_attached_once_and_are_no_evidence() {
     assert_eq!(snapshot.evidence(release.name()).unwrap().digest(), before);
     assert_eq!(snapshot.referrers(&release.digest()).unwrap().len(), 1);
 
+    // A summary that somebody signed is evidence.
+    let envelope = bonded_model::dsse::Envelope {
+        payload_type: bonded_model::media_type::IN_TOTO.to_owned(),
+        payload: bytes.clone(),
+        signatures: vec![bonded_model::dsse::Signature { key_id: None, bytes: vec![1] }],
+    };
+    let signed = bonded_model::bundle::with_managed_key(&envelope, &Digest::sha256_of(b"key"));
+    let signed = NewDocument {
+        bytes: &signed,
+        kind: DocumentKind::Bundle,
+        media_type: MediaType::known(media_type::SIGSTORE_BUNDLE),
+        ..document.clone()
+    };
+    request.documents = std::slice::from_ref(&signed);
+    attach(&request).unwrap();
+    let snapshot = world.store.snapshot().unwrap();
+    assert_eq!(snapshot.summaries(release.name()).unwrap().len(), 1);
+    assert_eq!(snapshot.evidence(release.name()).unwrap().documents.len(), 1);
+
     // A hint alone does not hide a document.
     let disguised = NewDocument { bytes: b"{}", ..document.clone() };
     request.documents = std::slice::from_ref(&disguised);
     attach(&request).unwrap();
     let evidence = world.store.snapshot().unwrap().evidence(release.name()).unwrap();
-    assert_eq!(evidence.documents.len(), 1);
+    assert_eq!(evidence.documents.len(), 2);
 
     let nowhere = Subject::Artifact("gone".parse().unwrap());
     request.subject = &nowhere;

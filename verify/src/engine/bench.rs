@@ -28,6 +28,17 @@ impl Bench<'_> {
         self.heard.get(at).into_iter().flatten()
     }
 
+    /// Every line of every document of attestations.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&Fact<'_>, &Covering)> {
+        self.facts.iter().flat_map(|fact| {
+            let coverings = match &fact.reading {
+                Reading::Attestations(coverings) => coverings.as_slice(),
+                Reading::Sbom(_) | Reading::Checksums(_) => &[],
+            };
+            coverings.iter().map(move |covering| (fact, covering))
+        })
+    }
+
     /// Why an attestation is not about an artifact.
     pub(super) fn subject_fault(
         &self,

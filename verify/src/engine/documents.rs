@@ -6,6 +6,7 @@ use bonded_model::sbom::SbomView;
 use super::bench::{Bench, audience};
 use super::npm;
 use super::require;
+use super::vsa;
 use crate::attestation::{Attestation, Purpose};
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Reading};
@@ -43,23 +44,31 @@ impl Bench<'_> {
             Purpose::Unreadable if !attached => faults(self.provenance_demand().severity()),
             Purpose::Unreadable => Vec::new(),
             // The requirement tells what became of it.
-            Purpose::Other if require::is_heard(self, fact, covering) => Vec::new(),
+            Purpose::Other | Purpose::Summary(_) if require::is_heard(self, fact, covering) => {
+                Vec::new()
+            }
+            // The rule on provenance tells what became of it.
+            Purpose::Summary(_) if vsa::is_heard(self, covering) && !unheard() => Vec::new(),
             Purpose::Other
                 if self.policy.npm.is_some() && npm::is_publish(covering) && !unheard() =>
             {
                 Vec::new()
             }
-            Purpose::Other
+            Purpose::Other | Purpose::Summary(_)
                 if attestation.faults.is_empty()
                     && unheard()
                     && require::is_required(self, covering) =>
             {
                 vec![(Severity::Warn, unmatched())]
             }
-            Purpose::File | Purpose::Other if !attestation.faults.is_empty() => {
+            Purpose::File | Purpose::Other | Purpose::Summary(_)
+                if !attestation.faults.is_empty() =>
+            {
                 faults(Severity::Warn)
             }
-            Purpose::File | Purpose::Other => vec![(Severity::Note, self.unused(attestation))],
+            Purpose::File | Purpose::Other | Purpose::Summary(_) => {
+                vec![(Severity::Note, self.unused(attestation))]
+            }
             Purpose::Provenance { .. } | Purpose::Sbom(_) if unheard() => {
                 vec![(Severity::Warn, unmatched())]
             }

@@ -58,13 +58,26 @@ impl<'a> Judge<'a> {
 
     pub(crate) fn decide(&mut self, rule: &Rule<'_>, candidates: Vec<Candidate>) {
         let decided = decide(rule, candidates, self.now);
-        decided.findings.into_iter().for_each(|(severity, document, fault)| {
+        self.take(rule.role, decided);
+    }
+
+    /// Decides about two kinds of papers, as [`either`] does.
+    pub(crate) fn decide_either(&mut self, first: Asked<'_>, second: Asked<'_>) {
+        let roles = (first.0.role, second.0.role);
+        let decided = either(first, second, self.now);
+        self.take(roles.0, decided.0);
+        self.take(roles.1, decided.1);
+    }
+
+    fn take(&mut self, role: Role, decided: Decided) {
+        let (accepted, findings) = decided.into_parts();
+        findings.into_iter().for_each(|(severity, document, fault)| {
             self.find(severity, document, fault);
         });
-        for accepted in decided.accepted {
+        for accepted in accepted {
             self.verdict.level = self.verdict.level.max(accepted.level);
             let signer = accepted.signers.into_iter().next();
-            let (document, role) = (accepted.document, rule.role);
+            let document = accepted.document;
             self.verdict.accepted.push(AcceptedDocument { document, role, signer });
         }
     }
@@ -93,11 +106,32 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// A fault with its weight, and the document that it was found in.
+pub(crate) type Found = (Severity, Option<Digest>, Fault);
+
 /// What became of the candidates of a rule.
+#[derive(Default)]
 pub(crate) struct Decided {
     /// Those that satisfied it; none where they are too few.
-    pub(crate) accepted: Vec<Candidate>,
-    pub(crate) findings: Vec<(Severity, Option<Digest>, Fault)>,
+    accepted: Vec<Candidate>,
+    is_satisfied: bool,
+    findings: Vec<Found>,
+    /// What somebody says against the artifact who is heard whatever was accepted.
+    vetoes: Vec<Found>,
+}
+
+impl Decided {
+    /// Something else is enough: what stands against these is for the record.
+    fn lower(&mut self) {
+        self.findings.iter_mut().for_each(|(severity, ..)| *severity = Severity::Note);
+    }
+
+    /// What was accepted, and what was found.
+    pub(crate) fn into_parts(self) -> (Vec<Candidate>, Vec<Found>) {
+        let Self { accepted, mut findings, vetoes, .. } = self;
+        findings.extend(vetoes);
+        (accepted, findings)
+    }
 }
 
 pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: &Moment) -> Decided {
@@ -107,8 +141,8 @@ pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: &Mome
     let (accepted, refused): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|candidate| candidate.faults.is_empty());
     let found = counted(rule, &accepted, none);
-    let satisfied = found.is_ok();
-    let severity = if satisfied { Severity::Note } else { rule.demand.severity() };
+    let is_satisfied = found.is_ok();
+    let severity = if is_satisfied { Severity::Note } else { rule.demand.severity() };
     let mut findings = Vec::new();
     if none && rule.demand != Demand::Off {
         findings.push((severity, None, rule.missing.clone()));
@@ -122,9 +156,34 @@ pub(crate) fn decide(rule: &Rule<'_>, mut candidates: Vec<Candidate>, now: &Mome
         document.is_none_or(|document| !vetoes.contains(&(document, fault.clone())))
     });
     let weight = rule.demand.severity();
-    findings.extend(vetoes.into_iter().map(|(document, fault)| (weight, Some(document), fault)));
-    findings.iter_mut().for_each(|(_, _, fault)| fault.rule = rule.name.map(str::to_owned));
-    Decided { accepted: if satisfied { accepted } else { Vec::new() }, findings }
+    let vetoes = vetoes.into_iter().map(|(document, fault)| (weight, Some(document), fault));
+    let mut vetoes: Vec<_> = vetoes.collect();
+    let named = findings.iter_mut().chain(&mut vetoes);
+    named.for_each(|(_, _, fault)| fault.rule = rule.name.map(str::to_owned));
+    let accepted = if is_satisfied { accepted } else { Vec::new() };
+    Decided { accepted, is_satisfied, findings, vetoes }
+}
+
+/// A rule with its candidates.
+pub(crate) type Asked<'a> = (&'a Rule<'a>, Vec<Candidate>);
+
+/// Decides about two kinds of papers of which either is enough. They are not counted together, and one is
+/// not missed where there is any of the other.
+pub(crate) fn either(first: Asked<'_>, second: Asked<'_>, now: &Moment) -> (Decided, Decided) {
+    if second.1.is_empty() {
+        return (decide(first.0, first.1, now), Decided::default());
+    }
+    if first.1.is_empty() {
+        return (Decided::default(), decide(second.0, second.1, now));
+    }
+    let mut first = decide(first.0, first.1, now);
+    let mut second = decide(second.0, second.1, now);
+    if first.is_satisfied {
+        second.lower();
+    } else if second.is_satisfied {
+        first.lower();
+    }
+    (first, second)
 }
 
 /// What a signer who counts says against the artifact weighs as the rule does, whatever another document says.

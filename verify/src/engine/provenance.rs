@@ -1,25 +1,36 @@
-//! The rule that an artifact needs provenance.
+//! The rule that an artifact needs provenance, or the summary of a verifier in its place.
 
 use super::Held;
 use super::bench::Bench;
 use super::judge::{Candidate, Judge, Rule};
+use super::vsa;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::finding::Fault;
+use crate::policy::Count;
 use crate::verdict::Role;
 
 pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
-    let rule = &held.demands.provenance;
+    let wanted = &held.demands.provenance;
     let rule = Rule {
         role: Role::Provenance,
         name: None,
-        demand: rule.demand,
-        count: &rule.count,
+        demand: wanted.demand,
+        count: &wanted.count,
         missing: Fault::new(Code::ProvMissing, "provenance that names the file's digest", "none"),
         too_few: Code::ProvQuorum,
         too_old: Code::ProvAge,
     };
-    judge.decide(&rule, candidates(bench, held));
+    // How old a summary may be is held against the time that it states.
+    let count = Count { quorum: wanted.count.quorum, max_age: None };
+    let instead = Rule {
+        role: Role::Summary,
+        count: &count,
+        missing: rule.missing.clone(),
+        too_old: Code::VsaAge,
+        ..rule
+    };
+    judge.decide_either((&rule, candidates(bench, held)), (&instead, vsa::candidates(bench, held)));
 }
 
 fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {

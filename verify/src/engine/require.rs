@@ -7,7 +7,7 @@ use super::bench::Bench;
 use super::judge::{Candidate, Judge, Rule, decide as decided, joined};
 use crate::attestation::Attestation;
 use crate::code::Code;
-use crate::facts::{Covering, Fact, Reading};
+use crate::facts::{Covering, Fact};
 use crate::finding::{Fault, Finding, Severity};
 use crate::policy::{Of, Requirement, Selected, Sight};
 use crate::verdict::{Role, SignedBy};
@@ -34,8 +34,8 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
 pub(super) fn findings(bench: &Bench<'_>) -> Vec<Finding> {
     let of_release = bench.policy.requirements.iter().filter(|r| r.of == Of::Release);
     let found = of_release.flat_map(|requirement| {
-        let documents = bench.facts.iter().flat_map(coverings);
-        let candidates = documents
+        let candidates = bench
+            .lines()
             .filter(|(fact, c)| answers(requirement, c) && speaks_of_release(bench, fact, c))
             .map(|(fact, covering)| {
                 let expected = "the release, or every artifact, among the subjects";
@@ -43,19 +43,11 @@ pub(super) fn findings(bench: &Bench<'_>) -> Vec<Finding> {
                     .then(|| Fault::new(Code::ReqSubject, expected, covering.subjects.as_str()));
                 candidate(requirement, fact.document.digest, covering, subject)
             });
-        decided(&rule(requirement), candidates.collect(), bench.now).findings
+        decided(&rule(requirement), candidates.collect(), bench.now).into_parts().1
     });
     found
         .map(|(severity, document, fault)| bench.finding(None, document, severity, fault))
         .collect()
-}
-
-fn coverings<'a>(fact: &'a Fact<'_>) -> impl Iterator<Item = (&'a Fact<'a>, &'a Covering)> {
-    let coverings = match &fact.reading {
-        Reading::Attestations(coverings) => coverings.as_slice(),
-        Reading::Sbom(_) | Reading::Checksums(_) => &[],
-    };
-    coverings.iter().map(move |covering| (fact, covering))
 }
 
 /// Whether a rule looks at a document: whoever else would report it as unused need not.

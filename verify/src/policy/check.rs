@@ -253,6 +253,40 @@ mod tests {
     }
 
     #[test]
+    fn verifiers_are_looked_at() {
+        let table = |rest: &str| {
+            let head = "[[verifier]]\nid = \"https://v\"\nresource = \"pkg:x\"\nsigners = ";
+            format!("[[signer]]\nname = \"v\"\nissuer = \"i\"\n{rest}\n{head}[\"v\"]\nlevel = ")
+        };
+        let exact = table("identity = \"a\"");
+        let two = format!("{exact}2\nmax_age = \"1d\"");
+        check(&[("#sbom", &*two)], NoteWeight::Unused, &["verifier \"https://v\" is below"]);
+        let three = format!("{exact}3");
+        check(&[("#sbom", &*three)], NoteWeight::Unused, &[]);
+        let low = [("level = 3\n[provenance]", "level = 2\n[provenance]")];
+        let high = [low[0], ("#sbom", &*three)];
+        check(&high, NoteWeight::Contradiction, &[]);
+        let low = [low[0], ("#sbom", &*two)];
+        check(&low, NoteWeight::Contradiction, &["level 3 is required"]);
+        let mute = format!("{}3", table("identity_glob = \"https://w/*\""));
+        check(
+            &[("#sbom", &*mute)],
+            NoteWeight::Contradiction,
+            &["verifier \"https://v\" does not"],
+        );
+        let holes = |text: &str| {
+            let mut case = Case::bare();
+            case.edit("#sbom", text);
+            let notes = Policy::parse(&case.policy).unwrap().check(None);
+            notes.iter().filter(|note| note.text.starts_with("verifier ")).count()
+        };
+        assert_eq!(holes(&three), 2);
+        let digest = bonded_model::Digest::sha256_of(b"");
+        let closed = format!("{three}\nmax_age = \"1d\"\npolicies = [\"{digest}\"]");
+        assert_eq!(holes(&closed), 0);
+    }
+
+    #[test]
     fn a_package_that_need_not_be_proved_is_a_hole() {
         let found = |rule: &str| {
             let mut case = Case::bare();

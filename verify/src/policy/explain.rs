@@ -7,7 +7,8 @@ use bonded_model::{Artifact, Release};
 use super::exception::Exception;
 use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
 use super::scope::Selector;
-use super::{Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight};
+use super::verifier::ResourceTemplate;
+use super::{Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight, VerifierRule};
 use crate::identity::{LogRule, SignerRule, Who};
 use crate::pattern::Pattern;
 use crate::sbom;
@@ -37,6 +38,7 @@ impl Policy {
                 listed(Some(&npm.signers), ANY)
             )
         }));
+        lines.extend(self.verifiers.iter().flat_map(|rule| explain_verifier(rule, release)));
         lines.extend(self.unsigned.iter().map(|pinned| {
             format!(
                 "without a signature: provenance {} by {} (level {}): {}",
@@ -179,6 +181,31 @@ struct Group {
     under: Option<DemandsAt>,
     requirements: Vec<usize>,
     conditions: Vec<usize>,
+}
+
+/// Of an artifact the path stays open: what goes for each stands on one line.
+fn explain_verifier(rule: &VerifierRule, release: &Release) -> Vec<String> {
+    let name = release.name();
+    let fill = |template: &ResourceTemplate| {
+        let text = template.as_str().replace("{project}", name.project.as_str());
+        text.replace("{version}", name.version.as_str())
+    };
+    let artifacts = rule.resource.as_ref().map(|template| {
+        let uri = fill(template);
+        format!("in place of provenance: a summary of {uri} by {} (level {})", rule.id, rule.level)
+    });
+    let whole = rule.release.as_ref().map(|template| {
+        let uri = fill(template);
+        format!("in place of a verdict: a summary of {uri} by {} under this policy", rule.id)
+    });
+    let policies: Option<BTreeSet<_>> =
+        rule.policies.as_ref().map(|digests| digests.iter().map(ToString::to_string).collect());
+    let details = [
+        Some(format!("  signed by {}", listed(Some(&rule.signers), ANY))),
+        Some(format!("  under the policies {}", listed(policies.as_ref(), ANY))),
+        rule.max_age.as_ref().map(|age| format!("  made within {} before", age.as_str())),
+    ];
+    artifacts.into_iter().chain(whole).chain(details.into_iter().flatten()).collect()
 }
 
 fn explain_condition(condition: &Condition) -> String {
@@ -334,6 +361,20 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn whose_summaries_count_is_told() {
+        let mut case = Case::good();
+        let verifier = "[[verifier]]\nid = \"https://v\"\nsigners = [\"key\"]\nlevel = 2\nmax_age = \"7d\"\n\
+                        resource = \"pkg:{project}@{version}#{path}\"\nrelease = \"pkg:{project}@{version}\"";
+        case.edit("#sbom", verifier);
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        let told = "in place of provenance: a summary of pkg:demo@v1#{path} by https://v (level 2)\n\
+                    in place of a verdict: a summary of pkg:demo@v1 by https://v under this policy\n  \
+                    signed by key\n  under the policies any\n  made within 7d before";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

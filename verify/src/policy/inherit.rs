@@ -15,6 +15,7 @@ pub(super) fn merged(project: Written, base: Written) -> Written {
         signer: by_name(project.signer, base.signer, |signer| &signer.name),
         builder: by_name(project.builder, base.builder, |builder| &builder.id),
         unsigned: by_name(project.unsigned, base.unsigned, |unsigned| &unsigned.digest),
+        verifier: by_name(project.verifier, base.verifier, |verifier| &verifier.id),
         npm: project.npm.or(base.npm),
         provenance: project.provenance.or(base.provenance),
         sbom: project.sbom.or(base.sbom),

@@ -6,6 +6,10 @@
 mod demands;
 mod people;
 
+use std::collections::BTreeSet;
+
+use bonded_model::Digest;
+
 use super::error::PolicyError;
 use super::require::Requirement;
 use super::scope::Scope;
@@ -27,6 +31,7 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     base.conditions.iter().try_for_each(|base| condition(policy, base))?;
     seen_by_conditions(policy, base)?;
     unsigned(policy, base)?;
+    verifiers(policy, base, &people)?;
     npm(policy, base)?;
     exceptions(policy, base)
 }
@@ -140,6 +145,9 @@ fn seen_by_conditions(policy: &Policy, base: &Policy) -> Result<(), PolicyError>
             return Err(widens(format!("builder {:?}", found.id), seen, "another"));
         }
     }
+    if policy.verifiers != base.verifiers {
+        return Err(widens("[[verifier]]", seen, "another"));
+    }
     if policy.demands != base.demands {
         return Err(widens("[provenance], [sbom] or [checksums]", seen, "something else"));
     }
@@ -160,6 +168,35 @@ fn unsigned(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
             let key = format!("unsigned {}", found.digest);
             return Err(widens(key, "no such document", found.builder.as_str()));
         }
+    }
+    Ok(())
+}
+
+/// A verifier is one of the base's, speaks for the same resources and is trusted for no more.
+fn verifiers(policy: &Policy, base: &Policy, people: &People<'_>) -> Result<(), PolicyError> {
+    for found in &policy.verifiers {
+        let key = format!("verifier {:?}", found.id);
+        let Some(base) = base.verifier(&found.id) else {
+            return Err(widens(key, "no such verifier", "a new one"));
+        };
+        if found.level > base.level {
+            let (base, found) = (base.level.to_string(), found.level.to_string());
+            return Err(widens(format!("{key}: level"), base, found));
+        }
+        let kept = |found: &Option<_>, base: &Option<_>| found.is_none() || found == base;
+        if !kept(&found.resource, &base.resource) || !kept(&found.release, &base.release) {
+            return Err(widens(format!("{key}: resource or release"), "that", "another"));
+        }
+        people.check_list(&format!("{key}: signers"), Some(&found.signers), Some(&base.signers))?;
+        for name in &found.signers {
+            people.check_speaker(&key, &found.id, name, &base.signers)?;
+        }
+        let texts = |policies: &Option<BTreeSet<Digest>>| -> Option<BTreeSet<String>> {
+            policies.as_ref().map(|digests| digests.iter().map(ToString::to_string).collect())
+        };
+        let (policies, held) = (texts(&found.policies), texts(&base.policies));
+        demands::subset(&format!("{key}: policies"), policies.as_ref(), held.as_ref())?;
+        demands::age(&format!("{key}: "), found.max_age.as_ref(), base.max_age.as_ref())?;
     }
     Ok(())
 }

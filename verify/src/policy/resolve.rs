@@ -12,7 +12,7 @@ use bonded_model::{Algorithm, Digest, toml_text};
 use super::error::PolicyError;
 use super::rule::{Builder, Demands, Pinned};
 use super::written::{Written, WrittenBuilder, WrittenUnsigned};
-use super::{Policy, ReleaseRule};
+use super::{Policy, ReleaseRule, verifier};
 use crate::identity::SignerRule;
 
 /// Signers in one policy. Each signature is held against every one of them, and a pattern takes up to 256 KiB.
@@ -32,6 +32,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
     scopes::within("[[signer]]", written.signer.len(), SIGNER_COUNT_MAX)?;
     scopes::within("[[builder]]", written.builder.len(), BUILDER_COUNT_MAX)?;
     scopes::within("[[unsigned]]", written.unsigned.len(), UNSIGNED_COUNT_MAX)?;
+    scopes::within("[[verifier]]", written.verifier.len(), verifier::VERIFIER_COUNT_MAX)?;
     unique("signer", written.signer.iter().map(|signer| signer.name.as_str()))?;
     unique("builder", written.builder.iter().map(|builder| builder.id.as_str()))?;
     let signers: Vec<_> =
@@ -49,11 +50,15 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
     };
     unique("unsigned document", written.unsigned.iter().map(|one| one.digest.as_str()))?;
     let unsigned = written.unsigned.into_iter().map(unsigned).collect::<Result<_, _>>()?;
+    unique("verifier", written.verifier.iter().map(|verifier| verifier.id.as_str()))?;
+    let verifiers = written.verifier.into_iter().map(|one| verifier::resolve(one, &signers));
+    let verifiers = verifiers.collect::<Result<_, _>>()?;
     Ok(Policy {
         name: written.name,
         digest,
         builders,
         unsigned,
+        verifiers,
         npm: written.npm.map(|written| papers::npm(written, &signers)).transpose()?,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
@@ -78,8 +83,13 @@ fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Resul
 fn builder(written: WrittenBuilder, signers: &[SignerRule]) -> Result<Builder, PolicyError> {
     let place = format!("builder {:?}", written.id);
     let known = known_signers(&place, written.signers, signers)?;
-    let level = rules::level(place, Some(written.level))?;
+    let level = level(&place, written.level)?;
     Ok(Builder { id: written.id, level, signers: known })
+}
+
+/// A level of the build track that somebody can be trusted for.
+pub(super) fn level(place: &str, found: u8) -> Result<u8, PolicyError> {
+    rules::level(place.to_owned(), Some(found))
 }
 
 fn unsigned(written: WrittenUnsigned) -> Result<Pinned, PolicyError> {
@@ -105,7 +115,7 @@ fn unsigned(written: WrittenUnsigned) -> Result<Pinned, PolicyError> {
     Ok(Pinned { digest, reason: written.reason, builder: written.builder, level: 1 })
 }
 
-fn known_signers(
+pub(super) fn known_signers(
     place: &str,
     names: Vec<String>,
     signers: &[SignerRule],
@@ -121,7 +131,11 @@ fn known_signers(
     not_empty(place, "signers", names)
 }
 
-fn not_empty(place: &str, key: &str, names: Vec<String>) -> Result<BTreeSet<String>, PolicyError> {
+pub(super) fn not_empty(
+    place: &str,
+    key: &str,
+    names: Vec<String>,
+) -> Result<BTreeSet<String>, PolicyError> {
     if names.is_empty() {
         return Err(PolicyError::EmptyList { key: format!("{key} of {place}") });
     }

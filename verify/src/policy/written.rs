@@ -31,6 +31,8 @@ pub(super) struct Written {
     pub(super) scope: Vec<WrittenScope>,
     #[serde(default)]
     pub(super) unsigned: Vec<WrittenUnsigned>,
+    #[serde(default)]
+    pub(super) verifier: Vec<WrittenVerifier>,
     pub(super) npm: Option<WrittenNpm>,
     #[serde(default)]
     pub(super) require: Vec<WrittenRequirement>,
@@ -173,6 +175,18 @@ pub(super) struct WrittenBuilder {
     pub(super) id: String,
     pub(super) signers: Vec<String>,
     pub(super) level: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenVerifier {
+    pub(super) id: String,
+    pub(super) signers: Vec<String>,
+    pub(super) level: u8,
+    pub(super) resource: Option<String>,
+    pub(super) release: Option<String>,
+    pub(super) policies: Option<Vec<String>>,
+    pub(super) max_age: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Policy;
+use super::super::VerifierRule;
 use super::super::rule::{Demand, Demands};
 use crate::identity::Who;
 
@@ -68,12 +69,14 @@ fn builders(policy: &Policy, demands: &Demands) -> Option<String> {
     if demands.provenance.demand != Demand::Require {
         return None;
     }
-    if policy.builders.is_empty() && policy.unsigned.is_empty() {
-        return Some("provenance is required, but no builder is trusted".to_owned());
-    }
     let builders = policy.builders.iter().map(|builder| builder.level);
     let pinned = policy.unsigned.iter().map(|pinned| pinned.level);
-    let low = builders.chain(pinned).all(|level| level < wanted);
+    let verifiers = of_artifacts(policy).map(|verifier| verifier.level);
+    let mut trusted = builders.chain(pinned).chain(verifiers).peekable();
+    if trusted.peek().is_none() {
+        return Some("provenance is required, but no builder is trusted".to_owned());
+    }
+    let low = trusted.all(|level| level < wanted);
     low.then(|| format!("level {wanted} is required, but no builder is trusted for it"))
 }
 
@@ -84,7 +87,15 @@ fn provenance_quorum(policy: &Policy, demands: &Demands) -> Option<String> {
     }
     let able = policy.builders.iter().filter(|builder| builder.level >= rule.level);
     let signers: BTreeSet<&String> = able.flat_map(|builder| &builder.signers).collect();
+    let verifiers = of_artifacts(policy).filter(|verifier| verifier.level >= rule.level);
+    let instead: BTreeSet<&String> = verifiers.flat_map(|verifier| &verifier.signers).collect();
+    too_few(policy, "provenance", rule.count.quorum, &instead)?;
     too_few(policy, "provenance", rule.count.quorum, &signers)
+}
+
+/// The verifiers whose summaries can stand in place of provenance.
+fn of_artifacts(policy: &Policy) -> impl Iterator<Item = &VerifierRule> {
+    policy.verifiers.iter().filter(|verifier| verifier.resource.is_some())
 }
 
 fn sbom_quorum(policy: &Policy, demands: &Demands) -> Option<String> {
@@ -119,19 +130,20 @@ fn too_few(
         .then(|| format!("{what} needs {quorum} distinct signers, but only {count} may sign it"))
 }
 
-/// A signer who is given by a pattern speaks only for the builder that it is itself.
+/// A signer who is given by a pattern speaks only for the builder or verifier that it is itself.
 fn mute_patterns(policy: &Policy) -> Vec<String> {
-    let pairs = policy.builders.iter().flat_map(|builder| {
-        let listed = policy.signers.iter().filter(|s| builder.signers.contains(&s.name));
-        listed.map(move |signer| (builder, signer))
+    let builders = policy.builders.iter().map(|b| ("builder", &b.id, &b.signers));
+    let verifiers = policy.verifiers.iter().map(|v| ("verifier", &v.id, &v.signers));
+    let pairs = builders.chain(verifiers).flat_map(|(what, id, signers)| {
+        let listed = policy.signers.iter().filter(|signer| signers.contains(&signer.name));
+        listed.map(move |signer| (what, id, signer))
     });
-    let mute = pairs.filter(|(builder, signer)| {
-        signer.pattern().is_some_and(|pattern| !pattern.matches(&builder.id))
-    });
-    mute.map(|(builder, signer)| {
+    let mute = pairs
+        .filter(|(_, id, signer)| signer.pattern().is_some_and(|pattern| !pattern.matches(id)));
+    mute.map(|(what, id, signer)| {
         format!(
-            "signer {:?} is given by a pattern that builder {:?} does not match, so it can never speak for it",
-            signer.name, builder.id
+            "signer {:?} is given by a pattern that {what} {id:?} does not match, so it can never speak for it",
+            signer.name
         )
     })
     .collect()

@@ -22,6 +22,14 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
     if policy.npm.as_ref().is_some_and(|npm| npm.demand != Demand::Require) {
         texts.push("[npm] is not required".to_owned());
     }
+    texts.extend(policy.verifiers.iter().flat_map(|verifier| {
+        let holes = [
+            (verifier.policies.is_none(), "lists no policies: whatever it verified by counts"),
+            (verifier.max_age.is_none(), "has no max_age: its summaries are good for ever"),
+        ];
+        let open = holes.into_iter().filter(|(is_open, _)| *is_open);
+        open.map(|(_, what)| format!("verifier {:?} {what}", verifier.id))
+    }));
     let lax = policy.requirements.iter().filter(|r| r.demand != Demand::Require);
     texts.extend(
         lax.map(|requirement| format!("requirement {:?} is not required", requirement.name)),

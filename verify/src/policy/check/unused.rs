@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 pub(super) fn texts(policy: &Policy, now: Option<Timestamp>) -> Vec<String> {
     let dead = [
         idle_signers(policy),
-        low_builders(policy),
+        low_levels(policy),
         shadowed_scopes(policy),
         empty_scopes(policy),
         now.map_or_else(Vec::new, |now| ended_exceptions(policy, now)),
@@ -36,6 +36,7 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .chain(policy.all_demands().flat_map(|demands| demands.sbom.signers.iter().flatten()))
         .chain(policy.requirements.iter().flat_map(|requirement| &requirement.signers))
         .chain(policy.npm.iter().flat_map(|npm| &npm.signers))
+        .chain(policy.verifiers.iter().flat_map(|verifier| &verifier.signers))
         .collect();
     // An expression may compare the names of signers, which stand in quotes there.
     let compared = |name: &str| {
@@ -51,11 +52,14 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .collect()
 }
 
-fn low_builders(policy: &Policy) -> Vec<String> {
+fn low_levels(policy: &Policy) -> Vec<String> {
     let wanted = policy.all_demands().map(|demands| demands.provenance.level).min();
     let wanted = wanted.unwrap_or_default();
     let low = policy.builders.iter().filter(|builder| builder.level < wanted);
-    low.map(|builder| format!("builder {:?} is below the required level {wanted}", builder.id))
+    let low = low.map(|builder| ("builder", &builder.id));
+    let verifiers = policy.verifiers.iter().filter(|verifier| verifier.level < wanted);
+    low.chain(verifiers.map(|verifier| ("verifier", &verifier.id)))
+        .map(|(what, id)| format!("{what} {id:?} is below the required level {wanted}"))
         .collect()
 }
 

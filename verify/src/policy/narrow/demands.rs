@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::error::PolicyError;
-use super::super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
+use super::super::rule::{ANY, Age, Count, Demand, Demands, ProvenanceRule, SbomRule};
 use super::people::People;
 use super::widens;
 use crate::sbom;
@@ -74,7 +74,7 @@ fn same(key: &str, found: Option<&str>, base: Option<&str>) -> Result<(), Policy
     Err(widens(key, base.unwrap_or(ANY), found.unwrap_or(ANY)))
 }
 
-fn subset(
+pub(super) fn subset(
     key: &str,
     found: Option<&BTreeSet<String>>,
     base: Option<&BTreeSet<String>>,
@@ -92,11 +92,16 @@ pub(super) fn count(place: &str, found: &Count, base: &Count) -> Result<(), Poli
         let (base, found) = (base.quorum.to_string(), found.quorum.to_string());
         return Err(widens(format!("{place}quorum"), base, found));
     }
-    match (&found.max_age, &base.max_age) {
+    age(place, found.max_age.as_ref(), base.max_age.as_ref())
+}
+
+/// What the base limits stays limited, to no more.
+pub(super) fn age(place: &str, found: Option<&Age>, base: Option<&Age>) -> Result<(), PolicyError> {
+    match (found, base) {
         (_, None) => Ok(()),
         (Some(found), Some(base)) if found.within(base) => Ok(()),
         (found, Some(base)) => {
-            let found = found.as_ref().map_or(ANY, |age| age.as_str());
+            let found = found.map_or(ANY, Age::as_str);
             Err(widens(format!("{place}max_age"), base.as_str(), found))
         }
     }

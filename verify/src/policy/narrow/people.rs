@@ -61,7 +61,7 @@ impl People<'_> {
 
     /// A pattern speaks only for the builder that it is itself; one identity of it, named exactly, would
     /// speak for any. So it may be named for that builder alone.
-    fn check_speaker(
+    pub(super) fn check_speaker(
         &self,
         key: &str,
         id: &str,

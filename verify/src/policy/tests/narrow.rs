@@ -5,6 +5,7 @@ use super::*;
 /// A base with something of everything.
 fn base() -> String {
     let key = Key::from_seed(1).public_pem();
+    let zeros = "0".repeat(64);
     format!(
         r#"version = 1
 name = "base"
@@ -55,6 +56,14 @@ predicate = ["p1", "p2"]
 of = "artifacts"
 signers = ["alice"]
 max_age = "2w"
+[[verifier]]
+id = "https://v"
+signers = ["alice"]
+level = 2
+resource = "pkg:x/{{path}}"
+release = "pkg:x"
+policies = ["sha256:{zeros}"]
+max_age = "7d"
 [[exception]]
 code = "SBOM-MISSING"
 paths = ["a"]
@@ -379,6 +388,43 @@ fn no_unsigned_document_may_be_added() {
     assert!(Policy::parse_over(&format!("{HEAD}{}", pinned("https://b")), &base).is_ok());
     let found = Policy::parse_over(&format!("{HEAD}{}", pinned("https://c")), &base);
     assert!(matches!(found, Err(PolicyError::Widens { .. })), "{found:?}");
+}
+
+#[test]
+fn no_verifier_may_be_added_or_trusted_with_more() {
+    let zeros = "0".repeat(64);
+    let good = format!(
+        "[[verifier]]\nid = \"https://v\"\nsigners = [\"alice\"]\nlevel = 2\n\
+         resource = \"pkg:x/{{path}}\"\nrelease = \"pkg:x\"\npolicies = [\"sha256:{zeros}\"]\nmax_age = \"7d\"\n"
+    );
+    let with = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    };
+    let policies = format!("policies = [\"sha256:{zeros}\"]");
+    for narrower in [
+        good.clone(),
+        with("level = 2", "level = 1"),
+        with("\"7d\"", "\"6d\""),
+        with("resource = \"pkg:x/{path}\"\n", ""),
+        with("release = \"pkg:x\"\n", ""),
+    ] {
+        assert!(over(&narrower).is_ok(), "{narrower} {:?}", over(&narrower));
+    }
+    let one = "1".repeat(64);
+    for (from, to, key) in [
+        ("https://v", "https://w", "verifier \"https://w\""),
+        ("level = 2", "level = 3", "level"),
+        ("pkg:x/{path}", "pkg:y/{path}", "resource"),
+        ("release = \"pkg:x\"", "release = \"pkg:y\"", "resource or release"),
+        (&*policies, "", "policies"),
+        (&*zeros, &*one, "policies"),
+        ("\"7d\"", "\"8d\"", "max_age"),
+        ("\"alice\"", "\"key\"", "signers"),
+    ] {
+        check(&with(from, to), key);
+    }
+    check(&with("release = \"pkg:x\"\n", "").replace("max_age = \"7d\"\n", ""), "max_age");
 }
 
 #[test]

@@ -103,6 +103,46 @@ fn the_right_attestation_passes_at_level_3() {
     assert_eq!(codes(&verdict, "fail"), Vec::<String>::new());
 }
 
+const CONTAINER: &str = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.1.0";
+
+/// The attestation of this image is one of cosign's: its certificate and log entry stand in annotations.
+#[test]
+fn an_image_attested_by_cosign_passes_where_its_form_is_named() {
+    let Some(vectors) = vectors("slsa/gha_generic_container/v2.1.0") else { return };
+    let world = World::new();
+    let layout = vectors.join("container_workflow_dispatch");
+    world.ok("init store");
+    world.ok(&format!(
+        "ingest --release example@v1 --image {}=example.com/app:v1",
+        layout.display()
+    ));
+    let image = std::fs::read_to_string(vectors.join("container_workflow_dispatch.digest"));
+    let image = image.expect("a digest");
+    let branch = |name: &str| format!("branch = \"{name}\"");
+    let (main, other) = (branch("main"), branch("other"));
+    for (form, wanted_ref, expected) in [
+        ("legacy = [\"cosign-attestation\"]", &main, None),
+        ("legacy = [\"cosign-attestation\"]", &other, Some("PROV-REF")),
+        ("legacy = [\"promise-only\", \"cosign-signature\"]", &main, Some("SIG-LEGACY")),
+        ("", &main, Some("SIG-LEGACY")),
+    ] {
+        let identity = format!("{CONTAINER}\"\n{form}#");
+        let text = PolicyText {
+            builder: CONTAINER,
+            identity: &identity,
+            wanted_ref,
+            ..Default::default()
+        };
+        text.write(&world);
+        let code = i32::from(expected.is_some());
+        let verdict = world.json("verify example@v1 --policy policy.toml", code);
+        assert_eq!(codes(&verdict, "fail"), Vec::from_iter(expected), "{verdict:#}");
+        let artifact = &verdict["artifacts"][0];
+        assert_eq!(artifact["digest"], image.trim());
+        assert_eq!(artifact["level"].as_u64(), expected.is_none().then_some(3), "{verdict:#}");
+    }
+}
+
 #[test]
 fn another_tags_attestation_names_ref_expected_and_seen() {
     let Some(vectors) = vectors("") else { return };

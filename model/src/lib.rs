@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod checksums;
 pub mod content_kind;
+pub mod cosign;
 pub mod descriptor;
 pub mod digest;
 pub mod dsse;

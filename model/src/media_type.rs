@@ -51,6 +51,8 @@ pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// A DSSE envelope without a bundle around it.
 pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// A layer of one of cosign's manifests, with its annotations.
+pub const COSIGN_LAYER: &str = "application/vnd.bonded.cosign-layer.v1+json";
 /// SPDX as JSON.
 pub const SPDX_JSON: &str = "application/spdx+json";
 /// SPDX as tag-value text.

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonded_model::checksums::{self, ChecksumsError};
+use bonded_model::cosign::{Layer, LayerError};
 use bonded_model::dsse::{Envelope, EnvelopeError};
 use bonded_model::json::{self, JsonError};
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX};
@@ -73,6 +74,9 @@ pub enum RecogniseError {
         /// What is missing.
         reason: &'static str,
     },
+    /// Says it is a layer of cosign's and is none.
+    #[error("the content is a malformed layer of cosign's")]
+    Layer(#[from] LayerError),
     /// Looks like a DSSE envelope and is none.
     #[error("the content is a malformed envelope")]
     Envelope(#[from] EnvelopeError),
@@ -224,6 +228,15 @@ fn one_attestation(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
         let media_type = media_type.parse().map_err(malformed)?;
         return bundle(media_type, shape);
     }
+    if shape.media_type.as_deref() == Some(media_type::COSIGN_LAYER) {
+        Layer::parse(bytes)?;
+        return Ok(Recognised {
+            kind: DocumentKind::Bundle,
+            media_type: MediaType::known(media_type::COSIGN_LAYER),
+            predicate_type: None,
+            digests: BTreeSet::new(), // the layer is about what its manifest is about
+        });
+    }
     if shape.payload.is_some() {
         let envelope = Envelope::parse(bytes)?;
         return Ok(enveloped(
@@ -353,6 +366,9 @@ mod tests {
         check(&bundle(V0_3, &signature), DocumentKind::Bundle, V0_3, false, &[one]);
         let unsigned = bundle(V0_3, r#""messageSignature":{"signature":"AA=="}"#);
         check(&unsigned, DocumentKind::Bundle, V0_3, false, &[]);
+        let layer = Layer { annotations: [].into(), content: statement(&one).into() }.to_bytes();
+        let layer = String::from_utf8(layer).unwrap();
+        check(&layer, DocumentKind::Bundle, media_type::COSIGN_LAYER, false, &[]);
         let lines = format!("{bundle_1}\r\n\n{}", envelope(&statement(&two)));
         check(&lines, DocumentKind::Bundle, IN_TOTO_BUNDLE, false, &[one, two]);
     }

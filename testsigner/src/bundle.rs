@@ -75,6 +75,11 @@ impl<'a> Draft<'a> {
         text::write(bundle, self.defect)
     }
 
+    /// What it was asked to sign.
+    pub(crate) fn content_of_request(&self) -> Content<'a> {
+        self.request.content
+    }
+
     fn has(&self, defect: Defect) -> bool {
         self.defect == Some(defect)
     }

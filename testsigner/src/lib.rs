@@ -12,6 +12,7 @@
 
 mod bundle;
 mod certificate;
+mod cosign;
 mod ct;
 mod defect;
 mod der;
@@ -23,6 +24,7 @@ mod world;
 
 pub use bundle::{Draft, envelope};
 pub use certificate::Window;
+pub use cosign::image_payload;
 pub use defect::Defect;
 pub use key::{Key, KeyKind};
 pub use request::{Authority, BundleVersion, Claim, Content, Extensions, Log, Request};

@@ -18,8 +18,8 @@ use crate::code::Code;
 use crate::finding::{Fault, Severity};
 use crate::identity::{Claim, Signed, Signer};
 use crate::testing::{
-    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, certified, provenance, spdx, statement, time,
-    workflow,
+    BUILDER, Case, Double, FILE, Key, PATH, SOURCE, certified, cosign_payload, provenance, spdx,
+    statement, time, workflow,
 };
 
 /// How a case is made from whether the code is to be produced.
@@ -143,6 +143,16 @@ fn signature_cases() -> Vec<(Code, Make)> {
         (Code::SigKey, |produce| {
             let key = Key::from_seed(if produce { 2 } else { 1 });
             attached(&key.bundle(&provenance(FILE, |_| {}).to_bytes()))
+        }),
+        (Code::SigLegacy, |produce| {
+            let mut case = Case::good();
+            let layer = Key::from_seed(1).cosign_layer(&cosign_payload(FILE));
+            case.attach(DocumentKind::Bundle, &layer);
+            case.edit("#key", if produce { "" } else { "legacy = [\"cosign-signature\"]" });
+            let table = "[[require]]\nname = \"signed\"\nof = \"artifacts\"\nsigners = [\"key\"]";
+            let kind = "predicate = \"https://sigstore.dev/cosign/sign/v1\"";
+            case.edit("#sbom", &format!("{table}\n{kind}\n"));
+            case
         }),
     ]
 }

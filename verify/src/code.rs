@@ -83,6 +83,10 @@ codes! {
         "No managed key of the policy made this signature.",
         "SLSA v1.1, verifying-artifacts.md, step 1",
         "Add the signer's public key to the policy if it is to be trusted.";
+    SigLegacy = "SIG-LEGACY",
+        "The signature is in a legacy form that its signer does not name in the policy.",
+        "docs/policy.md, Legacy forms",
+        "Ask the producer for a Sigstore bundle; or name the form in `legacy` of the signer.";
     IdIssuer = "ID-ISSUER",
         "No signer of the policy has the issuer of the signing certificate.",
         "sigstore client-spec, Verification, Certificate; Fulcio oid-info.md, 1.3.6.1.4.1.57264.1.8",

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::code::Code;
 use crate::finding::Fault;
 
 /// A form of signature that a signer may name in a policy.
@@ -15,10 +16,22 @@ use crate::finding::Fault;
 pub(crate) enum Legacy {
     /// An entry that a log promised to take in, without proof that it did.
     PromiseOnly,
+    /// A layer of cosign's `.sig` manifests: a signature of an image in annotations.
+    CosignSignature,
+    /// A layer of cosign's `.att` manifests: an envelope, with its certificate in annotations.
+    CosignAttestation,
 }
 
 /// The forms that a signer may make signatures in.
 pub(crate) type Forms = BTreeSet<Legacy>;
+
+impl Lack {
+    /// A form that lacks something by its nature.
+    pub(crate) fn of(form: Legacy, seen: &str) -> Self {
+        let expected = format!("a signer who names the legacy form {}", form.name());
+        Self { form, fault: Fault::new(Code::SigLegacy, expected, seen) }
+    }
+}
 
 /// What a document lacks of the strict profile, with the form that would excuse it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +46,8 @@ impl Legacy {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PromiseOnly => "promise-only",
+            Self::CosignSignature => "cosign-signature",
+            Self::CosignAttestation => "cosign-attestation",
         }
     }
 
@@ -41,6 +56,12 @@ impl Legacy {
         match self {
             Self::PromiseOnly => {
                 "log entries that were only promised: whoever holds the log's key can hide them"
+            }
+            Self::CosignSignature => {
+                "signatures in cosign's annotations, logged by promise or not at all"
+            }
+            Self::CosignAttestation => {
+                "attestations in cosign's annotations, logged by promise alone"
             }
         }
     }

@@ -9,6 +9,7 @@
 //! decide what has to be proved. A document that lacks some of it in a way for which there is a legacy form
 //! is verified all the same, and says so: what it lacks stands against it unless its signer names the form.
 
+mod cosign;
 mod library;
 mod shape;
 mod strict;
@@ -26,6 +27,7 @@ use crate::identity::Signed;
 use crate::key::PublicKey;
 use crate::legacy::{Lack, Legacy};
 use crate::trust::{TrustRoot, TrustRootError};
+use cosign::Opened;
 use shape::{Form, Profile, Shape};
 
 /// Decides whether signatures hold. A wrapper around the library is one; tests have another that
@@ -105,6 +107,8 @@ pub(crate) struct SignedDocument {
     wire: Wire,
     content: Content,
     lack: Option<Lack>,
+    /// What the signature is over, where that is neither an envelope nor a file that stands elsewhere.
+    message: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -148,6 +152,7 @@ impl SignedDocument {
         let shape = Shape::parse(bytes)?;
         let mut wire = match shape.form {
             Form::Statement => return Err(unsigned(bytes)),
+            Form::Layer => return Self::parse_layer(bytes),
             Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
             Form::Bundle => {
                 let bundle = parse_bundle(bytes);
@@ -167,7 +172,31 @@ impl SignedDocument {
                 return Err(Refused { fault, claimed: content.into_statement() });
             }
         };
-        Ok(Self { wire, content, lack })
+        Ok(Self { wire, content, lack, message: None })
+    }
+
+    /// Reads a layer of one of cosign's manifests, as the bundle that it could have been.
+    fn parse_layer(bytes: &[u8]) -> Result<Self, Refused> {
+        let Opened { bundle, form, payload } = cosign::open(bytes)?;
+        let (content, message) = match payload {
+            None => (None, None),
+            Some(payload) => {
+                (Some(Content::Statement(cosign::statement(&payload)?)), Some(payload))
+            }
+        };
+        let lack = Some(Lack::of(form, "a layer with annotations"));
+        match Self::parse(&bundle) {
+            Ok(read) => Ok(Self {
+                wire: read.wire,
+                content: content.unwrap_or(read.content),
+                lack,
+                message,
+            }),
+            Err(Refused { fault, claimed }) => {
+                let claimed = claimed.or(content.and_then(Content::into_statement));
+                Err(Refused { fault, claimed })
+            }
+        }
     }
 
     /// What it lacks of the strict profile.

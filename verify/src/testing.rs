@@ -14,7 +14,7 @@ use bonded_model::slsa::PROVENANCE_V1;
 use bonded_model::statement::{Statement, Subject};
 use bonded_model::{
     Artifact, ContentKind, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType,
-    Release, Timestamp, bundle,
+    Release, Timestamp, bundle, cosign,
 };
 use serde_json::{Value, json};
 
@@ -70,6 +70,13 @@ impl Key {
         bundle::with_managed_key(&self.envelope(IN_TOTO, payload), &self.digest())
     }
 
+    /// A layer of one of cosign's `.sig` manifests, signed by this key.
+    pub(crate) fn cosign_layer(&self, payload: &[u8]) -> Vec<u8> {
+        let signature = STANDARD.encode(self.sign(payload));
+        let annotations = [(cosign::SIGNATURE.to_owned(), signature)].into();
+        cosign::Layer { annotations, content: payload.to_vec() }.to_bytes()
+    }
+
     /// A bundle with this key that signs a file itself.
     pub(crate) fn file_bundle(&self, file: &[u8], declared: &Digest) -> Vec<u8> {
         let signature = STANDARD.encode(self.sign(file));
@@ -84,6 +91,20 @@ impl Key {
         .to_string()
         .into_bytes()
     }
+}
+
+/// What cosign signs of an image, or of a file that stands for one.
+pub(crate) fn cosign_payload(image: &[u8]) -> Vec<u8> {
+    json!({
+        "critical": {
+            "identity": {"docker-reference": "example.com/app"},
+            "image": {"docker-manifest-digest": Digest::sha256_of(image).to_string()},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    })
+    .to_string()
+    .into_bytes()
 }
 
 /// A statement that only a double can hold for signed: a bundle of the right shape by certificate,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bonded_model::cosign::{self, Layer};
 use bonded_model::descriptor::ANNOTATION_TITLE;
 use bonded_model::evidence::Subject;
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
@@ -249,11 +250,17 @@ impl<'a> Documents<'a> {
 
     fn add_about(&mut self, referrer: &Referrer, artifact: &Artifact) -> Result<(), ImportError> {
         let image = artifact.file.digest;
-        let whole = whole_evidence(self.source, referrer, &image)?;
+        let manifest = manifest(self.source, referrer)?;
+        let signed = manifest.as_ref().map(signed_layers).unwrap_or_default();
+        for layer in &signed {
+            self.add_signed(layer, artifact)?;
+        }
+        let whole = manifest.as_ref().is_some_and(|manifest| is_whole(manifest, &image));
         let plan = self.plan;
         let head = plan.walk.head(&referrer.descriptor.digest);
         for layer in head.into_iter().flat_map(super::walk::Head::documents) {
-            let is_known = self.unknown.contains(&layer.digest)
+            let is_known = signed.iter().any(|signed| signed.digest == layer.digest)
+                || self.unknown.contains(&layer.digest)
                 || !whole && self.attached.contains(&(image, layer.digest));
             if is_known {
                 continue;
@@ -280,27 +287,52 @@ impl<'a> Documents<'a> {
                 false => Form::Attached { recognised, bytes },
             };
             let subject = Subject::Artifact(artifact.path.clone());
-            self.found.push(ImageDocument { subject, kind, digest, form });
-            self.bytes = self.bytes.saturating_add(layer.size);
-            check_evidence(self.release, self.found.len(), [self.bytes].into_iter())?;
+            self.keep(ImageDocument { subject, kind, digest, form }, layer.size)?;
         }
         Ok(())
     }
+
+    /// Adds a layer of cosign's together with the annotations that it is worth nothing without.
+    fn add_signed(&mut self, layer: &Descriptor, artifact: &Artifact) -> Result<(), ImportError> {
+        let Some(content) = read(self.source, layer, EVIDENCE_BYTES_MAX)? else { return Ok(()) };
+        let Some(layer) = Layer::of(&layer.annotations, content) else { return Ok(()) };
+        let bytes = layer.to_bytes();
+        // What grew too long with its annotations stays a referrer.
+        let Ok(recognised) = recognise(Expected::Attestation, &bytes) else { return Ok(()) };
+        let (digest, size) =
+            (Digest::sha256_of(&bytes), bytes.len().try_into().unwrap_or(u64::MAX));
+        if !self.attached.insert((artifact.file.digest, digest)) {
+            return Ok(());
+        }
+        let subject = Subject::Artifact(artifact.path.clone());
+        let (kind, form) = (recognised.kind, Form::Attached { recognised, bytes });
+        self.keep(ImageDocument { subject, kind, digest, form }, size)
+    }
+
+    fn keep(&mut self, document: ImageDocument, bytes: u64) -> Result<(), ImportError> {
+        self.found.push(document);
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(check_evidence(self.release, self.found.len(), [self.bytes].into_iter())?)
+    }
+}
+
+/// The manifest of a referrer, unless it is of a kind that holds no layers.
+fn manifest(source: &Source, referrer: &Referrer) -> Result<Option<Manifest>, ImportError> {
+    let bytes = read(source, &referrer.descriptor, MANIFEST_BYTES_MAX)?;
+    Ok(bytes.and_then(|bytes| Manifest::parse(&bytes).ok())) // then it is no evidence as it is
+}
+
+/// The layers that cosign signed in annotations. Several may be of the same bytes, each with a signature.
+fn signed_layers(manifest: &Manifest) -> Vec<Descriptor> {
+    let signed = manifest.layers.iter().filter(|layer| cosign::is_signed(&layer.annotations));
+    signed.cloned().collect()
 }
 
 /// Whether a referrer is what this program would read as evidence about that image.
-fn whole_evidence(
-    source: &Source,
-    referrer: &Referrer,
-    image: &Digest,
-) -> Result<bool, ImportError> {
-    let bytes = read(source, &referrer.descriptor, MANIFEST_BYTES_MAX)?;
-    let Some(Ok(manifest)) = bytes.map(|bytes| Manifest::parse(&bytes)) else {
-        return Ok(false);
-    };
-    Ok(manifest.layers.len() == 1
-        && manifest.subject.is_some_and(|subject| subject.digest == *image)
-        && !manifest.annotations.contains_key(ANNOTATION_TITLE))
+fn is_whole(manifest: &Manifest, image: &Digest) -> bool {
+    manifest.layers.len() == 1
+        && manifest.subject.as_ref().is_some_and(|subject| subject.digest == *image)
+        && !manifest.annotations.contains_key(ANNOTATION_TITLE)
 }
 
 fn read(source: &Source, blob: &Descriptor, limit: u64) -> Result<Option<Vec<u8>>, ImportError> {

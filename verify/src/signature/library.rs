@@ -55,11 +55,17 @@ impl Library {
 
 impl SignatureVerifier for Library {
     fn verify(&self, document: &SignedDocument, against: &Against<'_>) -> Result<Signed, Fault> {
+        let digests = document.message.as_deref().map(|message| [Digest::sha256_of(message)]);
+        let file = digests.as_ref().map(|digests| {
+            let bytes = document.message.as_deref();
+            SignedFile { digests, bytes }
+        });
+        let against = &Against { key: against.key, file: file.or(against.file) };
         match (&document.wire, document.material()) {
             (Wire::Envelope(envelope), _) => verify_envelope(envelope, wanted_key(against)?),
             (Wire::Bundle(bundle), Material::Certificate) => {
                 let policy = VerificationPolicy::any_identity();
-                let result = self.ask(bundle, &document.content, &policy, against)?;
+                let result = self.ask(document, bundle, &policy, against)?;
                 let certificate = bundle.signing_certificate();
                 let none = || Fault::new(Code::SigCertificate, "a certificate", "none");
                 strict::check_certificate(certificate.ok_or_else(none)?)?;
@@ -90,7 +96,7 @@ impl Library {
         }
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         let policy = if logged { policy } else { policy.skip_tlog_unsafe() };
-        let result = self.ask(bundle, &document.content, &policy, against)?;
+        let result = self.ask(document, bundle, &policy, against)?;
         self.signed(document, bundle, Signer::Key(key.digest()), &result)
     }
 
@@ -128,18 +134,18 @@ impl Library {
     /// Asks with a digest where the scheme allows it, and with the bytes where it needs them.
     fn ask(
         &self,
+        document: &SignedDocument,
         bundle: &Bundle,
-        content: &Content,
         policy: &dyn Policy,
         against: &Against<'_>,
     ) -> Result<VerificationResult, Fault> {
-        let file = match content {
-            Content::Statement(statement) => {
+        let file = match &document.content {
+            Content::Statement(statement) if document.message.is_none() => {
                 let subject = a_subject(statement)?;
                 let outcome = self.inner.verify(subject, bundle, policy);
                 return outcome.map_err(|error| self.fault_of(bundle, &error));
             }
-            Content::File => wanted_file(against)?,
+            Content::Statement(_) | Content::File => wanted_file(against)?,
         };
         let algorithm = declared_algorithm(bundle);
         let by_digest = file.digests.iter().filter_map(artifact_digest);

@@ -7,6 +7,7 @@ use bonded_model::limits::{
     EVIDENCE_BYTES_MAX, LOG_BODY_BYTES_MAX, LOG_ENTRY_COUNT_MAX, PROMISE_BYTES_MAX,
     PROOF_HASH_COUNT_MAX, SIGNATURE_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX,
 };
+use bonded_model::media_type::COSIGN_LAYER;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sigstore_types::Checkpoint;
@@ -20,6 +21,8 @@ pub(super) enum Form {
     Bundle,
     Envelope,
     Statement,
+    /// A layer of one of cosign's manifests.
+    Layer,
 }
 
 /// What became of the strict profile.
@@ -138,6 +141,9 @@ impl Shape {
         let document: Document = json::parse(bytes, EVIDENCE_BYTES_MAX).map_err(json_fault)?;
         if let Some(dsse) = &document.dsse_envelope {
             within("signatures", dsse.signatures.as_deref(), SIGNATURE_COUNT_MAX)?;
+        }
+        if document.media_type.as_deref() == Some(COSIGN_LAYER) {
+            return Ok(Self { form: Form::Layer, by_certificate: false, log_entries: Vec::new() });
         }
         let Some(material) = document.verification_material else {
             let form = match (document.statement_type, document.signatures) {

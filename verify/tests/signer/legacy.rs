@@ -1,8 +1,13 @@
 //! Legacy forms: each counts for the signer who names it, for nobody else, and excuses nothing but what it
 //! stands for.
 
-use bonded_testsigner::{BundleVersion, Content, Defect, Key, KeyKind, Log, Request};
+use bonded_testsigner::{
+    BundleVersion, Content, Defect, Key, KeyKind, Log, Request, image_payload,
+};
 use bonded_verify::{Code, FileExpectation, Policy, PolicyError, Severity, Verdict};
+
+use bonded_model::Digest;
+use bonded_model::cosign::{self, Layer};
 
 use crate::{FILE, Stage, passes, statement};
 
@@ -172,4 +177,153 @@ fn forms_are_named_one_by_one() {
     let notes = named.check(None);
     let hole = "legacy = [\"promise-only\"]";
     assert_eq!(notes.iter().filter(|note| note.text.contains(hole)).count(), 1, "{notes:?}");
+}
+
+const SIGNATURE: &str = "legacy = [\"cosign-signature\"]";
+const ATTESTATION: &str = "legacy = [\"cosign-attestation\"]";
+const UNNAMED: &str = "names the legacy form cosign-";
+
+/// Both kinds of layers, each with the form that it is of.
+fn layers(stage: &Stage, defect: Option<Defect>) -> [(Layer, &'static str); 2] {
+    let (statement, payload) = (statement(), image_payload(&Digest::sha256_of(FILE)));
+    let contents = [Content::Statement(&statement), Content::File(&payload)];
+    let [attestation, signature] = contents.map(|content| {
+        let draft = stage.world.keyless(&promised(content));
+        defect.map_or(draft, |defect| draft.with(defect)).to_cosign_layer()
+    });
+    [(attestation, ATTESTATION), (signature, SIGNATURE)]
+}
+
+#[test]
+fn layers_of_cosign_count_for_the_signer_who_names_their_form() {
+    let stage = Stage::new();
+    let identity = Request::default().identity;
+    let under = |lines: &str| policy(&[("a", &holder(identity, lines))]).unwrap();
+    for (layer, form) in layers(&stage, None) {
+        for lines in [ATTESTATION, SIGNATURE, PROMISE_ONLY, ""] {
+            let verdict = stage.ask(&FileExpectation::Policy(&under(lines)), &layer.to_bytes());
+            match lines == form {
+                true => passes(&verdict, form),
+                false => fails(&verdict, &[(Code::SigLegacy, UNNAMED)], &format!("{form} {lines}")),
+            }
+        }
+    }
+    // With the chain, a timestamp in place of the promise's time, and a key in place of a certificate.
+    let statement = statement();
+    let request = Request {
+        media_type: BundleVersion::V02,
+        timestamps: 1,
+        ..promised(Content::Statement(&statement))
+    };
+    let layer = stage.world.keyless(&request).to_cosign_layer();
+    assert!(layer.annotations.contains_key(cosign::CHAIN));
+    assert!(layer.annotations.contains_key(cosign::TIMESTAMP));
+    passes(&stage.ask(&FileExpectation::Policy(&under(ATTESTATION)), &layer.to_bytes()), "stamped");
+    let payload = image_payload(&Digest::sha256_of(FILE));
+    for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa3072] {
+        let key = Key::new(kind, "managed");
+        let lines = format!("public_key = '''\n{}'''\n{SIGNATURE}", key.public_pem());
+        let named = policy(&[("a", &lines)]).unwrap();
+        for logs in [&[][..], &[Log::V1Promise]] {
+            // Signatures over payloads are over SHA-256, whatever the key.
+            if kind == KeyKind::P384 {
+                continue;
+            }
+            let request = Request { logs, ..promised(Content::File(&payload)) };
+            let layer = stage.world.managed(&key, &request).to_cosign_layer();
+            let verdict = stage.ask(&FileExpectation::Policy(&named), &layer.to_bytes());
+            passes(&verdict, &format!("{kind:?} {logs:?}"));
+        }
+    }
+}
+
+#[test]
+fn layers_of_cosign_with_one_defect() {
+    let stage = Stage::new();
+    let identity = Request::default().identity;
+    for (defect, code, words) in [
+        (Defect::PromiseForged, Code::SigLog, "SET verification failed"),
+        (Defect::PromiseOfAnotherTime, Code::SigLog, "SET verification failed"),
+        (Defect::NoPromise, Code::SigLog, "without inclusion proof"),
+        (Defect::UnknownLog, Code::SigLog, "No log key"),
+        (Defect::EntryOfAnotherSignature, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherArtifact, Code::SigLog, "match"),
+        (Defect::EntryOfAnotherSigner, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherCertificate, Code::SigLog, "does not match"),
+        (Defect::IntegratedLate, Code::SigCertificate, "CertExpired"),
+        (Defect::UnknownAuthority, Code::SigCertificate, "UnknownIssuer"),
+        (Defect::SignatureForged, Code::SigInvalid, "signature"),
+        (Defect::SignedByAnotherKey, Code::SigInvalid, "signature"),
+    ] {
+        for (layer, form) in layers(&stage, Some(defect)) {
+            let named = policy(&[("a", &holder(identity, form))]).unwrap();
+            let verdict = stage.ask(&FileExpectation::Policy(&named), &layer.to_bytes());
+            fails(&verdict, &[(code, words)], &format!("{defect:?} {form}"));
+        }
+    }
+    let other = "https://example.com/other";
+    for (layer, form) in layers(&stage, None) {
+        let named = policy(&[("a", &holder(other, form))]).unwrap();
+        let verdict = stage.ask(&FileExpectation::Policy(&named), &layer.to_bytes());
+        fails(&verdict, &[(Code::SigLegacy, UNNAMED), (Code::IdSubject, other)], form);
+    }
+}
+
+/// Payloads that name another image, and annotations that belong to something else.
+#[test]
+fn annotations_are_not_believed() {
+    let stage = Stage::new();
+    let named = policy(&[("a", &holder(Request::default().identity, SIGNATURE))]).unwrap();
+    let check = |payload: &[u8], change: &dyn Fn(&mut Layer), expected: (Code, &str)| {
+        let request = promised(Content::File(payload));
+        let mut layer = stage.world.keyless(&request).to_cosign_layer();
+        change(&mut layer);
+        let verdict = stage.ask(&FileExpectation::Policy(&named), &layer.to_bytes());
+        fails(&verdict, &[expected], &format!("{expected:?}"));
+    };
+    let (mine, other) = (Digest::sha256_of(FILE), Digest::sha256_of(b"another image"));
+    let payload = image_payload(&mine);
+    check(&image_payload(&other), &|_| {}, (Code::SigSubject, &other.hex()));
+    // Signed for another image, and changed to name this one.
+    let rename = |layer: &mut Layer| layer.content = image_payload(&Digest::sha256_of(FILE));
+    check(&image_payload(&other), &rename, (Code::SigInvalid, "signature"));
+    let text = String::from_utf8(payload.clone()).unwrap();
+    for (from, to) in [
+        ("cosign container image signature", "atomic container signature"),
+        ("\"docker-manifest-digest\"", "\"docker-digest\""),
+        ("sha256:", "sha1:"),
+        ("{\"critical\"", "{\"critical\":{},\"critical\""),
+    ] {
+        let payload = text.replace(from, to);
+        check(payload.as_bytes(), &|_| {}, (Code::StmtMalformed, "the payload of a signature"));
+    }
+    let elsewhere = |key: &'static str| {
+        let other = image_payload(&other);
+        let request =
+            Request { identity: "https://example.com/b", ..promised(Content::File(&other)) };
+        let other = stage.world.keyless(&request).to_cosign_layer();
+        let value = other.annotations.get(key).cloned().unwrap();
+        move |layer: &mut Layer| drop(layer.annotations.insert(key.to_owned(), value.clone()))
+    };
+    check(&payload, &elsewhere(cosign::BUNDLE), (Code::SigLog, "match"));
+    check(&payload, &elsewhere(cosign::CERTIFICATE), (Code::SigLog, "does not match"));
+    check(&payload, &elsewhere(cosign::SIGNATURE), (Code::SigInvalid, "signature"));
+    let without = |key: &'static str| move |layer: &mut Layer| drop(layer.annotations.remove(key));
+    check(&payload, &without(cosign::BUNDLE), (Code::SigLog, "no log entry"));
+    check(&payload, &without(cosign::CERTIFICATE), (Code::SigKey, "a key"));
+    check(&payload, &without(cosign::SIGNATURE), (Code::SigMalformed, "payloadType"));
+    let said = |key: &'static str, value: &'static str| {
+        move |layer: &mut Layer| drop(layer.annotations.insert(key.to_owned(), value.to_owned()))
+    };
+    for (key, value, words) in [
+        (cosign::BUNDLE, "{}", "a promise of a log"),
+        (cosign::BUNDLE, "[", "a promise of a log"),
+        (cosign::CERTIFICATE, "x", "in PEM"),
+        (cosign::CERTIFICATE, "-----BEGIN CERTIFICATE-----\nAAAA\n", "in PEM"),
+        (cosign::CHAIN, "-----BEGIN PRIVATE KEY-----\n", "in PEM"),
+        (cosign::TIMESTAMP, "{}", "a timestamp in"),
+        (cosign::SIGNATURE, "!", "a Sigstore bundle"),
+    ] {
+        check(&payload, &said(key, value), (Code::SigMalformed, words));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bonded_model::evidence::Subject;
 use bonded_model::limits::DOCUMENT_COUNT_MAX;
 use bonded_model::manifest::Manifest;
-use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, media_type};
+use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, cosign, media_type};
 
 use super::evidence::{statement, tag_of, tagged_evidence};
 use super::{Layout, World, index_of};
@@ -170,6 +170,53 @@ fn a_document_that_is_listed_often_is_attached_once() {
     layout.with(&tag_of(&image.top.digest, ".att"), &tagged).write(&world.inputs);
     let report = world.ingest_images(&[&world.inputs], &[]).unwrap();
     assert_eq!(report.evidence.len(), 1);
+}
+
+/// A layer that cosign signed in annotations is worth nothing without them.
+#[test]
+fn what_cosign_signed_is_kept_with_its_annotations() {
+    let world = World::in_memory();
+    let image = Image::of("amd64", "x");
+    let simple = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let mut tagged = tagged_evidence(simple, b"{\"critical\":{}}");
+    let mut manifest = Manifest::parse(tagged.top_bytes()).unwrap();
+    let signed = |by: &str| {
+        let mut layer = manifest.layers[0].clone();
+        layer.annotations.insert(cosign::SIGNATURE.into(), by.into());
+        layer.annotations.insert("other".into(), "not cosign's".into());
+        layer
+    };
+    // Twice by one, once by another; then the same payload without a signature.
+    let layers = vec![signed("AA=="), signed("AQ=="), signed("AA=="), manifest.layers[0].clone()];
+    manifest.layers = layers;
+    let bytes = manifest.to_bytes();
+    tagged.top = Descriptor::of(tagged.top.media_type, &bytes);
+    tagged.blobs.insert(tagged.top.digest, bytes);
+    let layout = Layout::default().with(NAME, &image);
+    layout.with(&tag_of(&image.top.digest, ".sig"), &tagged).write(&world.inputs);
+    world.ingest_images(&[&world.inputs], &[]).unwrap();
+    let check = |world: &World| {
+        let documents =
+            world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap().documents;
+        let held = documents.iter().map(|document| {
+            assert_eq!(document.kind, DocumentKind::Bundle);
+            assert_eq!(document.media_type.as_str(), media_type::COSIGN_LAYER);
+            assert_eq!(document.subject, Subject::Artifact(PATH.parse().unwrap()));
+            let layer = cosign::Layer::parse(&document.bytes).unwrap();
+            assert_eq!(
+                (layer.content.as_slice(), layer.annotations.len()),
+                (&b"{\"critical\":{}}"[..], 1)
+            );
+            layer.annotations[cosign::SIGNATURE].clone()
+        });
+        let mut held: Vec<_> = held.collect();
+        held.sort();
+        assert_eq!(held, ["AA==", "AQ=="]);
+    };
+    check(&world);
+    // The manifest itself is held as it came.
+    let referrers = world.referrers(&image.top.digest);
+    assert!(referrers.iter().any(|(digest, _)| *digest == tagged.top.digest));
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! Layers of cosign's manifests as the bundles that they could have been (cosign, specs/SIGNATURE_SPEC.md).
+//!
+//! ```text
+//! .att   the layer is a DSSE envelope; certificate, promise and timestamp stand in annotations
+//! .sig   the layer is a payload that names an image; the signature stands in an annotation too
+//! ```
+//!
+//! Annotations are signed by nobody. All that they say goes into a bundle of version 0.1, which is read and
+//! verified like any other, so that a wrong one makes a check fail. Which image a signature is about is read
+//! from the payload that was signed, as the subject of a statement.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonded_model::Digest;
+use bonded_model::cosign::{BUNDLE, CERTIFICATE, CHAIN, Layer, SIGNATURE, TIMESTAMP};
+use bonded_model::json::{self, JsonError};
+use bonded_model::limits::EVIDENCE_BYTES_MAX;
+use bonded_model::statement::{Statement, Subject};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::code::Code;
+use crate::finding::Fault;
+use crate::legacy::Legacy;
+
+/// What cosign calls the statement that took the place of its payload.
+const SIGN_V1: &str = "https://sigstore.dev/cosign/sign/v1";
+/// What the payload says to be.
+const PAYLOAD_TYPE: &str = "cosign container image signature";
+
+/// A layer as a bundle.
+pub(super) struct Opened {
+    pub(super) bundle: Vec<u8>,
+    pub(super) form: Legacy,
+    /// What was signed, where it is no envelope.
+    pub(super) payload: Option<Vec<u8>>,
+}
+
+/// What a log promised.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Promised {
+    signed_entry_timestamp: String,
+    payload: Entry,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Entry {
+    body: String,
+    integrated_time: i64,
+    log_index: u64,
+    #[serde(rename = "logID")]
+    log_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    api_version: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Stamped {
+    #[serde(rename = "SignedRFC3161Timestamp")]
+    signed_timestamp: String,
+}
+
+/// The payload of a signature (containers/image, docs/containers-signature.5.md).
+#[derive(Deserialize)]
+struct Payload {
+    critical: Critical,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Critical {
+    identity: Identity,
+    image: Image,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Identity {
+    docker_reference: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Image {
+    docker_manifest_digest: String,
+}
+
+pub(super) fn open(bytes: &[u8]) -> Result<Opened, Fault> {
+    let layer = Layer::parse(bytes);
+    let layer = layer.map_err(|error| {
+        Fault::of_error(Code::SigMalformed, "a layer with cosign's annotations", &error)
+    })?;
+    let (key, content, form) = content(&layer)?;
+    let bundle = json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        "verificationMaterial": material(&layer)?,
+        key: content,
+    });
+    let payload = (form == Legacy::CosignSignature).then_some(layer.content);
+    Ok(Opened { bundle: json::to_canonical(&bundle), form, payload })
+}
+
+/// What an annotation says, if it says anything.
+fn said<'a>(layer: &'a Layer, key: &str) -> Option<&'a str> {
+    layer.annotations.get(key).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn material(layer: &Layer) -> Result<Value, Fault> {
+    let said = |key| said(layer, key);
+    let mut material = match said(CERTIFICATE) {
+        Some(leaf) => {
+            let chain = said(CHAIN).map(certificates).transpose()?.unwrap_or_default();
+            let [leaf] = certificates(leaf)?.try_into().map_err(|several: Vec<Value>| {
+                malformed("one certificate", &several.len().to_string())
+            })?;
+            let all: Vec<Value> = std::iter::once(leaf).chain(chain).collect();
+            json!({"x509CertificateChain": {"certificates": all}})
+        }
+        None => json!({"publicKey": {"hint": ""}}),
+    };
+    let more = [
+        ("tlogEntries", said(BUNDLE).map(entry).transpose()?.map(|entry| json!([entry]))),
+        ("timestampVerificationData", said(TIMESTAMP).map(stamp).transpose()?),
+    ];
+    if let Some(material) = material.as_object_mut() {
+        let more = more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        material.extend(more);
+    }
+    Ok(material)
+}
+
+/// The envelope, or the signature over the layer.
+fn content(layer: &Layer) -> Result<(&'static str, Value, Legacy), Fault> {
+    if let Some(signature) = said(layer, SIGNATURE) {
+        let digest = STANDARD.encode(Digest::sha256_of(&layer.content).as_bytes());
+        let digest = json!({"algorithm": "SHA2_256", "digest": digest});
+        let content = json!({"messageDigest": digest, "signature": signature});
+        return Ok(("messageSignature", content, Legacy::CosignSignature));
+    }
+    let envelope = json::parse::<Value>(&layer.content, EVIDENCE_BYTES_MAX);
+    let envelope = envelope.map_err(json_fault("a DSSE envelope"))?;
+    Ok(("dsseEnvelope", envelope, Legacy::CosignAttestation))
+}
+
+/// What a payload says, as the statement that cosign signs today: the image that it names is its subject.
+pub(super) fn statement(payload: &[u8]) -> Result<Statement, Fault> {
+    const EXPECTED: &str = "the payload of a signature of an image";
+    let malformed = |seen: &str| Fault::new(Code::StmtMalformed, EXPECTED, seen);
+    let read = json::parse::<Payload>(payload, EVIDENCE_BYTES_MAX);
+    let Payload { critical } =
+        read.map_err(|error| Fault::of_error(Code::StmtMalformed, EXPECTED, &error))?;
+    if critical.kind != PAYLOAD_TYPE {
+        return Err(malformed(&critical.kind));
+    }
+    let digest = critical.image.docker_manifest_digest;
+    let digest: Digest = digest.parse().map_err(|_no_digest| malformed(&digest))?;
+    let predicate: Value = json::parse(payload, EVIDENCE_BYTES_MAX)
+        .map_err(|error| Fault::of_error(Code::StmtMalformed, EXPECTED, &error))?;
+    let subject = Subject::new(critical.identity.docker_reference, digest);
+    Ok(Statement::new(vec![subject], SIGN_V1, &predicate))
+}
+
+/// The entry as bundles hold it. Its kind stands in its body, which the promise is over.
+fn entry(text: &str) -> Result<Value, Fault> {
+    const EXPECTED: &str = "a promise of a log in cosign's annotation";
+    let promised = json::parse::<Promised>(text.as_bytes(), EVIDENCE_BYTES_MAX);
+    let Promised { signed_entry_timestamp, payload } = promised.map_err(json_fault(EXPECTED))?;
+    let body = STANDARD.decode(&payload.body);
+    let body = body.map_err(|error| Fault::of_error(Code::SigMalformed, EXPECTED, &error))?;
+    let body = json::parse::<Body>(&body, EVIDENCE_BYTES_MAX).map_err(json_fault(EXPECTED))?;
+    let log: Digest = format!("sha256:{}", payload.log_id)
+        .parse()
+        .map_err(|_no_digest| malformed(EXPECTED, &payload.log_id))?;
+    Ok(json!({
+        "logIndex": payload.log_index.to_string(),
+        "logId": {"keyId": STANDARD.encode(log.as_bytes())},
+        "kindVersion": {"kind": body.kind, "version": body.api_version},
+        "integratedTime": payload.integrated_time.to_string(),
+        "inclusionPromise": {"signedEntryTimestamp": signed_entry_timestamp},
+        "canonicalizedBody": payload.body,
+    }))
+}
+
+fn stamp(text: &str) -> Result<Value, Fault> {
+    let stamped = json::parse::<Stamped>(text.as_bytes(), EVIDENCE_BYTES_MAX);
+    let stamped = stamped.map_err(json_fault("a timestamp in cosign's annotation"))?;
+    Ok(json!({"rfc3161Timestamps": [{"signedTimestamp": stamped.signed_timestamp}]}))
+}
+
+/// The certificates in a PEM text, which holds nothing else. Their base64 is the bundle's.
+fn certificates(pem: &str) -> Result<Vec<Value>, Fault> {
+    const EXPECTED: &str = "certificates in PEM";
+    let (mut certificates, mut open) = (Vec::new(), None::<String>);
+    for line in pem.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        open = match (line, open) {
+            ("-----BEGIN CERTIFICATE-----", None) => Some(String::new()),
+            ("-----END CERTIFICATE-----", Some(body)) => {
+                certificates.push(json!({"rawBytes": body}));
+                None
+            }
+            (line, Some(body)) if !line.starts_with('-') => Some(body + line),
+            (line, _) => return Err(malformed(EXPECTED, line)),
+        };
+    }
+    if open.is_some() || certificates.is_empty() {
+        return Err(malformed(EXPECTED, "none, or one without end"));
+    }
+    Ok(certificates)
+}
+
+fn json_fault(expected: &'static str) -> impl Fn(JsonError) -> Fault {
+    move |error| Fault::of_error(Code::SigMalformed, expected, &error)
+}
+
+fn malformed(expected: &str, seen: &str) -> Fault {
+    Fault::new(Code::SigMalformed, expected, seen)
+}

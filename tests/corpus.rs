@@ -27,7 +27,10 @@ const INPUT_TIME_MAX: Duration = Duration::from_secs(20);
 /// For how long each target gets changed inputs.
 const CHANGES_TIME: Duration = Duration::from_millis(1_500);
 
-/// A longer time than that, in seconds, for a machine with nothing else to do.
+/// Of a fast machine no more is asked than of a slow one.
+const CHANGE_COUNT_MAX: usize = 5_000;
+
+/// A longer time than that, in seconds, for a machine with nothing else to do, and without that bound.
 const SECONDS: &str = "BONDED_FUZZ_SECONDS";
 
 /// Bytes of a changed input. Those of the vectors that are longer are read unchanged.
@@ -142,7 +145,8 @@ fn replay(targets: &[&str]) {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
         let started = Instant::now();
         let mut count = 0;
-        while started.elapsed() < changes_time() {
+        let (time, count_max) = bounds();
+        while started.elapsed() < time && count < count_max {
             let (_, bytes) = &corpus[numbers.below(corpus.len())];
             if bytes.len() <= CHANGED_BYTES_MAX {
                 run(name, &format!("change {count}"), &changed(bytes, &mut numbers));
@@ -153,9 +157,13 @@ fn replay(targets: &[&str]) {
     }
 }
 
-fn changes_time() -> Duration {
+/// For how long and how often inputs are changed.
+fn bounds() -> (Duration, usize) {
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()); // none was asked for
-    seconds.map_or(CHANGES_TIME, Duration::from_secs)
+    match seconds {
+        Some(seconds) => (Duration::from_secs(seconds), usize::MAX),
+        None => (CHANGES_TIME, CHANGE_COUNT_MAX),
+    }
 }
 
 /// The targets of each test, so that they run side by side; the first test holds that none is left out.

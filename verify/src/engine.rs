@@ -85,7 +85,9 @@ pub fn verify_release(
     let sums = sums::check(&evidence.documents, &facts, &inventory);
     let heard = bench::heard(&facts, &inventory);
     let (facts, heard, inventory) = (&*facts, &*heard, &inventory);
-    let bench = Bench { policy, facts, heard, inventory, sums: &sums, now: &moment };
+    let asking = condition::Asking::of(policy, inventory, &moment);
+    let asking = asking.as_ref();
+    let bench = Bench { policy, facts, heard, inventory, sums: &sums, asking, now: &moment };
     let judged: Vec<_> = (0..release.artifacts().len())
         .into_par_iter()
         .filter_map(|at| Some(judge_artifact(&bench, at, release.artifacts().get(at)?)))

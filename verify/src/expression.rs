@@ -23,8 +23,8 @@ const NODE_COUNT_MAX: usize = 1024;
 const DEPTH_MAX: usize = 64;
 
 /// Steps of one evaluation: a node costs one, and so do so many bytes of a value that is compared, searched
-/// or made. It takes some milliseconds to use them up.
-const STEP_COUNT_MAX: usize = 200_000;
+/// or made. It takes some milliseconds to use them up. A caller with many to ask gives each less.
+pub(crate) const STEP_COUNT_MAX: usize = 200_000;
 
 /// Bytes of values that one step looks at.
 const STEP_BYTES: usize = 16;
@@ -128,9 +128,13 @@ impl Expression {
         self.root.names(variable)
     }
 
-    /// Whether it is true of these values.
-    pub(crate) fn is_true(&self, variables: &BTreeMap<&str, Value>) -> Result<bool, Stop> {
-        match evaluate::run(&self.root, variables)?.as_ref() {
+    /// Whether it is true of these values, in so many steps.
+    pub(crate) fn is_true(
+        &self,
+        variables: &BTreeMap<&str, &Value>,
+        step_count: usize,
+    ) -> Result<bool, Stop> {
+        match evaluate::run(&self.root, variables, step_count)?.as_ref() {
             Value::Bool(outcome) => Ok(*outcome),
             other => Err(Stop::Error(format!("its value is {}", evaluate::kind(other)))),
         }

@@ -3,6 +3,7 @@
 use bonded_model::Digest;
 use bonded_model::statement::DigestMatch;
 
+use super::condition::Asking;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Inventory, Reading};
@@ -20,6 +21,8 @@ pub(super) struct Bench<'a> {
     pub(super) heard: &'a [Vec<(&'a Fact<'a>, &'a Covering)>],
     pub(super) inventory: &'a Inventory<'a>,
     pub(super) sums: &'a Sums,
+    /// What expressions see of the release, if there are any.
+    pub(super) asking: Option<&'a Asking>,
     pub(super) now: &'a Moment,
 }
 

@@ -9,18 +9,22 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Function, Loop, Node, STEP_BYTES, STEP_COUNT_MAX, Stop};
+use super::{Function, Loop, Node, STEP_BYTES, Stop};
 
 type Outcome<'a> = Result<Cow<'a, Value>, Stop>;
 
-pub(super) fn run<'a>(root: &'a Node, variables: &'a BTreeMap<&str, Value>) -> Outcome<'a> {
-    let mut run = Run { left: STEP_COUNT_MAX, variables, bound: Vec::new() };
+pub(super) fn run<'a>(
+    root: &'a Node,
+    variables: &'a BTreeMap<&str, &Value>,
+    step_count: usize,
+) -> Outcome<'a> {
+    let mut run = Run { left: step_count, variables, bound: Vec::new() };
     run.value(root)
 }
 
 struct Run<'a> {
     left: usize,
-    variables: &'a BTreeMap<&'a str, Value>,
+    variables: &'a BTreeMap<&'a str, &'a Value>,
     /// Variables of loops, the innermost last. That of an accumulator may stand for an error.
     bound: Vec<(&'a str, Outcome<'a>)>,
 }
@@ -89,7 +93,7 @@ impl<'a> Run<'a> {
             }
             return held.unwrap_or_else(|| Err(unknown(name)));
         }
-        self.variables.get(name).map(Cow::Borrowed).ok_or_else(|| unknown(name))
+        self.variables.get(name).map(|value| Cow::Borrowed(*value)).ok_or_else(|| unknown(name))
     }
 
     fn member(&mut self, of: Cow<'a, Value>, name: &str) -> Result<Option<Cow<'a, Value>>, Stop> {

@@ -18,13 +18,19 @@ fn variables() -> BTreeMap<&'static str, Value> {
     ])
 }
 
+fn borrowed<'a>(variables: &'a BTreeMap<&'static str, Value>) -> BTreeMap<&'static str, &'a Value> {
+    variables.iter().map(|(name, value)| (*name, value)).collect()
+}
+
 fn parse(text: &str) -> Result<Expression, ExpressionError> {
     let variables = variables();
     Expression::parse(text, &variables.keys().copied().collect::<Vec<_>>())
 }
 
 fn ask(text: &str) -> Result<bool, Stop> {
-    parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).is_true(&variables())
+    parse(text)
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+        .is_true(&borrowed(&variables()), STEP_COUNT_MAX)
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn an_error_decides_nothing_but_may_be_outvoted() {
     for text in errors {
         match parse(text) {
             Ok(expression) => {
-                let found = expression.is_true(&variables());
+                let found = expression.is_true(&borrowed(&variables()), STEP_COUNT_MAX);
                 assert!(matches!(found, Err(Stop::Error(_))), "{text} {found:?}");
             }
             Err(error) => {
@@ -198,7 +204,7 @@ fn what_is_long_or_deep_is_refused_before_it_costs_anything() {
     ];
     for text in most {
         match parse(&text) {
-            Ok(expression) => drop(expression.is_true(&variables())),
+            Ok(expression) => drop(expression.is_true(&borrowed(&variables()), STEP_COUNT_MAX)),
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
@@ -225,4 +231,15 @@ fn a_run_ends_when_its_steps_are_used_up() {
     assert_eq!(ask("true || many.all(x, many == many)"), Ok(true));
     assert_eq!(ask("many.exists(x, many.all(y, many == many) || true)"), Err(Stop::Budget));
     assert_eq!(ask("many.all(x, x.at >= 0) && many.exists(x, x.name == 'n1999')"), Ok(true));
+}
+
+#[test]
+fn fewer_steps_may_be_given() {
+    let asked = |steps| {
+        let variables = variables();
+        parse("list.all(x, x > 0)").unwrap().is_true(&borrowed(&variables), steps)
+    };
+    assert_eq!(asked(0), Err(Stop::Budget));
+    assert_eq!(asked(10), Err(Stop::Budget));
+    assert_eq!(asked(100), Ok(true));
 }

@@ -1,12 +1,13 @@
 //! Expressions over whole releases.
 
 use bonded_model::DocumentKind::{Bundle, Statement as Bare};
+use bonded_model::evidence::Subject as AttachedTo;
 use serde_json::json;
 
 use super::check;
 use crate::code::Code;
-use crate::finding::Severity::{Fail, Warn};
-use crate::testing::{BUILDER, Case, FILE, Key, provenance, statement};
+use crate::finding::Severity::{Fail, Note, Warn};
+use crate::testing::{BUILDER, Case, FILE, Key, PATH, provenance, statement};
 
 const TESTED: &str = "https://example.com/tests/v1";
 
@@ -134,6 +135,26 @@ fn what_has_no_answer_denies() {
     });
     many.attach(Bundle, &Key::from_seed(1).bundle(&busy.to_bytes()));
     check(many, &[(Fail, Code::ExprBudget)]);
+}
+
+/// A refusal told which line of a document it was, and not of which document.
+#[test]
+fn a_refusal_names_the_documents_that_it_looked_at() {
+    let mut case = with(OF, "size(statements) == 9");
+    let tested = statement(FILE, TESTED, &json!({"result": "PASSED"})).to_bytes();
+    let lines = [provenance(FILE, |_| {}).to_bytes(), tested]
+        .map(|statement| Key::from_seed(1).bundle(&statement));
+    let subject = || AttachedTo::Artifact(PATH.parse().unwrap());
+    case.add(Bundle, &lines.join(&b'\n'), Some("bin/a.intoto.jsonl"), subject());
+    let untitled = case.documents[0].digest.short();
+    let verdict = check(case, &[(Note, Code::StmtUnused), (Fail, Code::ExprFalse)]);
+    let seen = &verdict.findings()[1].seen;
+    for name in ["bin/a.intoto.jsonl line 1", "bin/a.intoto.jsonl line 2", &untitled] {
+        assert!(seen.contains(name), "{name} in {seen}");
+    }
+    // What did not look at them names none.
+    let verdict = check(with(OF, "artifact.size == 0"), &[(Fail, Code::ExprFalse)]);
+    assert_eq!(verdict.findings()[0].seen, "it is false");
 }
 
 #[test]

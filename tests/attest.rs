@@ -94,6 +94,14 @@ fn one_downloaded_file_is_verified_offline_with_the_key() {
         run.stdout
     );
     world.run(&format!("verify in/bin/tool --bundle {bundle}")).must(2).says(&["--policy"]);
+    let ask = |policy: &str| {
+        world.write("file.toml", policy);
+        let line = format!("verify in/bin/tool --bundle {bundle} --policy file.toml");
+        world.run(&format!("{line} --release-version v1.0.0")).must(0).stderr
+    };
+    assert_eq!(ask(&world.policy()), "");
+    let told = ask(&world.policy().replace("rule = \"off\"", "rule = \"require\""));
+    assert!(told.contains("of a file alone the policy does not ask: [sbom]"), "{told}");
 }
 
 #[test]

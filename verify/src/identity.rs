@@ -222,14 +222,24 @@ fn judge(
             conditions(claims.chain(lack).chain(rule.witnesses.faults(signed)))
         }
         (Signer::Key(digest), Who::Key(key)) if key.key.digest() == *digest => {
-            let unlogged = key.log == LogRule::Require && signed.logs.is_empty();
-            let log = unlogged
-                .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none"));
+            let required = key.log == LogRule::Require;
+            let log = match signed.logs.is_empty() {
+                true => required
+                    .then(|| Fault::new(Code::SigLog, "an entry in a transparency log", "none")),
+                false => (required || rule.witnesses.logs > 0).then(|| undated(signed)).flatten(),
+            };
             let validity = validity_faults(key, signed, now).into_iter();
             conditions(validity.chain(log).chain(lack).chain(rule.witnesses.faults(signed)))
         }
         _ => Err((Distance::Other, Vec::new())),
     }
+}
+
+/// A log that vouches for no time says that the signature was seen, and not when: a log that was trusted once
+/// could say so at any time since, and nobody can tell. Logs of the second version need a timestamp for it.
+fn undated(signed: &Signed) -> Option<Fault> {
+    let expected = "an authenticated time of a signature that has to be in a log";
+    signed.times.is_empty().then(|| Fault::new(Code::SigTime, expected, "no time"))
 }
 
 fn conditions(faults: impl Iterator<Item = Fault>) -> Result<(), (Distance, Vec<Fault>)> {

@@ -17,6 +17,7 @@ mod require;
 mod resolve;
 mod rule;
 mod scope;
+mod unasked;
 mod verifier;
 mod written;
 

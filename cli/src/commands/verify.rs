@@ -9,7 +9,7 @@ use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
 use bonded_model::{ArtifactPath, Digest, DocumentKind, MediaType, ReleaseName, media_type, vsa};
 use bonded_store::{AttachRequest, NewDocument, Snapshot, Store, attach, disk};
-use bonded_verify::{FileExpectation, FileQuestion, SummaryRequest, Verdict, verify_file};
+use bonded_verify::{FileExpectation, FileQuestion, Policy, SummaryRequest, Verdict, verify_file};
 
 use super::{Context, Outcome, holder, lease_from};
 use crate::args::{ReportForm, VerifyArgs};
@@ -140,10 +140,20 @@ fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcom
                     .hint("give --policy FILE, or --identity SAN --issuer URL, or --key PEM")
             })?;
             let policy = judge::read_policy(file)?;
+            say_unasked(&policy);
             ask(context, args, &FileExpectation::Policy(&policy), &question)?
         }
     };
     print(context, args, &verdict)
+}
+
+/// A pass of a file must not be taken for one of all that the policy says.
+fn say_unasked(policy: &Policy) {
+    let parts = policy.unasked_of_files();
+    if !parts.is_empty() {
+        let parts = parts.join(", ");
+        output::say(&format!("of a file alone the policy does not ask: {parts}"));
+    }
 }
 
 fn ask(

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn holes_are_found() {
         let closed = [
-            ("rule = \"off\"\n#sbom", "[release]\nartifacts = [\"a\"]"),
+            ("rule = \"off\"\n#sbom", "signers = [\"key\"]\n[release]\nartifacts = [\"a\"]"),
             ("#provenance", "parameters = []\nbuild_types = [\"t\"]"),
             ("#key", "valid_until = \"2027-01-01T00:00:00Z\""),
         ];
@@ -113,6 +113,9 @@ mod tests {
         let any = [(&*source, "source = \"any\""), ("tag = \"{version}\"", "ref = \"any\"")];
         let any = [closed.as_slice(), &any].concat();
         check(&any, NoteWeight::Hole, &["ref = \"any\"", "source = \"any\""]);
+        let unsigned = [("signers = [\"key\"]\n[release]", "[release]")];
+        let unsigned = [closed.as_slice(), &unsigned].concat();
+        check(&unsigned, NoteWeight::Hole, &["[sbom] names no signers"]);
     }
 
     const SCOPE: &str = "[[scope]]\nname = \"a\"\npaths = [\"bin/*\"]\n";

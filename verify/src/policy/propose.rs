@@ -33,6 +33,8 @@ struct Shown {
     sources: BTreeSet<(String, Option<String>)>,
     /// Other types of statements, with who signed them and the contents that they cover.
     papers: BTreeMap<String, Paper>,
+    /// The signed SBOMs.
+    sboms: Paper,
     has_sbom: bool,
     skipped: usize,
 }
@@ -42,6 +44,13 @@ struct Shown {
 struct Paper {
     signers: BTreeSet<Proposed>,
     covered: BTreeMap<usize, DigestMatch>,
+}
+
+impl Paper {
+    fn add(&mut self, signer: Proposed, covered: BTreeMap<usize, DigestMatch>) {
+        self.signers.insert(signer);
+        self.covered.extend(covered);
+    }
 }
 
 /// A signed line that holds and is about an artifact of the release.
@@ -107,11 +116,12 @@ impl Shown {
                     (repository, reference.map(str::to_owned))
                 }));
             }
-            Means::Sbom => self.has_sbom = true,
+            Means::Sbom => {
+                self.has_sbom = true;
+                self.sboms.add(line.signer, line.covered);
+            }
             Means::Paper(kind) => {
-                let paper = self.papers.entry(kind).or_default();
-                paper.signers.insert(line.signer);
-                paper.covered.extend(line.covered);
+                self.papers.entry(kind).or_default().add(line.signer, line.covered);
             }
         }
     }
@@ -149,23 +159,39 @@ impl Shown {
         }
         text.push_str("\n[provenance]\nlevel = 1\n");
         text.push_str(&self.source_lines(name));
-        let rule = if self.has_sbom { "require" } else { "off" };
-        push(&mut text, format_args!("\n[sbom]\nrule = {}\n", quoted(rule)));
+        text.push_str(&self.sbom_lines(evidence));
         text.push_str(&artifact_lines(evidence));
         text.push_str(&self.requirement_lines(evidence));
         text
     }
 
+    /// Signers are proposed where they signed an SBOM of every artifact: with them, what nobody signed is
+    /// no longer enough.
+    fn sbom_lines(&self, evidence: &Evidence) -> String {
+        if !self.has_sbom {
+            return "\n[sbom]\nrule = \"off\"\n".to_owned();
+        }
+        match Inventory::new(&evidence.release).all_agree(&self.sboms.covered) {
+            true => {
+                let signers = self.names_of(&self.sboms.signers).join(", ");
+                format!("\n[sbom]\nrule = \"require\"\nsigners = [{signers}]\n")
+            }
+            false => "\n[sbom]\nrule = \"require\"  # without signers, one that nobody signed is enough\n".to_owned(),
+        }
+    }
+
+    /// What signers are called in the text, in quotes.
+    fn names_of(&self, signers: &BTreeSet<Proposed>) -> Vec<String> {
+        let all = self.signers.keys().enumerate();
+        let named = all.filter(|(_, signer)| signers.contains(signer));
+        named.map(|(at, _)| quoted(&format!("signer-{}", at + 1))).collect()
+    }
+
     /// What was found signed beside provenance and SBOMs is asked of the next release too.
     fn requirement_lines(&self, evidence: &Evidence) -> String {
         let inventory = Inventory::new(&evidence.release);
-        let names: Vec<_> = self.signers.keys().collect();
-        let of_signer = |signer: &Proposed| {
-            let at = names.iter().position(|name| *name == signer).map_or(0, |at| at + 1);
-            quoted(&format!("signer-{at}"))
-        };
         let lines = self.papers.iter().map(|(kind, paper)| {
-            let signers: Vec<_> = paper.signers.iter().map(of_signer).collect();
+            let signers = self.names_of(&paper.signers);
             let paths = match inventory.all_agree(&paper.covered) {
                 true => String::new(),
                 false => paths_line(evidence, &inventory, paper),

@@ -53,6 +53,8 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
     unique("verifier", written.verifier.iter().map(|verifier| verifier.id.as_str()))?;
     let verifiers = written.verifier.into_iter().map(|one| verifier::resolve(one, &signers));
     let verifiers = verifiers.collect::<Result<_, _>>()?;
+    let requirements = papers::requirements(written.require, &signers)?;
+    let conditions = papers::conditions(written.expression)?;
     Ok(Policy {
         name: written.name,
         digest,
@@ -62,9 +64,9 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         npm: written.npm.map(|written| papers::npm(written, &signers)).transpose()?,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
-        requirements: papers::requirements(written.require, &signers)?,
-        conditions: papers::conditions(written.expression)?,
-        exceptions: papers::exceptions(written.exception)?,
+        exceptions: papers::exceptions(written.exception, &requirements, &conditions)?,
+        requirements,
+        conditions,
         release: written.release.map_or(Ok(ReleaseRule::default()), scopes::release)?,
         signers,
     })

@@ -319,9 +319,20 @@ fn must_reject_exceptions() {
     let exception =
         |code: &str, rest: &str| scoped(&format!("[[exception]]\ncode = \"{code}\"\n{rest}"));
     let good = "until = \"2026-01-01T00:00:00Z\"\nreason = \"r\"";
+    let require =
+        "[[require]]\nname = \"n\"\npredicate = \"t\"\nof = \"release\"\nsigners = [\"key\"]\n";
+    let expression = "[[expression]]\nname = \"n\"\nof = \"release\"\ncel = \"true\"\n";
+    let rules = &format!("{require}{expression}");
+    // A name that is no rule's would hold as soon as somebody adds a rule of that name.
+    for (code, others) in [("REQ-MISSING", expression), ("EXPR-FALSE", require)] {
+        for (name, others) in [("n", others), ("m", rules.as_str()), ("n", "")] {
+            let found = exception(code, &format!("name = \"{name}\"\n{good}\n{others}"));
+            assert!(matches!(found, Err(PolicyError::Value { key: "name", .. })), "{code} {name}");
+        }
+    }
     for code in crate::Code::ALL {
         let named = if code.is_of_named_rule() { "name = \"n\"\n" } else { "" };
-        let found = exception(code.as_str(), &format!("{named}{good}"));
+        let found = exception(code.as_str(), &format!("{named}{good}\n{rules}"));
         let refused = matches!(found, Err(PolicyError::Value { key: "code", .. }));
         assert_eq!(found.is_ok(), code.may_be_excepted(), "{code}");
         assert_eq!(refused, !code.may_be_excepted(), "{code}");
@@ -355,6 +366,34 @@ fn must_reject_exceptions() {
         let found = exception("REL-EXTRA", &format!("{good}\n{list}"));
         assert!(matches!(found, Err(PolicyError::EmptyList { .. })), "{list}");
     }
+}
+
+#[test]
+fn what_is_not_asked_of_a_file_alone_is_told() {
+    let found = |text: &str| {
+        let mut case = Case::bare();
+        case.edit("#sbom", text);
+        Policy::parse(&case.policy).unwrap().unasked_of_files()
+    };
+    assert_eq!(found(""), Vec::<String>::new());
+    let all = "[checksums]\nrule = \"warn\"\n[npm]\npackage = \"a\"\nsigners = [\"key\"]\n\
+        [release]\nartifacts = [\"a\"]\n\
+        [[require]]\nname = \"r\"\npredicate = \"t\"\nof = \"release\"\nsigners = [\"key\"]\n\
+        [[expression]]\nname = \"e\"\nof = \"release\"\ncel = \"true\"\n\
+        [[exception]]\ncode = \"REL-EXTRA\"\nuntil = \"2026-01-01T00:00:00Z\"\nreason = \"r\"\n\
+        [[scope]]\nname = \"s\"\npaths = [\"x\"]\nsbom = { rule = \"warn\" }\n\
+        provenance = { rule = \"warn\", level = 1, source = \"any\", ref = \"any\", quorum = 2 }";
+    let expected = [
+        "quorum and max_age of a [provenance] that is not required",
+        "[sbom]",
+        "[checksums]",
+        "[npm]",
+        "[release]",
+        "requirement \"r\"",
+        "expression \"e\"",
+        "exceptions",
+    ];
+    assert_eq!(found(all), expected);
 }
 
 #[test]

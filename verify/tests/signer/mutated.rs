@@ -212,9 +212,9 @@ fn managed_bundles_in_a_log() {
     );
     let policy = Policy::parse(&policy).unwrap();
     let mut odd = Vec::new();
-    for logs in [&[Log::V1], &[Log::V2]] {
+    for (logs, timestamps) in [(&[Log::V1], 0), (&[Log::V2], 1)] {
         let content = Content::Statement(&statement);
-        let request = Request { content, logs, timestamps: 0, ..Request::default() };
+        let request = Request { content, logs, timestamps, ..Request::default() };
         let bundle = stage.world.managed(&key, &request).to_json();
         let ask = |bundle: &[u8]| stage.ask(&FileExpectation::Policy(&policy), bundle);
         let (count, survivors) = check(&bundle, ask);

@@ -446,7 +446,7 @@ fn managed_keys_out_of_time() {
     let statement = statement();
     let key = Key::new(KeyKind::P256, "managed");
     let content = Content::Statement(&statement);
-    let rows: [(&[Log], usize, &str, Option<&str>); 8] = [
+    let rows: [(&[Log], usize, &str, Option<&str>); 13] = [
         (&[Log::V1], 0, "valid_until = \"2025-06-01T12:00:01Z\"", None),
         (&[Log::V1], 0, "valid_until = \"2025-06-01T12:00:00Z\"", Some("signed at 2025-06-01")),
         (&[], 1, "valid_from = \"2025-06-01T12:00:01Z\"", Some("signed at 2025-06-01")),
@@ -457,6 +457,12 @@ fn managed_keys_out_of_time() {
         (&[Log::V2], 0, "valid_from = \"2025-07-01T00:00:00Z\"", Some("/ no time")),
         (&[Log::V2], 0, "valid_until = \"2027-01-01T00:00:00Z\"", Some("/ no time")),
         (&[], 0, "log = \"require\"", Some("an entry in a transparency log / none")),
+        // A log of the second version says that it has a signature, and nothing of when.
+        (&[Log::V1], 0, "log = \"require\"", None),
+        (&[Log::V2], 1, "log = \"require\"", None),
+        (&[Log::V2], 0, "log = \"require\"", Some("has to be in a log / no time")),
+        (&[Log::V2], 0, "logs = 1", Some("has to be in a log / no time")),
+        (&[Log::V2], 0, "log = \"if-present\"", None),
     ];
     for (logs, timestamps, window, seen) in rows {
         let request = Request { content, logs, timestamps, ..Request::default() };
@@ -470,6 +476,9 @@ fn managed_keys_out_of_time() {
         let verdict = stage.ask(&FileExpectation::Policy(&policy), &bundle);
         match seen {
             None => passes(&verdict, window),
+            Some(seen) if seen.ends_with("log / no time") => {
+                fails(&verdict, Code::SigTime, seen, window);
+            }
             Some(seen) if window.starts_with("log") => fails(&verdict, Code::SigLog, seen, window),
             Some(seen) => fails(&verdict, Code::IdValidity, seen, window),
         }

@@ -83,6 +83,10 @@ fn of_demands(demands: &Demands) -> Vec<String> {
         (on && rule.build_types.is_none(), "[provenance] lists no build_types: any are accepted"),
         (on && rule.parameters.is_none(), "[provenance] lists no parameters: any are accepted"),
         (demands.sbom.demand != Demand::Require, "[sbom] is not required"),
+        (
+            demands.sbom.demand == Demand::Require && demands.sbom.signers.is_none(),
+            "[sbom] names no signers: a document that nobody signed is enough",
+        ),
     ];
     holes.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned()).collect()
 }

@@ -148,3 +148,33 @@ fn what_is_found_signed_is_required_of_whom_it_is_about() {
     };
     assert!(!stranger.contains("[[require]]"), "{stranger}");
 }
+
+/// Without signers an SBOM that nobody signed would be enough for the next release.
+#[test]
+fn who_signed_the_sboms_is_proposed() {
+    use crate::testing::{spdx, statement};
+    let key = Key::from_seed(1);
+    let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+    let verifier = Verifier::new(TrustRoot::public_good()).unwrap();
+    let text_of =
+        |case: &Case| propose(&verifier, &case.evidence(), std::slice::from_ref(&public), case.now);
+    let mut signed = Case::good();
+    let sbom = statement(FILE, "https://spdx.dev/Document/v2.3", &spdx(FILE)).to_bytes();
+    signed.attach(DocumentKind::Bundle, &key.bundle(&sbom));
+    let text = text_of(&signed);
+    assert!(text.contains("rule = \"require\"\nsigners = [\"signer-1\"]"), "{text}");
+    let policy = Policy::parse(&text).unwrap();
+    let verdict = crate::verify_release(&verifier, &policy, &signed.evidence(), signed.now);
+    assert!(verdict.is_pass(), "{verdict:?}");
+    let mut unsigned = Case::good();
+    unsigned.attach(DocumentKind::Spdx, spdx(FILE).to_string().as_bytes());
+    let verdict = crate::verify_release(&verifier, &policy, &unsigned.evidence(), unsigned.now);
+    assert!(!verdict.is_pass());
+    let text = text_of(&unsigned);
+    assert!(text.contains("rule = \"require\"  # without signers"), "{text}");
+    assert!(Policy::parse(&text).is_ok());
+    // One of two files has a signed one: nobody is named, or the other would fail.
+    let mut half = signed;
+    half.files.push(("bin/b", b"other".to_vec()));
+    assert!(text_of(&half).contains("rule = \"require\"  # without signers"));
+}

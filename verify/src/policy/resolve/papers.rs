@@ -118,9 +118,37 @@ fn condition(written: WrittenExpression) -> Result<Condition, PolicyError> {
     })
 }
 
-pub(super) fn exceptions(written: Vec<WrittenException>) -> Result<Vec<Exception>, PolicyError> {
+pub(super) fn exceptions(
+    written: Vec<WrittenException>,
+    requirements: &[Requirement],
+    conditions: &[Condition],
+) -> Result<Vec<Exception>, PolicyError> {
     within("[[exception]]", written.len(), EXCEPTION_COUNT_MAX)?;
-    written.into_iter().map(exception).collect()
+    let exceptions: Vec<_> = written.into_iter().map(exception).collect::<Result<_, _>>()?;
+    let of_expressions: Vec<&str> = conditions.iter().map(|c| c.name.as_str()).collect();
+    let of_requirements: Vec<&str> = requirements.iter().map(|r| r.name.as_str()).collect();
+    for exception in &exceptions {
+        let known = match exception.code {
+            Code::ExprFalse | Code::ExprError | Code::ExprBudget => &of_expressions,
+            _ => &of_requirements,
+        };
+        named(exception, known)?;
+    }
+    Ok(exceptions)
+}
+
+/// An exception from a rule that is not there would begin to hold when somebody adds one of that name.
+fn named(exception: &Exception, known: &[&str]) -> Result<(), PolicyError> {
+    let Some(name) = exception.name.as_deref().filter(|name| !known.contains(name)) else {
+        return Ok(());
+    };
+    let nearest = toml_text::nearest(name, known.iter().copied());
+    let expected = match nearest {
+        Some(nearest) => format!("the name of a rule; did you mean {nearest:?}?"),
+        None => "the name of a requirement or expression of this policy".to_owned(),
+    };
+    let place = format!("exception for {:?}", exception.code.as_str());
+    Err(PolicyError::Value { place, key: "name", found: name.to_owned(), expected })
 }
 
 fn exception(written: WrittenException) -> Result<Exception, PolicyError> {

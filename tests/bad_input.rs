@@ -165,6 +165,35 @@ fn an_empty_bundle_given_to_verify_is_a_verdict_or_an_error_but_never_a_pass() {
     }
 }
 
+/// Documents may name any URL they like; a listener behind one hears nothing of a whole run.
+#[test]
+fn no_url_of_a_document_is_asked() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let world = World::with_store();
+    world.ok("keygen --out key");
+    let policy = world.policy();
+    let policy = policy.replace("https://example.com/builder", &format!("{url}/builder"));
+    world.write("policy.toml", policy.replace("https://example.com/demo", &format!("{url}/demo")));
+    world.write("in/tool", "tool");
+    let sbom = format!(
+        r#"{{"spdxVersion":"SPDX-2.3","documentNamespace":"{url}/n","externalDocumentRefs":[{{"spdxDocument":"{url}/r"}}],"files":[]}}"#
+    );
+    world.write("in/tool.spdx.json", sbom);
+    world.ok("ingest --release demo@v1 in");
+    world.ok(&format!(
+        "attest provenance demo@v1 --key key --builder-id {url}/builder --build-type {url}/build \
+         --source {url}/demo --source-ref refs/tags/v1"
+    ));
+    world.ok("verify demo@v1 --policy policy.toml");
+    world.ok("policy explain demo@v1 --policy policy.toml");
+    let to = world.path("a");
+    world.ok(&format!("mirror apply --policy policy.toml --to file://{}", to.display()));
+    let heard = listener.accept().unwrap_err();
+    assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[test]
 fn a_misspelt_policy_key_names_the_nearest() {
     let world = World::with_store();

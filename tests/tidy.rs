@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use bonded_verify::Code;
 
+#[path = "tidy/attacks.rs"]
+mod attacks;
 #[path = "tidy/fuzz.rs"]
 mod fuzz;
 #[path = "tidy/rust.rs"]
@@ -191,6 +193,15 @@ fn no_async(source: &Source) -> Vec<Violation> {
 fn no_instant(source: &Source) -> Vec<Violation> {
     let lines = source.lines().filter(|(_, code)| has_word(code, "Instant"));
     lines.map(|(line, _)| at(&source.path, line, "pure code measures no time")).collect()
+}
+
+/// What would open a connection. An address that is a text is none.
+const SOCKETS: [&str; 5] = ["std::net", "TcpStream", "UdpSocket", "UnixStream", "ToSocketAddrs"];
+
+fn no_sockets(source: &Source) -> Vec<Violation> {
+    let words = |code: &str| SOCKETS.iter().any(|word| has_word(code, word));
+    let lines = source.lines().filter(|(_, code)| words(code));
+    lines.map(|(line, _)| at(&source.path, line, "what decides asks nobody")).collect()
 }
 
 fn file_length(source: &Source) -> Vec<Violation> {
@@ -467,6 +478,19 @@ fn blocking_crates_are_not_async() {
 fn async_code_is_found() {
     let bad = "// async\nfn asynchronous() {}\npub async fn f() {}\nlet r#async = 'a';\n";
     fires(&no_async(&sample("store/src/x.rs", bad)), &[(3, "sockets"), (4, "sockets")]);
+}
+
+#[test]
+fn what_decides_has_no_sockets() {
+    none(sources().iter().filter(is_blocking).flat_map(no_sockets));
+}
+
+#[test]
+fn a_socket_is_found() {
+    let bad =
+        "// TcpStream\nuse std::net::TcpStream;\nlet a = \"std::net\";\nUdpSocket::bind(b);\n";
+    let found = [(2, "asks nobody"), (4, "asks nobody")];
+    fires(&no_sockets(&sample("verify/src/x.rs", bad)), &found);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Attacks on statements, identities and provenance that other verifiers have fallen for, one table for
 //! each class. Each entry has to be refused with its codes and no others that fail.
 
+mod endless;
+
 use std::collections::BTreeSet;
 
 use bonded_model::media_type::IN_TOTO;

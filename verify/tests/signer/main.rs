@@ -9,6 +9,7 @@ use bonded_verify::{
     FileExpectation, FileQuestion, PublicKey, TrustRoot, Verdict, Verifier, verify_file,
 };
 
+mod bad_input;
 mod legacy;
 mod mutated;
 mod refused;

@@ -88,6 +88,7 @@ pub(crate) fn kind(kind: DocumentKind) -> &'static str {
         DocumentKind::Spdx => "SPDX",
         DocumentKind::CycloneDx => "CycloneDX",
         DocumentKind::Checksums => "checksums",
+        DocumentKind::Metablock => "in-toto layout or link",
     }
 }
 

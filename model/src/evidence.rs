@@ -32,6 +32,8 @@ pub enum DocumentKind {
     CycloneDx,
     /// The checksum of one file, or a list of checksums.
     Checksums,
+    /// A classic in-toto layout or link: `{"signed": …, "signatures": […]}`.
+    Metablock,
 }
 
 /// What a document was attached to when it came in.

@@ -37,6 +37,9 @@ pub const DIGEST_SET_COUNT_MAX: usize = 32;
 /// Signatures in one DSSE envelope. Producers write one; several mean several signers.
 pub const SIGNATURE_COUNT_MAX: usize = 16;
 
+/// A classic in-toto layout or link. One over the 80,000 files of a kernel's source has 12 MiB.
+pub const METABLOCK_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Statements in one JSON-lines attestation file.
 pub const LINE_COUNT_MAX: usize = 1024;
 

@@ -49,6 +49,8 @@ pub const OCTET_STREAM: &str = "application/octet-stream";
 pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// An in-toto statement, or a DSSE envelope's payload type that says so.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// A classic in-toto layout or link, for which in-toto has no media type.
+pub const IN_TOTO_METABLOCK: &str = "application/vnd.bonded.in-toto.metablock.v1+json";
 /// A DSSE envelope without a bundle around it.
 pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 /// A layer of one of cosign's manifests, with its annotations.
@@ -165,6 +167,7 @@ mod tests {
             OCTET_STREAM,
             SIGSTORE_BUNDLE,
             IN_TOTO,
+            IN_TOTO_METABLOCK,
             DSSE,
             SPDX_JSON,
             SPDX_TEXT,

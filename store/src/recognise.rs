@@ -13,7 +13,7 @@ use bonded_model::checksums::{self, ChecksumsError};
 use bonded_model::cosign::{Layer, LayerError};
 use bonded_model::dsse::{Envelope, EnvelopeError};
 use bonded_model::json::{self, JsonError};
-use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX};
+use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX, METABLOCK_BYTES_MAX};
 use bonded_model::sbom::{SbomError, SbomFormat, SbomView};
 use bonded_model::statement::{Statement, StatementError};
 use bonded_model::{Algorithm, Digest, DocumentKind, MediaType, media_type};
@@ -33,6 +33,7 @@ pub(crate) enum Expected {
     Attestation,
     Sbom,
     Checksums(Algorithm),
+    Metablock,
 }
 
 impl Expected {
@@ -44,6 +45,7 @@ impl Expected {
             }
             Self::Sbom => "an SPDX or CycloneDX document",
             Self::Checksums(_) => "a checksum list",
+            Self::Metablock => "an in-toto layout or link",
         }
     }
 }
@@ -108,6 +110,7 @@ pub(crate) fn recognise(expected: Expected, bytes: &[u8]) -> Result<Recognised, 
     match expected {
         Expected::Attestation => attestation(bytes),
         Expected::Sbom => sbom(bytes),
+        Expected::Metablock => metablock(bytes),
         Expected::Checksums(algorithm) => {
             let lines = checksums::parse(bytes, algorithm)?;
             Ok(Recognised {
@@ -138,6 +141,7 @@ pub(crate) fn kind_of(media_type: &MediaType, bytes: &[u8]) -> DocumentKind {
         media_type::SPDX_JSON | media_type::SPDX_TEXT => Some(DocumentKind::Spdx),
         media_type::CYCLONEDX_JSON => Some(DocumentKind::CycloneDx),
         media_type::CHECKSUMS => Some(DocumentKind::Checksums),
+        media_type::IN_TOTO_METABLOCK => Some(DocumentKind::Metablock),
         other if other.starts_with(SIGSTORE_BUNDLE_PREFIX) => Some(DocumentKind::Bundle),
         _ => None,
     };
@@ -154,6 +158,31 @@ fn sbom(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
     };
     let media_type = MediaType::known(media_type);
     Ok(Recognised { kind, media_type, predicate_type: None, digests: view.digests })
+}
+
+/// Classic in-toto metadata is about a release as a whole, so no digest of it chooses an artifact.
+fn metablock(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    #[derive(Deserialize)]
+    struct Metablock {
+        signed: Signed,
+        #[serde(rename = "signatures")]
+        _signatures: Vec<IgnoredAny>,
+    }
+    #[derive(Deserialize)]
+    struct Signed {
+        #[serde(rename = "_type")]
+        kind: String,
+    }
+    let block: Metablock = json::parse(bytes, METABLOCK_BYTES_MAX)?;
+    if !matches!(block.signed.kind.as_str(), "layout" | "link") {
+        return Err(RecogniseError::Unknown);
+    }
+    Ok(Recognised {
+        kind: DocumentKind::Metablock,
+        media_type: MediaType::known(media_type::IN_TOTO_METABLOCK),
+        predicate_type: None,
+        digests: BTreeSet::new(),
+    })
 }
 
 fn attestation(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
@@ -402,6 +431,17 @@ mod tests {
         let list = format!("{}  a\n", Digest::sha512_of(b"a").hex());
         let checksums = (DocumentKind::Checksums, media_type::CHECKSUMS.to_owned());
         assert_eq!(kind(Expected::Checksums(Algorithm::Sha512), &list), checksums);
+        let block = |kind: &str| format!(r#"{{"signed":{{"_type":"{kind}"}},"signatures":[]}}"#);
+        for text in ["layout", "link"].map(block) {
+            let metablock = (DocumentKind::Metablock, media_type::IN_TOTO_METABLOCK.to_owned());
+            assert_eq!(kind(Expected::Metablock, &text), metablock);
+        }
+        let other = recognise(Expected::Metablock, block("root").as_bytes());
+        assert!(matches!(other, Err(RecogniseError::Unknown)), "{other:?}");
+        for text in ["{}", r#"{"signed":{"_type":"link"}}"#, r#"{"signatures":[]}"#] {
+            let wrong = recognise(Expected::Metablock, text.as_bytes());
+            assert!(matches!(wrong, Err(RecogniseError::Json(_))), "{text}: {wrong:?}");
+        }
         let wrong = recognise(Expected::Checksums(Algorithm::Sha256), list.as_bytes());
         assert!(matches!(wrong, Err(RecogniseError::Checksums(_))));
     }

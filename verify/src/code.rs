@@ -307,6 +307,58 @@ codes! {
         "A required document was signed too long ago, or at no authenticated time.",
         "docs/policy.md, Quorum and age",
         "Sign it again, with a signing time, or correct max_age in the requirement.";
+    LayoutMissing = "LAYOUT-MISSING",
+        "There is no in-toto layout for the release.",
+        "in-toto specification 1.0, 5.2; docs/policy.md, [layout]",
+        "Attach the layout that the project's owners signed, and the links of its steps.";
+    LayoutMalformed = "LAYOUT-MALFORMED",
+        "A document is no in-toto layout or link, or one that contradicts itself.",
+        "in-toto specification 1.0, 4.2 to 4.4; docs/policy.md, [layout]",
+        "Fetch the document again; if it is unchanged at its source, make it again.";
+    LayoutLimit = "LAYOUT-LIMIT",
+        "A layout or link, or what its rules ask for, is larger than what is looked at.",
+        "docs/policy.md, Limits",
+        "Split the layout, or record fewer files in a link.";
+    LayoutDigest = "LAYOUT-DIGEST",
+        "The layout is not the one whose digest the policy names.",
+        "docs/policy.md, [layout]",
+        "Attach the layout that the policy names, or correct layout.digest after looking at the new one.";
+    LayoutSigner = "LAYOUT-SIGNER",
+        "The layout is not signed by as many of its owners as the policy demands.",
+        "in-toto specification 1.0, 5.2, step 1; docs/policy.md, [layout]",
+        "Treat the layout as forged, unless layout.signers is incomplete.";
+    LayoutExpired = "LAYOUT-EXPIRED",
+        "The layout has expired.",
+        "in-toto specification 1.0, 5.2, step 2",
+        "Ask the owners for a layout with a later end.";
+    LayoutUnsupported = "LAYOUT-UNSUPPORTED",
+        "The layout asks for what a verdict does not do, or has a rule that is read in different ways.",
+        "in-toto specification 1.0, 4.3; docs/policy.md, [layout]",
+        "Ask the owners for a layout without inspections, sublayouts, weak keys and doubtful patterns.";
+    LayoutStep = "LAYOUT-STEP",
+        "Fewer of those who may do a step signed a link of it than the layout demands.",
+        "in-toto specification 1.0, 5.2, steps 3 and 4",
+        "Attach the links of the step by those whom the layout names.";
+    LayoutLink = "LAYOUT-LINK",
+        "A link counts for no step: nobody who may do the step signed it.",
+        "in-toto specification 1.0, 5.2, step 4",
+        "Treat the link as forged, unless it belongs to another release.";
+    LayoutDisagree = "LAYOUT-DISAGREE",
+        "Two links of one step have different materials or products.",
+        "in-toto specification 1.0, 5.2, step 5",
+        "Find out which of them is right before anything is published.";
+    LayoutCommand = "LAYOUT-COMMAND",
+        "A step was done with another command than the layout expects.",
+        "in-toto specification 1.0, 5.2, step 6",
+        "Look at the command; the specification takes it for a hint, so it is only a warning.";
+    LayoutRule = "LAYOUT-RULE",
+        "The materials or products of a step break an artifact rule of the layout.",
+        "in-toto specification 1.0, 4.3.3 and 5.2, step 7",
+        "Find out where the files in the finding come from, and do the step again.";
+    LayoutProduct = "LAYOUT-PRODUCT",
+        "The artifact is no product of the last step of the layout.",
+        "in-toto specification 1.0, 5.2; docs/policy.md, [layout]",
+        "Release what the last step made, or name in layout.paths what the layout is about.";
     ExprFalse = "EXPR-FALSE",
         "An expression of the policy is not true.",
         "docs/policy.md, [[expression]]",
@@ -445,8 +497,8 @@ mod tests {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         let families = [
-            "SIG-", "ID-", "STMT-", "PROV-", "VSA-", "NPM-", "SBOM-", "SUM-", "REQ-", "EXPR-",
-            "REL-",
+            "SIG-", "ID-", "STMT-", "PROV-", "VSA-", "NPM-", "SBOM-", "SUM-", "REQ-", "LAYOUT-",
+            "EXPR-", "REL-",
         ];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }

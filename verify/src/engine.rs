@@ -12,6 +12,8 @@ mod checksums;
 mod condition;
 mod documents;
 pub(crate) mod judge;
+#[cfg(feature = "in-toto")]
+mod layout;
 mod npm;
 mod provenance;
 mod release;
@@ -45,23 +47,27 @@ struct Held<'a> {
 }
 
 /// The rules over one artifact.
-const ARTIFACT_RULES: [fn(&Bench<'_>, &Held<'_>, &mut Judge); 6] = [
+const ARTIFACT_RULES: &[fn(&Bench<'_>, &Held<'_>, &mut Judge)] = &[
     provenance::decide,
     sbom::decide,
     checksums::decide,
     require::decide,
     npm::decide,
+    #[cfg(feature = "in-toto")]
+    layout::decide,
     condition::decide,
 ];
 
 /// The rules over the release and its documents as a whole.
-const RELEASE_RULES: [fn(&Bench<'_>) -> Vec<Finding>; 7] = [
+const RELEASE_RULES: &[fn(&Bench<'_>) -> Vec<Finding>] = &[
     documents::findings,
     vsa::findings,
     checksums::findings,
     release::set_findings,
     release::platform_findings,
     require::findings,
+    #[cfg(feature = "in-toto")]
+    layout::findings,
     condition::findings,
 ];
 
@@ -86,8 +92,17 @@ pub fn verify_release(
     let heard = bench::heard(&facts, &inventory);
     let (facts, heard, inventory) = (&*facts, &*heard, &inventory);
     let asking = condition::Asking::of(policy, inventory, &moment);
-    let asking = asking.as_ref();
-    let bench = Bench { policy, facts, heard, inventory, sums: &sums, asking, now: &moment };
+    let bench = Bench {
+        policy,
+        facts,
+        heard,
+        inventory,
+        sums: &sums,
+        asking: asking.as_ref(),
+        #[cfg(feature = "in-toto")]
+        layouts: &crate::layout::gather(policy, facts, &moment),
+        now: &moment,
+    };
     let judged: Vec<_> = (0..release.artifacts().len())
         .into_par_iter()
         .filter_map(|at| Some(judge_artifact(&bench, at, release.artifacts().get(at)?)))

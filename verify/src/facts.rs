@@ -43,6 +43,8 @@ pub(crate) enum Reading {
     Attestations(Vec<Covering>),
     Sbom(Result<SbomView, Fault>),
     Checksums(Result<Vec<Checksum>, Fault>),
+    /// An in-toto layout or link: read together with the others, where the policy asks for a layout.
+    Metablock,
 }
 
 /// An attestation with what its subjects name.
@@ -187,7 +189,7 @@ pub(crate) fn gather<'a>(
                 Reading::Attestations(lines) => {
                     lines.iter().flat_map(|line| line.covered.keys()).copied().collect()
                 }
-                Reading::Sbom(_) | Reading::Checksums(_) => BTreeSet::new(),
+                Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock => BTreeSet::new(),
             };
             Fact { document, attachments, reading, covered }
         })
@@ -211,6 +213,7 @@ fn read(
         }
         DocumentKind::Spdx | DocumentKind::CycloneDx => Reading::Sbom(sbom::read(&document.bytes)),
         DocumentKind::Checksums => Reading::Checksums(read_checksums(document)),
+        DocumentKind::Metablock => Reading::Metablock,
     }
 }
 

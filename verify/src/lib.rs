@@ -19,6 +19,8 @@ mod file;
 mod finding;
 mod identity;
 mod key;
+#[cfg(feature = "in-toto")]
+mod layout;
 mod legacy;
 mod moment;
 mod pattern;

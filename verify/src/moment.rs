@@ -82,7 +82,8 @@ impl Moment {
         }
     }
 
-    fn has_reached_second(&self, seconds: i64) -> bool {
+    /// Whether it is that second since 1970, or later.
+    pub(crate) fn has_reached_second(&self, seconds: i64) -> bool {
         self.keep(seconds);
         self.seconds >= seconds
     }

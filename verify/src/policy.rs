@@ -11,6 +11,7 @@ pub(crate) mod exception;
 mod expect;
 mod explain;
 mod inherit;
+mod layout;
 mod narrow;
 mod propose;
 mod require;
@@ -33,6 +34,7 @@ use crate::pattern::Pattern;
 pub use check::{NoteWeight, PolicyNote};
 pub(crate) use condition::Condition;
 pub use error::PolicyError;
+pub(crate) use layout::LayoutRule;
 pub use propose::propose;
 pub(crate) use require::{Of, Requirement};
 pub(crate) use rule::{
@@ -51,6 +53,7 @@ pub struct Policy {
     pub(crate) unsigned: Vec<Pinned>,
     pub(crate) verifiers: Vec<VerifierRule>,
     pub(crate) npm: Option<NpmRule>,
+    pub(crate) layout: Option<LayoutRule>,
     /// What goes where no scope says something else.
     pub(crate) demands: Demands,
     pub(crate) scopes: Vec<Scope>,
@@ -139,6 +142,7 @@ impl Policy {
             unsigned: Vec::new(),
             verifiers: Vec::new(),
             npm: None,
+            layout: None,
             demands: Demands::off(),
             scopes: Vec::new(),
             release: ReleaseRule::default(),

@@ -94,6 +94,8 @@ pub enum Role {
     Checksum,
     /// A further document that the policy requires.
     Required,
+    /// An in-toto layout, of whose last step the artifact is a product.
+    Layout,
 }
 
 impl Role {
@@ -106,6 +108,7 @@ impl Role {
             Self::Sbom => "sbom",
             Self::Checksum => "checksum",
             Self::Required => "required",
+            Self::Layout => "layout",
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use bonded_model::evidence::Subject;
-use bonded_model::limits::{CHECKSUMS_BYTES_MAX, EVIDENCE_BYTES_MAX};
+use bonded_model::limits::{CHECKSUMS_BYTES_MAX, EVIDENCE_BYTES_MAX, METABLOCK_BYTES_MAX};
 use bonded_model::{
     Algorithm, ArtifactPath, Digest, DocumentKind, Release, ReleaseName, checksums,
 };
@@ -53,6 +53,12 @@ const SBOM_SUFFIXES: [&str; 6] =
 const ATTESTATION_NAMES: [&str; 4] =
     ["provenance.json", "provenance.jsonl", "attestation.json", "attestations.json"];
 const SBOM_NAMES: [&str; 2] = ["bom.json", "sbom.json"];
+
+/// Suffixes of in-toto layouts, and of links behind the beginning of the name of a key. Other programs have
+/// files that end in `.link`.
+const LAYOUT_SUFFIX: &str = ".layout";
+const LINK_SUFFIX: &str = ".link";
+const KEY_DIGITS: usize = 8;
 
 /// A file whose name and content say that it is evidence.
 #[derive(Debug)]
@@ -100,6 +106,7 @@ fn bytes_max(expected: Expected) -> u64 {
     match expected {
         Expected::Checksums(_) => CHECKSUMS_BYTES_MAX,
         Expected::Attestation | Expected::Sbom => EVIDENCE_BYTES_MAX,
+        Expected::Metablock => METABLOCK_BYTES_MAX,
     }
 }
 
@@ -134,9 +141,19 @@ fn expected_of(file_name: &str) -> Option<Expected> {
         Some(Expected::Attestation)
     } else if ends(&SBOM_SUFFIXES) || SBOM_NAMES.contains(&name.as_str()) {
         Some(Expected::Sbom)
+    } else if is_metablock(&name) {
+        Some(Expected::Metablock)
     } else {
         None
     }
+}
+
+/// `<name>.layout`, or `<step>.<eight hex digits>.link`.
+fn is_metablock(name: &str) -> bool {
+    let key = name.strip_suffix(LINK_SUFFIX).and_then(|rest| rest.rsplit_once('.'));
+    let is_key = |key: &str| key.len() == KEY_DIGITS && key.bytes().all(|b| b.is_ascii_hexdigit());
+    key.is_some_and(|(step, key)| !step.is_empty() && is_key(key))
+        || name.strip_suffix(LAYOUT_SUFFIX).is_some_and(|name| !name.is_empty())
 }
 
 /// The name without the suffix that makes it evidence, if anything is left.
@@ -206,6 +223,9 @@ fn place_one(
     sha512: &BTreeMap<Digest, Digest>,
     sidecar: &Sidecar,
 ) -> (Subject, How) {
+    if sidecar.kind() == DocumentKind::Metablock {
+        return (Subject::Release, How::ByContent);
+    }
     if let Some(path) = sidecar.by_name(release) {
         return (Subject::Artifact(path.clone()), How::ByName);
     }
@@ -250,6 +270,13 @@ mod tests {
             ("bom.json", Some(Expected::Sbom), None),
             ("kubectl.sha256", sums(Algorithm::Sha256), Some("kubectl")),
             ("SHA512SUMS", sums(Algorithm::Sha512), None),
+            ("root.layout", Some(Expected::Metablock), None),
+            ("build.776a00e2.link", Some(Expected::Metablock), None),
+            ("99-default.link", None, None),
+            ("build.776a00e.link", None, None),
+            ("build.776a00eg.link", None, None),
+            (".776a00e2.link", None, None),
+            (".layout", None, None),
             ("kubectl", None, None),
             ("kubectl.json", None, None),
             ("kubectl.sig", None, None),

@@ -23,6 +23,8 @@ pub(super) struct Bench<'a> {
     pub(super) sums: &'a Sums,
     /// What expressions see of the release, if there are any.
     pub(super) asking: Option<&'a Asking>,
+    #[cfg(feature = "in-toto")]
+    pub(super) layouts: &'a crate::layout::Layouts,
     pub(super) now: &'a Moment,
 }
 
@@ -36,7 +38,7 @@ impl Bench<'_> {
         self.facts.iter().flat_map(|fact| {
             let coverings = match &fact.reading {
                 Reading::Attestations(coverings) => coverings.as_slice(),
-                Reading::Sbom(_) | Reading::Checksums(_) => &[],
+                Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock => &[],
             };
             coverings.iter().map(move |covering| (fact, covering))
         })

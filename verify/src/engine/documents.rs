@@ -29,6 +29,11 @@ impl Bench<'_> {
                 Ok(view) if self.names_nothing(view) => vec![(Severity::Warn, unmatched())],
                 Ok(_) => Vec::new(),
             },
+            // The rule over layouts tells what became of it.
+            Reading::Metablock if self.policy.layout.as_ref().is_some_and(|rule| rule.is_on()) => {
+                Vec::new()
+            }
+            Reading::Metablock => vec![(Severity::Note, unused("an in-toto layout or link"))],
             Reading::Sbom(_) | Reading::Checksums(_) => Vec::new(),
         };
         let at = |(severity, fault)| self.finding(None, document, severity, fault);
@@ -67,19 +72,13 @@ impl Bench<'_> {
                 faults(Severity::Warn)
             }
             Purpose::File | Purpose::Other | Purpose::Summary(_) => {
-                vec![(Severity::Note, self.unused(attestation))]
+                vec![(Severity::Note, unused_attestation(attestation))]
             }
             Purpose::Provenance { .. } | Purpose::Sbom(_) if unheard() => {
                 vec![(Severity::Warn, unmatched())]
             }
             Purpose::Provenance { .. } | Purpose::Sbom(_) => Vec::new(),
         }
-    }
-
-    fn unused(&self, attestation: &Attestation) -> Fault {
-        let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
-        let expected = "a document that the policy asks for";
-        Fault::new(Code::StmtUnused, expected, seen.unwrap_or("a signature over a file"))
     }
 
     fn names_nothing(&self, view: &SbomView) -> bool {
@@ -102,6 +101,15 @@ impl Bench<'_> {
         let demands = self.policy.all_demands().map(|demands| demands.sbom.demand);
         demands.max().unwrap_or_default()
     }
+}
+
+fn unused_attestation(attestation: &Attestation) -> Fault {
+    let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
+    unused(seen.unwrap_or("a signature over a file"))
+}
+
+fn unused(seen: &str) -> Fault {
+    Fault::new(Code::StmtUnused, "a document that the policy asks for", seen)
 }
 
 fn unmatched() -> Fault {

@@ -39,6 +39,10 @@ impl Policy {
             )
         }));
         lines.extend(self.verifiers.iter().flat_map(|rule| explain_verifier(rule, release)));
+        let layout = self.layout.as_ref();
+        lines.extend(
+            layout.map(|rule| format!("the release: {} ({})", rule.told(), rule.demand.name())),
+        );
         lines.extend(self.unsigned.iter().map(|pinned| {
             format!(
                 "without a signature: provenance {} by {} (level {}): {}",

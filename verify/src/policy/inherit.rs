@@ -17,6 +17,7 @@ pub(super) fn merged(project: Written, base: Written) -> Written {
         unsigned: by_name(project.unsigned, base.unsigned, |unsigned| &unsigned.digest),
         verifier: by_name(project.verifier, base.verifier, |verifier| &verifier.id),
         npm: project.npm.or(base.npm),
+        layout: project.layout.or(base.layout),
         provenance: project.provenance.or(base.provenance),
         sbom: project.sbom.or(base.sbom),
         checksums: project.checksums.or(base.checksums),

@@ -13,7 +13,7 @@ use bonded_model::Digest;
 use super::error::PolicyError;
 use super::require::Requirement;
 use super::scope::Scope;
-use super::{Condition, Pinned, Policy, ReleaseRule};
+use super::{Condition, LayoutRule, Pinned, Policy, ReleaseRule};
 use people::People;
 
 /// The first part of a policy that is wider than its base.
@@ -33,6 +33,7 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     unsigned(policy, base)?;
     verifiers(policy, base, &people)?;
     npm(policy, base)?;
+    layout(policy, base)?;
     exceptions(policy, base)
 }
 
@@ -112,6 +113,17 @@ fn npm(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
             rule.map_or_else(String::new, |npm| format!("{} at {}", npm.package, npm.registry))
         };
         return Err(widens("[npm]", told(base), told(policy)));
+    }
+    Ok(())
+}
+
+/// The layout is that of the base, by the same owners.
+fn layout(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
+    if base.layout.is_some() && policy.layout != base.layout {
+        let told = |policy: &Policy| {
+            policy.layout.as_ref().map_or_else(|| "nothing".to_owned(), LayoutRule::told)
+        };
+        return Err(widens("[layout]", told(base), told(policy)));
     }
     Ok(())
 }

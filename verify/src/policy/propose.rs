@@ -86,7 +86,7 @@ pub fn propose(
                 lines.into_iter().for_each(|line| shown.look(&ask, line));
             }
             DocumentKind::Spdx | DocumentKind::CycloneDx => shown.has_sbom = true,
-            DocumentKind::Statement | DocumentKind::Checksums => {}
+            DocumentKind::Statement | DocumentKind::Checksums | DocumentKind::Metablock => {}
         }
     }
     shown.write(evidence)

@@ -2,7 +2,7 @@
 
 mod papers;
 mod rules;
-mod scopes;
+pub(super) mod scopes;
 mod signers;
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use bonded_model::{Algorithm, Digest, toml_text};
 use super::error::PolicyError;
 use super::rule::{Builder, Demands, Pinned};
 use super::written::{Written, WrittenBuilder, WrittenUnsigned};
-use super::{Policy, ReleaseRule, verifier};
+use super::{Policy, ReleaseRule, layout, verifier};
 use crate::identity::SignerRule;
 
 /// Signers in one policy. Each signature is held against every one of them, and a pattern takes up to 256 KiB.
@@ -62,6 +62,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         unsigned,
         verifiers,
         npm: written.npm.map(|written| papers::npm(written, &signers)).transpose()?,
+        layout: written.layout.map(|w| layout::resolve(w, &signers)).transpose()?,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
         demands,
         exceptions: papers::exceptions(written.exception, &requirements, &conditions)?,

@@ -1,8 +1,8 @@
 //! What a policy says of releases, and so not of a single file: for those who verify one, who would take the
 //! verdict for an answer to all of it.
 
-use super::Policy;
 use super::rule::{Count, Demand};
+use super::{LayoutRule, Policy};
 
 impl Policy {
     /// The parts of it that [`crate::verify_file`] does not ask, as people call them; none if it asks all.
@@ -17,6 +17,7 @@ impl Policy {
             (demands().any(|demands| demands.sbom.demand != Demand::Off), "[sbom]"),
             (demands().any(|demands| demands.checksums != Demand::Off), "[checksums]"),
             (self.npm.as_ref().is_some_and(|npm| npm.demand != Demand::Off), "[npm]"),
+            (self.layout.as_ref().is_some_and(LayoutRule::is_on), "[layout]"),
             (self.release.artifacts.is_some() || self.release.platforms.is_some(), "[release]"),
         ];
         let parts = parts.iter().filter(|(is, _)| *is).map(|(_, part)| (*part).to_owned());

@@ -34,6 +34,7 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) verifier: Vec<WrittenVerifier>,
     pub(super) npm: Option<WrittenNpm>,
+    pub(super) layout: Option<WrittenLayout>,
     #[serde(default)]
     pub(super) require: Vec<WrittenRequirement>,
     #[serde(default)]
@@ -197,6 +198,18 @@ pub(super) struct WrittenNpm {
     pub(super) version: Option<String>,
     pub(super) registry: Option<String>,
     pub(super) signers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenLayout {
+    pub(super) rule: Option<Demand>,
+    pub(super) signers: Vec<String>,
+    pub(super) quorum: Option<usize>,
+    pub(super) digest: Option<String>,
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) kinds: Option<Vec<String>>,
+    pub(super) platforms: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]

@@ -56,7 +56,7 @@ fn scope(
 /// Patterns in one list, and characters in one of them.
 const PATTERN_COUNT_MAX: usize = 256;
 
-pub(super) fn selector(
+pub(in super::super) fn selector(
     place: &str,
     paths: Option<Vec<String>>,
     kinds: Option<Vec<String>>,

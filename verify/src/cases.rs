@@ -313,9 +313,26 @@ fn with_summary(keys: &str, seed: u8, file: &[u8], change: impl FnOnce(&mut Valu
     case
 }
 
+/// A release without provenance under a policy that asks for none, and perhaps with a summary of all that was
+/// held when it was made, and with documents that came later.
+fn with_release_summary(later: Option<&[&[u8]]>) -> Case {
+    let mut case = Case::good().with_second_key();
+    let resource = "release = \"pkg:generic/{project}@{version}\"\nmax_age = \"1d\"";
+    let verifier = format!("[[verifier]]\nid = \"{VERIFIER}\"\nsigners = [\"second\"]\nlevel = 3");
+    case.edit("#sbom", &format!("{verifier}\n{resource}\n"));
+    if let Some(later) = later {
+        case.summarise(VERIFIER, "pkg:generic/demo@v1", 2);
+        later.iter().for_each(|document| case.attach(DocumentKind::Bundle, document));
+    }
+    case.from_summary = true;
+    case
+}
+
 fn summary_cases() -> Vec<(Code, Make)> {
     const THREE: &str = "level = 3";
     vec![
+        (Code::VsaMissing, |p| with_release_summary(if p { None } else { Some(&[]) })),
+        (Code::VsaInput, |p| with_release_summary(Some(if p { &[b"later"] } else { &[] }))),
         (Code::VsaVerifier, |p| {
             let id = format!("{VERIFIER}{}", if p { "/" } else { "" });
             with_summary(THREE, 2, FILE, |summary| summary["verifier"]["id"] = json!(id))

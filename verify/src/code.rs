@@ -191,6 +191,14 @@ codes! {
         "The build used a dependency that the policy does not list, or one with another digest.",
         "SLSA v1.1, verifying-artifacts.md, step 8; docs/policy.md, [provenance]",
         "Add the dependency to provenance.dependencies if it is to be trusted.";
+    VsaMissing = "VSA-MISSING",
+        "There is no signed summary of the release.",
+        "docs/policy.md, [[verifier]]",
+        "Make one with attest vsa, or let the verdict be reached from the evidence.";
+    VsaInput = "VSA-INPUT",
+        "A document of evidence was not among the inputs of the summary of the release.",
+        "SLSA v1.2, verification_summary.md, inputAttestations; docs/policy.md, [[verifier]]",
+        "Verify again and make a new summary: the document may change the verdict.";
     VsaVerifier = "VSA-VERIFIER",
         "The verifier that the summary names is not in the policy.",
         "SLSA v1.2, verification_summary.md, How to verify; docs/policy.md, [[verifier]]",

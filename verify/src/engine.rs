@@ -19,6 +19,7 @@ mod provenance;
 mod release;
 mod require;
 mod sbom;
+mod stored;
 mod vsa;
 
 use bonded_model::limits::DOCUMENT_COUNT_MAX;
@@ -36,6 +37,8 @@ use crate::sums;
 use crate::verdict::{About, ArtifactVerdict, Grounds, Verdict};
 use bench::Bench;
 use judge::Judge;
+
+pub use stored::verify_summary;
 
 /// An artifact with what the policy demands of it.
 struct Held<'a> {

@@ -42,11 +42,11 @@ mod cases;
 mod testing;
 
 pub use code::Code;
-pub use engine::verify_release;
+pub use engine::{verify_release, verify_summary};
 pub use file::{FileExpectation, FileQuestion, verify_file};
 pub use finding::{Finding, Severity};
 pub use key::{PublicKey, PublicKeyError};
-pub use policy::{Policy, PolicyError};
+pub use policy::{Policy, PolicyError, ResourceTemplate};
 pub use signature::Verifier;
 pub use summary::SummaryRequest;
 pub use trust::{TrustRoot, TrustRootError};

@@ -41,6 +41,7 @@ pub(crate) use rule::{
     Age, Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
 };
 pub(crate) use scope::{Scope, Selected, Sight};
+pub use verifier::ResourceTemplate;
 pub(crate) use verifier::{Place, VerifierRule};
 
 /// A policy, checked and ready to be applied.
@@ -125,6 +126,11 @@ impl Policy {
     /// The digest of its text, or of both texts where it stands on a base.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether a signed summary of a release can stand in place of a verdict under it.
+    pub fn accepts_summaries(&self) -> bool {
+        self.verifiers.iter().any(|verifier| verifier.release.is_some())
     }
 
     /// What it calls itself.

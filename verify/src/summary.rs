@@ -1,16 +1,20 @@
-//! The summary of a verdict: a SLSA verification summary attestation (VSA) v1 as a statement.
+//! The summary of a verdict: a SLSA verification summary attestation (VSA) v1 as a statement, of the whole
+//! release or of one artifact.
 //!
-//! An unsigned summary is a record. Signing it is the caller's business; accepting a stored, signed
-//! summary in place of a new verdict is not part of this crate yet.
+//! An unsigned summary is a record. Signing it is the caller's business; what a signed one is worth later is
+//! decided in `engine`.
 
+use std::collections::BTreeSet;
+
+use bonded_model::Digest;
 use bonded_model::limits::SUBJECT_COUNT_MAX;
 use bonded_model::statement::{DigestSet, Statement, Subject};
 use bonded_model::vsa::{ResourceDescriptor, SUMMARY_V1, Summary, SummaryResult, SummaryVerifier};
 
-use crate::verdict::Verdict;
+use crate::verdict::{ArtifactVerdict, Verdict};
 
 /// The version of SLSA whose rules are applied.
-const SLSA_VERSION: &str = "1.1";
+const SLSA_VERSION: &str = "1.2";
 
 /// The name under which this program's version stands in a summary.
 const VERIFIER_NAME: &str = "bonded";
@@ -27,12 +31,43 @@ pub struct SummaryRequest<'a> {
 }
 
 impl Verdict {
-    /// The verdict as a VSA v1 (SLSA v1.1, verification_summary.md).
+    /// The verdict as a VSA v1 (SLSA v1.2, verification_summary.md). Its inputs are all documents that were
+    /// looked at.
     ///
     /// Subjects are the release index and every artifact; a release with more artifacts than a
     /// statement can name is named by its index alone, which lists them all by digest.
     pub fn to_summary(&self, request: &SummaryRequest<'_>) -> Statement {
-        let summary = Summary {
+        // The weakest artifact: a release is no better than that.
+        let level = self.artifacts().iter().map(|artifact| artifact.level).min().flatten();
+        let inputs = self.documents().iter().copied().collect();
+        let summary = self.summary(request, level, inputs);
+        Statement::new(self.summary_subjects(), SUMMARY_V1, &summary)
+    }
+
+    /// What the verdict says of one of its artifacts, as a VSA v1. Its inputs are the documents that were
+    /// accepted for it.
+    pub fn to_artifact_summary(
+        &self,
+        artifact: &ArtifactVerdict,
+        request: &SummaryRequest<'_>,
+    ) -> Statement {
+        let inputs = artifact.accepted.iter().map(|accepted| accepted.document).collect();
+        let summary = self.summary(request, artifact.level, inputs);
+        Statement::new(vec![subject(artifact)], SUMMARY_V1, &summary)
+    }
+
+    fn summary(
+        &self,
+        request: &SummaryRequest<'_>,
+        level: Option<u8>,
+        inputs: BTreeSet<Digest>,
+    ) -> Summary {
+        let (verification_result, label) = match (self.is_pass(), level) {
+            (false, _) => (SummaryResult::Failed, "FAILED".to_owned()),
+            (true, Some(level)) => (SummaryResult::Passed, format!("SLSA_BUILD_LEVEL_{level}")),
+            (true, None) => (SummaryResult::Passed, "SLSA_BUILD_LEVEL_UNEVALUATED".to_owned()),
+        };
+        Summary {
             verifier: SummaryVerifier {
                 id: request.verifier_id.to_owned(),
                 version: [(VERIFIER_NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
@@ -43,36 +78,17 @@ impl Verdict {
                 uri: request.policy_uri.map(str::to_owned),
                 digest: DigestSet::of(&[self.policy_digest()]),
             },
-            input_attestations: self.documents().iter().map(|digest| by_digest(*digest)).collect(),
-            verification_result: match self.is_pass() {
-                true => SummaryResult::Passed,
-                false => SummaryResult::Failed,
-            },
-            verified_levels: vec![self.verified_level()],
+            input_attestations: inputs.into_iter().map(by_digest).collect(),
+            verification_result,
+            verified_levels: vec![label],
             dependency_levels: None,
             slsa_version: Some(SLSA_VERSION.to_owned()),
-        };
-        Statement::new(self.summary_subjects(), SUMMARY_V1, &summary)
-    }
-
-    /// The level of the weakest artifact: a release is no better than that.
-    fn verified_level(&self) -> String {
-        if !self.is_pass() {
-            return "FAILED".to_owned();
-        }
-        let lowest: Option<Option<u8>> = self.artifacts().iter().map(|a| a.level).min();
-        match lowest.flatten() {
-            Some(level) => format!("SLSA_BUILD_LEVEL_{level}"),
-            None => "SLSA_BUILD_LEVEL_UNEVALUATED".to_owned(),
         }
     }
 
     fn summary_subjects(&self) -> Vec<Subject> {
         let release = self.release().map(|(name, digest)| Subject::new(name.to_string(), digest));
-        let artifacts = self.artifacts().iter().map(|artifact| {
-            let name = artifact.path.as_ref().map_or_else(String::new, ToString::to_string);
-            Subject::new(name, artifact.digest)
-        });
+        let artifacts = self.artifacts().iter().map(subject);
         match &release {
             Some(index) if self.artifacts().len() >= SUBJECT_COUNT_MAX => vec![index.clone()],
             _ => release.into_iter().chain(artifacts).collect(),
@@ -80,6 +96,11 @@ impl Verdict {
     }
 }
 
-fn by_digest(digest: bonded_model::Digest) -> ResourceDescriptor {
+fn subject(artifact: &ArtifactVerdict) -> Subject {
+    let name = artifact.path.as_ref().map_or_else(String::new, ToString::to_string);
+    Subject::new(name, artifact.digest)
+}
+
+fn by_digest(digest: Digest) -> ResourceDescriptor {
     ResourceDescriptor { uri: None, digest: DigestSet::of(&[digest]) }
 }

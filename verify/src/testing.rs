@@ -18,11 +18,12 @@ use bonded_model::{
 };
 use serde_json::{Value, json};
 
-use crate::engine::verify_release;
+use crate::engine::{verify_release, verify_summary};
 use crate::finding::Fault;
 use crate::identity::{Claim, GITHUB_ISSUER, Holder, Signed, Signer};
 use crate::policy::Policy;
 use crate::signature::{Against, SignatureVerifier, SignedDocument, Verifier};
+use crate::summary::SummaryRequest;
 use crate::trust::TrustRoot;
 use crate::verdict::Verdict;
 
@@ -167,6 +168,7 @@ pub(crate) fn spdx(file: &[u8]) -> Value {
 }
 
 /// A verifier of signatures that answers as it is told, whatever it is asked.
+#[derive(Clone)]
 pub(crate) struct Double(pub(crate) Result<Signed, Fault>);
 
 impl SignatureVerifier for Double {
@@ -194,6 +196,7 @@ pub(crate) fn time(text: &str) -> Timestamp {
 }
 
 /// Everything that a verdict on a release is reached from.
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) double: Option<Double>,
     pub(crate) policy: String,
@@ -204,6 +207,8 @@ pub(crate) struct Case {
     pub(crate) looks: BTreeMap<&'static str, (ContentKind, Option<&'static str>)>,
     pub(crate) documents: Vec<Document>,
     pub(crate) now: Timestamp,
+    /// Whether the verdict is reached from the summaries alone.
+    pub(crate) from_summary: bool,
 }
 
 pub(crate) const FILE: &[u8] = b"hello";
@@ -238,6 +243,7 @@ impl Case {
             looks: BTreeMap::new(),
             documents: vec![],
             now,
+            from_summary: false,
         }
     }
 
@@ -322,6 +328,17 @@ impl Case {
             Some(double) => Verifier::of_double(Box::new(double)),
             None => Verifier::new(TrustRoot::public_good()).unwrap(),
         };
-        verify_release(&verifier, &policy, &evidence, now)
+        let verify = if self.from_summary { verify_summary } else { verify_release };
+        verify(&verifier, &policy, &evidence, now)
+    }
+
+    /// Attaches the signed summary of the verdict on what is there.
+    pub(crate) fn summarise(&mut self, verifier_id: &str, resource_uri: &str, seed: u8) {
+        let request = SummaryRequest { resource_uri, policy_uri: None, verifier_id };
+        let made = self.clone().verdict().to_summary(&request);
+        self.attach_to_release(
+            DocumentKind::Bundle,
+            &Key::from_seed(seed).bundle(&made.to_bytes()),
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! verification_summary.md, "How to verify"). Which artifacts it is about is asked elsewhere.
 
 use bonded_model::Timestamp;
-use bonded_model::statement::Statement;
+use bonded_model::statement::{DigestSet, Statement};
 use bonded_model::vsa::{Label, SUMMARY_V0_2, SUMMARY_V1, Summary};
 
 use crate::attestation::{Attestation, Purpose};
@@ -124,13 +124,17 @@ fn policy_fault(rule: &VerifierRule, summary: &Summary) -> Option<Fault> {
         return None;
     }
     let expected = joined(accepted.iter().map(|digest| digest.to_string().into()));
-    let seen = joined(digest.iter().map(|(name, hex)| format!("{name}:{hex}").into()));
-    let seen = if seen.is_empty() { "no digest".to_owned() } else { seen };
-    Some(Fault::new(Code::VsaPolicy, expected, seen))
+    Some(Fault::new(Code::VsaPolicy, expected, digests_text(digest)))
+}
+
+/// A digest set, for a finding.
+pub(crate) fn digests_text(digests: &DigestSet) -> String {
+    let text = joined(digests.iter().map(|(name, hex)| format!("{name}:{hex}").into()));
+    if text.is_empty() { "no digest".to_owned() } else { text }
 }
 
 /// The level of the build track, capped. Of v0.2, which has one track without a name, it is that.
-fn level(rule: &VerifierRule, statement: &Statement, summary: &Summary) -> Option<u8> {
+pub(crate) fn level(rule: &VerifierRule, statement: &Statement, summary: &Summary) -> Option<u8> {
     let build = if statement.predicate_type == SUMMARY_V0_2 { "" } else { "BUILD" };
     summary.labels().find_map(|label| match label {
         Label::Level { track, level } if track == build => Some(level?.min(rule.level)),

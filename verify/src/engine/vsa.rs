@@ -55,10 +55,8 @@ pub(super) fn is_of_release(bench: &Bench<'_>, covering: &Covering) -> bool {
 }
 
 fn is_resource(bench: &Bench<'_>, summary: &Summary) -> bool {
-    let name = bench.inventory.release.name();
-    let place = Place { project: Some(&name.project), version: Some(&name.version), path: None };
     let rule = bench.policy.verifier(&summary.verifier.id);
-    let wanted = rule.and_then(|rule| rule.release.as_ref()?.fill(&place));
+    let wanted = rule.and_then(|rule| rule.of_release(bench.inventory.release.name()));
     wanted.as_ref() == Some(&summary.resource_uri)
 }
 

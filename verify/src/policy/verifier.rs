@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use bonded_model::{ArtifactPath, Digest, Project, Version};
+use bonded_model::{ArtifactPath, Digest, Project, ReleaseName, Version};
 
 use super::error::PolicyError;
 use super::resolve::{known_signers, not_empty};
@@ -33,7 +33,7 @@ pub(crate) struct VerifierRule {
 
 /// A URI in which `{project}`, `{version}` and `{path}` stand for those of what is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ResourceTemplate(String);
+pub struct ResourceTemplate(String);
 
 /// What a resource is held against, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +43,31 @@ pub(crate) struct Place<'a> {
     pub(crate) path: Option<&'a ArtifactPath>,
 }
 
+impl VerifierRule {
+    /// The resource of a summary of that release, if the verifier may make one.
+    pub(crate) fn of_release(&self, name: &ReleaseName) -> Option<String> {
+        self.release.as_ref()?.uri(name, None)
+    }
+}
+
 impl ResourceTemplate {
     const PATH: &'static str = "{path}";
+
+    /// The template of a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether it asks for a path, so that it stands for one artifact and not for a release.
+    pub fn names_path(&self) -> bool {
+        self.0.contains(Self::PATH)
+    }
+
+    /// The URI of a release, or of an artifact of it; `None` if it asks for a path and none is given.
+    pub fn uri(&self, name: &ReleaseName, path: Option<&ArtifactPath>) -> Option<String> {
+        let (project, version) = (Some(&name.project), Some(&name.version));
+        self.fill(&Place { project, version, path })
+    }
 
     /// The URI for that place; `None` if it asks for what is not known.
     pub(crate) fn fill(&self, place: &Place<'_>) -> Option<String> {
@@ -155,7 +178,7 @@ mod tests {
         let (project, version) = ("p".parse().unwrap(), "1".parse().unwrap());
         let path = "a/{project}".parse().unwrap();
         let place = Place { project: Some(&project), version: Some(&version), path: Some(&path) };
-        let fill = |text: &str, place: &Place<'_>| ResourceTemplate(text.to_owned()).fill(place);
+        let fill = |text: &str, place: &Place<'_>| ResourceTemplate::new(text).fill(place);
         let all = fill("{project}@{version}#{path}", &place);
         assert_eq!(all.as_deref(), Some("p@1#a/{project}"));
         assert_eq!(fill("{{version}}{other}{", &place).as_deref(), Some("{1}{other}{"));

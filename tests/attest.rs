@@ -149,3 +149,101 @@ fn without_a_policy_nothing_passes() {
     world.release("v1.0.0");
     world.run("verify demo@v1.0.0").must(2).says(&["has no policy", "[projects.demo]"]);
 }
+
+const VERIFIER: &str = "https://example.com/verifier";
+
+/// A release, and a policy under which a verifier with a key of its own speaks for it until an exception ends.
+fn with_verifier(kept: &str) -> World {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    world.ok("keygen --out verifier");
+    let policy = world.policy().replace("rule = \"off\"", "rule = \"require\"");
+    let tables = format!(
+        r#"
+[[signer]]
+name = "verifier"
+public_key = """
+{}"""
+
+[[verifier]]
+id = "{VERIFIER}"
+signers = ["verifier"]
+level = 2
+max_age = "7d"
+{kept}
+
+[[exception]]
+code = "SBOM-MISSING"
+until = "2026-02-01T00:00:00Z"
+reason = "the first SBOMs come with the next release"
+"#,
+        world.read("verifier.pub")
+    );
+    world.write("policy.toml", policy + &tables);
+    world
+}
+
+/// Between the summary and the plan the exception ended, so only the summary opens the door.
+#[test]
+fn a_signed_summary_opens_the_door_until_something_changes() {
+    let world = with_verifier("release = \"pkg:generic/{project}@{version}\"");
+    let to = format!("--to file://{}", world.path("out").display());
+    let plan = |at: &str| world.run(&format!("mirror plan --policy policy.toml --at {at} {to}"));
+    let refused = |at: &str| plan(at).must(1).says(&["demo@v1.0.0 stays here", "SBOM-MISSING"]);
+    refused("2026-02-03T00:00:00Z");
+    let attest = |key: &str, more: &str| {
+        let line = format!("attest vsa demo@v1.0.0 --policy policy.toml --key {key}");
+        world.run(&format!("{line} --at 2026-01-31T00:00:00Z --verifier-id {VERIFIER} {more}"))
+    };
+    attest("key", "").must(0);
+    refused("2026-02-03T00:00:00Z");
+    attest("verifier", "--resource-uri pkg:generic/other@{version}").must(0);
+    refused("2026-02-03T00:00:00Z");
+    // The two before it are evidence now that this one has seen.
+    let made = attest("verifier", "").must(0).stdout;
+    assert!(made.contains("a summary of pkg:generic/demo@v1.0.0, signed by sha256:"), "{made}");
+    assert!(plan("2026-02-03T00:00:00Z").must(0).stdout.contains("demo/release/v1.0.0/bin/tool"));
+    refused("2026-02-07T00:00:01Z");
+    let verdict = "verify demo@v1.0.0 --policy policy.toml --no-record --at 2026-02-03T00:00:00Z";
+    assert_eq!(codes(&world.json(verdict, 1), "fail"), ["SBOM-MISSING"]);
+    world.attest("v1.0.0");
+    refused("2026-02-03T00:00:00Z");
+}
+
+#[test]
+fn each_artifact_gets_a_summary_in_place_of_its_provenance() {
+    let world = with_verifier("resource = \"https://dl.example.com/{version}/{path}\"");
+    let line = format!(
+        "attest vsa demo@v1.0.0 --policy policy.toml --key verifier --at 2026-01-31T00:00:00Z \
+         --verifier-id {VERIFIER} --per-artifact"
+    );
+    let uri = "--resource-uri https://dl.example.com/{version}/{path}";
+    let made = world.json(&format!("{line} {uri} --policy-uri https://example.com/p"), 0);
+    assert_eq!(made["summaries"].as_array().unwrap().len(), 2, "{made:#}");
+    assert_eq!(made["summaries"][0]["resourceUri"], "https://dl.example.com/v1.0.0/bin/tool");
+    let digest = made["summaries"][0]["document"].as_str().unwrap().replace("sha256:", "");
+    let bundle = format!("store/blobs/sha256/{digest}");
+    let check = |version: &str| {
+        format!(
+            "verify in/bin/tool --bundle {bundle} --policy policy.toml --release-version {version} \
+             --release-path bin/tool --at 2026-02-03T00:00:00Z"
+        )
+    };
+    let verdict = world.json(&check("v1.0.0"), 0);
+    assert_eq!(verdict["artifacts"][0]["accepted"][0]["role"], "summary", "{verdict:#}");
+    assert_eq!(verdict["artifacts"][0]["level"], 2);
+    assert_eq!(codes(&world.json(&check("v1.0.1"), 1), "fail"), ["VSA-RESOURCE"]);
+    world.run(&line.replace(" --per-artifact", &format!(" {uri}"))).must(2).says(&["{path}"]);
+    let same = "--resource-uri https://dl.example.com/{version}";
+    world.run(&format!("{line} {same}")).must(2).says(&["does not name {path}"]);
+}
+
+#[test]
+fn a_failing_verdict_is_signed_by_nobody() {
+    let world = with_verifier("release = \"pkg:generic/{project}@{version}\"");
+    let line =
+        "attest vsa demo@v1.0.0 --policy policy.toml --key verifier --at 2026-02-03T00:00:00Z";
+    let run = world.run(&format!("{line} --verifier-id {VERIFIER}")).must(1);
+    run.says(&["nothing is signed", "SBOM-MISSING"]);
+    assert_eq!(world.json("show demo@v1.0.0", 0)["evidence"].as_array().unwrap().len(), 1);
+}

@@ -465,6 +465,8 @@ pub(crate) enum AttestKind {
     Provenance(AttestProvenanceArgs),
     /// An SBOM, as an in-toto statement about the artifact
     Sbom(AttestSbomArgs),
+    /// A verification summary (VSA): the verdict on a release that passes, signed
+    Vsa(AttestVsaArgs),
 }
 
 /// What is attested, and with which key.
@@ -510,6 +512,39 @@ pub(crate) struct AttestSbomArgs {
     /// The document: SPDX 2 or CycloneDX, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) sbom: PathBuf,
+}
+
+/// `attest vsa`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bonded attest vsa demo@v1.0.0 --key verifier.key --verifier-id https://example.com/verifier
+  bonded attest vsa demo@v1.0.0 --key verifier.key --verifier-id https://example.com/verifier \\
+    --per-artifact --resource-uri 'https://dl.example.com/release/{version}/{path}'")]
+pub(crate) struct AttestVsaArgs {
+    /// The release that is verified
+    #[arg(value_name = "RELEASE")]
+    pub(crate) release: String,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+    /// The private key, as `bonded keygen` writes it
+    #[arg(long, value_name = "PEM")]
+    pub(crate) key: PathBuf,
+    /// Who verified, as the policies of those who read it name it in [[verifier]]
+    #[arg(long, value_name = "URI")]
+    pub(crate) verifier_id: String,
+    /// One summary for each artifact instead of one for the release
+    #[arg(long)]
+    pub(crate) per_artifact: bool,
+    /// The URI of what was verified, in which {project}, {version} and {path} stand for those of it
+    /// [default: pkg:generic/{project}@{version}, with #{path} for an artifact]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) resource_uri: Option<String>,
+    /// Where the policy can be found
+    #[arg(long, value_name = "URI")]
+    pub(crate) policy_uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 }
 
 /// `demo`

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use bonded_model::limits::{POLICY_BYTES_MAX, TRUST_ROOT_BYTES_MAX};
 use bonded_model::{Project, Release, ReleaseName, Timestamp};
 use bonded_store::{Snapshot, disk};
-use bonded_verify::{Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier, verify_release};
+use bonded_verify::{
+    Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier, verify_release, verify_summary,
+};
 
 use crate::args::JudgeArgs;
 use crate::clock;
@@ -97,6 +99,21 @@ impl Judge {
         Ok(verify_release(&self.verifier, policy, &evidence, self.now))
     }
 
+    /// What the signed summaries of a release are enough for, if the policy names whose count.
+    fn summarised(
+        &self,
+        snapshot: &Snapshot,
+        name: &ReleaseName,
+    ) -> Result<Option<Verdict>, CliError> {
+        let policy = self.policy(&name.project)?;
+        if !policy.accepts_summaries() {
+            return Ok(None);
+        }
+        let evidence = snapshot.evidence(name).map_err(report::store_error)?;
+        let verdict = verify_summary(&self.verifier, policy, &evidence, self.now);
+        Ok(Some(verdict).filter(Verdict::is_pass))
+    }
+
     /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr
     /// and keep nobody else here.
     pub(crate) fn admit(&self, snapshot: &Snapshot, names: &[ReleaseName]) -> Judged {
@@ -133,7 +150,10 @@ impl Judge {
         }
         let release =
             snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
-        let verdict = self.verdict(snapshot, name).map_err(Stays::Undecided)?;
+        let verdict = match self.summarised(snapshot, name).map_err(Stays::Undecided)? {
+            Some(verdict) => verdict,
+            None => self.verdict(snapshot, name).map_err(Stays::Undecided)?,
+        };
         verdict.admit(release).map_err(|verdict| {
             Stays::Refused(format!("its verdict is a fail\n{}", describe::fails(&verdict)))
         })

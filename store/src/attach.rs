@@ -82,6 +82,35 @@ pub fn attach(
     Ok(writer.commit()?.epoch())
 }
 
+/// Documents for several subjects of one release.
+#[derive(Clone, Debug)]
+pub struct AttachEachRequest<'a> {
+    /// The release, which must be held.
+    pub release: &'a ReleaseName,
+    /// What to attach, each to the release as a whole or to one artifact of it.
+    pub documents: &'a [(Subject, NewDocument<'a>)],
+    /// Who says so; others that have to wait see it.
+    pub holder: &'a Holder,
+    /// How long to wait for another writer.
+    pub wait: Duration,
+}
+
+/// Attaches documents to several subjects in one commit, as [`attach`] does for one.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_each(
+    store: &Store,
+    request: &AttachEachRequest<'_>,
+    on_wait: &mut dyn FnMut(&Holder),
+) -> Result<u64, StoreError> {
+    let mut writer = store.lock(request.wait, request.holder, on_wait)?;
+    let release = writer.base().release(request.release)?;
+    let documents = request.documents.iter().map(|(subject, made)| (subject.clone(), made));
+    add_documents(&mut writer, &release, &documents.collect::<Vec<_>>(), &[])?;
+    Ok(writer.commit()?.epoch())
+}
+
 /// A document with the manifest that makes it a referrer.
 struct Referrer<'a> {
     document: &'a NewDocument<'a>,

@@ -44,7 +44,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use attach::{AttachRequest, NewDocument, attach};
+pub use attach::{AttachEachRequest, AttachRequest, NewDocument, attach, attach_each};
 pub use blob::{BlobReader, VerifiedBlob};
 pub use catalog::Catalog;
 pub use error::StoreError;

@@ -1,5 +1,7 @@
 //! `attest`: signs statements about artifacts with a local key, and attaches them as referrers.
 
+mod vsa;
+
 use std::path::Path;
 
 use bonded_model::evidence::Subject;
@@ -32,6 +34,7 @@ pub(super) fn run(context: &Context, kind: &AttestKind) -> Result<Outcome, CliEr
             attest(context, &args.target, PROVENANCE_V1, &|_| Ok(predicate.clone()))
         }
         AttestKind::Sbom(args) => sbom(context, args),
+        AttestKind::Vsa(args) => vsa::run(context, args),
     }
 }
 

@@ -426,6 +426,10 @@ fn a_summary_is_the_word_of_its_verifier_about_this_artifact() {
     }
     let timeless = summarised(2, |s| drop(s.as_object_mut().unwrap().remove("timeVerified")));
     refused("one without a time", timeless, &[Code::VsaAge]);
+}
+
+#[test]
+fn a_summary_is_signed_and_about_this_file() {
     let of_file = |file: &[u8]| statement(file, SUMMARY_V1, &summary());
     let bundled = |made: &Statement| by_verifier(&Key::from_seed(2).bundle(&made.to_bytes()));
     refused("another subject", bundled(&of_file(b"other")), &[Code::VsaSubject]);

@@ -17,7 +17,10 @@ use crate::catalog::Key;
 use crate::disk::memory::Memory;
 use crate::disk::{Action, Disk, DiskFault};
 use crate::ingest::Outcome;
-use crate::{AttachRequest, IndexState, NewDocument, Store, StoreError, attach};
+use crate::{
+    AttachEachRequest, AttachRequest, IndexState, NewDocument, Store, StoreError, attach,
+    attach_each,
+};
 
 #[test]
 fn a_store_needs_a_directory_of_its_own() {
@@ -356,6 +359,51 @@ fn summary(digest: Digest) -> Vec<u8> {
     Statement::new(vec![subject], vsa::SUMMARY_V1, &serde_json::json!({})).to_bytes()
 }
 
+/// Summaries of the release and of an artifact, in one commit.
+#[test]
+fn a_summary_that_somebody_signed_is_evidence() {
+    let world = World::new();
+    world.file("a", b"a");
+    let release = world.ingest("demo@v1").unwrap().release;
+    let signed = |made: u8| {
+        let envelope = bonded_model::dsse::Envelope {
+            payload_type: media_type::IN_TOTO.to_owned(),
+            payload: summary(release.digest()),
+            signatures: vec![bonded_model::dsse::Signature { key_id: None, bytes: vec![made] }],
+        };
+        bonded_model::bundle::with_managed_key(&envelope, &Digest::sha256_of(b"key"))
+    };
+    let bundles = [signed(1), signed(2)];
+    let document = |at: usize| NewDocument {
+        bytes: &bundles[at],
+        kind: DocumentKind::Bundle,
+        media_type: MediaType::known(media_type::SIGSTORE_BUNDLE),
+        title: None,
+        predicate_type: Some(vsa::SUMMARY_V1),
+    };
+    let of_file = Subject::Artifact("a".parse().unwrap());
+    let mut documents = vec![(Subject::Release, document(0)), (of_file.clone(), document(1))];
+    let holder = holder();
+    let attach = |documents: &[(Subject, NewDocument<'_>)]| {
+        let wait = Duration::from_secs(20);
+        let release = release.name();
+        let request = AttachEachRequest { release, documents, holder: &holder, wait };
+        attach_each(&world.store, &request, &mut |_| {})
+    };
+    assert_eq!([attach(&documents).unwrap(), attach(&documents).unwrap()], [2, 2]);
+    let snapshot = world.store.snapshot().unwrap();
+    assert!(snapshot.summaries(release.name()).unwrap().is_empty());
+    let mut held = snapshot.evidence(release.name()).unwrap().documents;
+    held.sort_by(|a, b| a.subject.cmp(&b.subject));
+    let subjects: Vec<_> = held.iter().map(|held| held.subject.clone()).collect();
+    assert_eq!(subjects, [Subject::Release, of_file]);
+    assert_eq!(held[1].digest, Digest::sha256_of(&bundles[1]));
+
+    documents.push((Subject::Artifact("gone".parse().unwrap()), document(0)));
+    assert!(matches!(attach(&documents), Err(StoreError::NoArtifact { .. })));
+    assert_eq!(world.store.snapshot().unwrap().epoch(), 2);
+}
+
 #[test]
 fn summaries_are_attached_once_and_are_no_evidence() {
     let world = World::new();
@@ -387,31 +435,12 @@ fn summaries_are_attached_once_and_are_no_evidence() {
     assert_eq!(snapshot.evidence(release.name()).unwrap().digest(), before);
     assert_eq!(snapshot.referrers(&release.digest()).unwrap().len(), 1);
 
-    // A summary that somebody signed is evidence.
-    let envelope = bonded_model::dsse::Envelope {
-        payload_type: bonded_model::media_type::IN_TOTO.to_owned(),
-        payload: bytes.clone(),
-        signatures: vec![bonded_model::dsse::Signature { key_id: None, bytes: vec![1] }],
-    };
-    let signed = bonded_model::bundle::with_managed_key(&envelope, &Digest::sha256_of(b"key"));
-    let signed = NewDocument {
-        bytes: &signed,
-        kind: DocumentKind::Bundle,
-        media_type: MediaType::known(media_type::SIGSTORE_BUNDLE),
-        ..document.clone()
-    };
-    request.documents = std::slice::from_ref(&signed);
-    attach(&request).unwrap();
-    let snapshot = world.store.snapshot().unwrap();
-    assert_eq!(snapshot.summaries(release.name()).unwrap().len(), 1);
-    assert_eq!(snapshot.evidence(release.name()).unwrap().documents.len(), 1);
-
     // A hint alone does not hide a document.
     let disguised = NewDocument { bytes: b"{}", ..document.clone() };
     request.documents = std::slice::from_ref(&disguised);
     attach(&request).unwrap();
     let evidence = world.store.snapshot().unwrap().evidence(release.name()).unwrap();
-    assert_eq!(evidence.documents.len(), 2);
+    assert_eq!(evidence.documents.len(), 1);
 
     let nowhere = Subject::Artifact("gone".parse().unwrap());
     request.subject = &nowhere;

@@ -20,6 +20,19 @@ pub enum Severity {
     Note,
 }
 
+impl Severity {
+    pub(crate) const ALL: [Self; 3] = [Self::Fail, Self::Warn, Self::Note];
+
+    /// As the JSON of a verdict has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Warn => "warn",
+            Self::Note => "note",
+        }
+    }
+}
+
 /// One thing that a rule found.
 ///
 /// The derived order is the canonical one: by artifact (whole release first), then document, code,

@@ -50,4 +50,6 @@ pub use policy::{Policy, PolicyError, ResourceTemplate};
 pub use signature::Verifier;
 pub use summary::SummaryRequest;
 pub use trust::{TrustRoot, TrustRootError};
-pub use verdict::{AcceptedDocument, ArtifactVerdict, Role, SignedBy, Verdict, Verified};
+pub use verdict::{
+    AcceptedDocument, ArtifactVerdict, CacheKey, CacheQuestion, Role, SignedBy, Verdict, Verified,
+};

@@ -32,6 +32,11 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
+    /// Whether it is one second, or none.
+    pub(crate) fn is_moment(self) -> bool {
+        self.until <= self.since.saturating_add(1)
+    }
+
     /// Whether the verdict is the same at that time.
     pub(crate) fn contains(self, time: Timestamp) -> bool {
         (self.since..self.until).contains(&time.unix_seconds())
@@ -141,6 +146,17 @@ mod tests {
     fn who_looks_at_the_number_holds_the_moment() {
         check(100, |m| assert_eq!(m.unix_seconds(), 100), 100, 101);
         check(100, |m| m.hold(), 100, 101);
+    }
+
+    #[test]
+    fn one_second_is_a_moment() {
+        let moment = Moment::new(at(100));
+        assert!(!moment.interval().is_moment());
+        moment.note(at(99));
+        moment.note(at(101));
+        assert!(!moment.interval().is_moment());
+        moment.hold();
+        assert!(moment.interval().is_moment());
     }
 
     #[test]

@@ -10,7 +10,10 @@
 //! ```
 //!
 //! This is the only module that can make a [`Verified`], and it makes one only from a verdict that
-//! passes and that is about the very release.
+//! passes and that is about the very release. A verdict is reached by the engine, or was and is read back by
+//! `cached`.
+
+mod cached;
 
 use bonded_model::json::to_canonical;
 use bonded_model::{ArtifactPath, Digest, Release, ReleaseName, Timestamp};
@@ -18,6 +21,8 @@ use serde::Serialize;
 
 use crate::finding::{Finding, Severity, capped};
 use crate::moment::Interval;
+
+pub use cached::{CacheKey, CacheQuestion};
 
 /// The version of the verdict's JSON.
 const VERDICT_VERSION: u32 = 1;
@@ -99,6 +104,9 @@ pub enum Role {
 }
 
 impl Role {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Signature, Self::Provenance, Self::Sbom, Self::Checksum, Self::Required];
+
     /// The name of the rule, as the JSON of a verdict has it.
     pub fn name(self) -> &'static str {
         match self {

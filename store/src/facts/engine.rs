@@ -1,6 +1,6 @@
 //! The seam between facts and the database that holds them.
 //!
-//! An engine maps 32 bytes to a record and knows neither what a record says nor what to do about
+//! An engine maps 32 bytes on a shelf to a record and knows neither what a record says nor what to do about
 //! damage. Every call opens the database, compares its tally, works and closes it: nothing that an
 //! engine left half-done is looked at again. Calls may panic; who calls is guarded.
 
@@ -56,20 +56,34 @@ pub(crate) type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), FactsEr
 /// Makes a new record from the one that is held, if any is.
 pub(crate) type Update<'a> = &'a mut dyn FnMut(&Digest, Option<&[u8]>) -> Vec<u8>;
 
+/// What a record is about. Each shelf has keys of its own, so that large records are not among small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shelf {
+    /// Blobs, by their SHA-256.
+    Blobs,
+    /// What others keep here, by keys that they make.
+    Kept,
+}
+
 /// A database of records. `least` is what the file beside it says that it has.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
-    /// The records of those of these blobs that have one. No database has none.
-    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError>;
+    /// The records on a shelf of those of these keys that have one. No database has none.
+    fn get_many(
+        &self,
+        least: Tally,
+        keys: (Shelf, &[Digest]),
+        each: Each<'_>,
+    ) -> Result<(), FactsError>;
 
-    /// Every record, in no particular order.
+    /// Every record of a blob, in no particular order.
     fn for_each(&self, least: Tally, each: Each<'_>) -> Result<(), FactsError>;
 
-    /// Writes a record for each of these blobs, of which there are no two the same, in one commit, and
+    /// Writes a record for each of these keys, of which there are no two the same, in one commit, and
     /// makes the database if there is none.
     fn put_many(
         &self,
         least: Tally,
-        blobs: &[Digest],
+        keys: (Shelf, &[Digest]),
         update: Update<'_>,
     ) -> Result<Tally, FactsError>;
 

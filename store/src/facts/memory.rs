@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bonded_model::Digest;
 
-use super::engine::{Each, Engine, Existed, FactsError, Update, base_of};
+use super::engine::{Each, Engine, Existed, FactsError, Shelf, Update, base_of};
 use super::tally::Tally;
 use crate::disk::DiskError;
 
@@ -20,7 +20,7 @@ type Slot = Arc<Mutex<Option<Records>>>;
 
 #[derive(Debug, Default)]
 struct Records {
-    records: BTreeMap<Digest, Vec<u8>>,
+    records: BTreeMap<(Shelf, Digest), Vec<u8>>,
     tally: Tally,
 }
 
@@ -32,13 +32,18 @@ impl Memory {
 }
 
 impl Engine for Memory {
-    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError> {
+    fn get_many(
+        &self,
+        least: Tally,
+        (shelf, keys): (Shelf, &[Digest]),
+        each: Each<'_>,
+    ) -> Result<(), FactsError> {
         let held = self.lock();
         let Some(held) = held.as_ref() else { return Ok(()) };
         least.check(held.tally)?;
-        for blob in blobs {
-            if let Some(record) = held.records.get(blob) {
-                each(blob.as_bytes(), record)?;
+        for key in keys {
+            if let Some(record) = held.records.get(&(shelf, *key)) {
+                each(key.as_bytes(), record)?;
             }
         }
         Ok(())
@@ -48,22 +53,23 @@ impl Engine for Memory {
         let held = self.lock();
         let Some(held) = held.as_ref() else { return Ok(()) };
         least.check(held.tally)?;
-        held.records.iter().try_for_each(|(blob, record)| each(blob.as_bytes(), record))
+        let mut blobs = held.records.iter().filter(|((shelf, _), _)| *shelf == Shelf::Blobs);
+        blobs.try_for_each(|((_, blob), record)| each(blob.as_bytes(), record))
     }
 
     fn put_many(
         &self,
         least: Tally,
-        blobs: &[Digest],
+        (shelf, keys): (Shelf, &[Digest]),
         update: Update<'_>,
     ) -> Result<Tally, FactsError> {
         let mut held = self.lock();
         let existed = if held.is_some() { Existed::Yes } else { Existed::No };
         let base = base_of(least, held.as_ref().map(|held| held.tally), existed)?;
         let Records { records, tally } = held.get_or_insert_default();
-        for blob in blobs {
-            let record = update(blob, records.get(blob).map(Vec::as_slice));
-            records.insert(*blob, record);
+        for key in keys {
+            let record = update(key, records.get(&(shelf, *key)).map(Vec::as_slice));
+            records.insert((shelf, *key), record);
         }
         *tally = base.next(u64::try_from(records.len()).unwrap_or(u64::MAX));
         Ok(*tally)

@@ -1,7 +1,7 @@
 //! The facts database: what can be recomputed from the blobs and is worth keeping.
 //!
 //! ```text
-//! bonded/facts.redb         the database: records (see `record`) by the SHA-256 of blobs
+//! bonded/facts.redb         the database: records (see `record`) by the SHA-256 of blobs, and what others keep
 //! bonded/facts.redb.count   what it must have at least (see `tally`)
 //! bonded/facts.redb.new     a rebuild under way, which holds the lock of the file above (flock)
 //! ```
@@ -44,8 +44,11 @@ pub(crate) use rebuild::look;
 pub use rebuild::{RebuildProgress, RebuildReport, rebuild};
 pub use record::BlobFacts;
 
-use engine::Engine;
+use engine::{Engine, Shelf, Update};
 use tally::{Tally, TallyFile};
+
+/// What is kept by one key is no longer than this. A verdict on a release of 500 artifacts has some 400 KB.
+const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The facts of one store.
 pub struct Facts {
@@ -85,7 +88,7 @@ impl Facts {
     pub fn get_many(&self, blobs: &[Digest]) -> BTreeMap<Digest, BlobFacts> {
         let mut found = BTreeMap::new();
         let read = self.guarded(|least| {
-            self.engine.get_many(least, blobs, &mut |key, record| {
+            self.engine.get_many(least, (Shelf::Blobs, blobs), &mut |key, record| {
                 let (blob, facts) = decode(key, record)?;
                 found.insert(blob, facts);
                 Ok(())
@@ -121,11 +124,45 @@ impl Facts {
         if facts.is_empty() {
             return;
         }
-        let Err(error) = self.write(facts) else {
-            return;
-        };
+        let blobs: Vec<Digest> = facts.keys().copied().collect();
+        let write =
+            || self.write((Shelf::Blobs, &blobs), &mut |blob, held| over(facts, blob, held));
+        let Err(error) = write() else { return };
         if self.discard(&error) == Discarded::Yes
-            && let Err(error) = self.write(facts)
+            && let Err(error) = write()
+        {
+            self.note(&error);
+        }
+    }
+
+    /// What somebody keeps by that key; `None` says nothing about whether anybody did.
+    pub fn kept(&self, key: &Digest) -> Option<Vec<u8>> {
+        let mut found = None;
+        let read = self.guarded(|least| {
+            self.engine.get_many(least, (Shelf::Kept, &[*key]), &mut |_, record| {
+                found = Some(record::decode_kept(key, record).ok_or(FactsError::Record(*key))?);
+                Ok(())
+            })
+        });
+        if let Err(error) = read {
+            self.discard(&error);
+            return None;
+        }
+        found
+    }
+
+    /// Keeps bytes by a key, in place of what was kept by it before: something that can be computed again,
+    /// and that a rebuild forgets. More than 8 MiB are not kept. What was made by somebody else,
+    /// the caller has to find out: the database vouches for nothing.
+    pub fn keep(&self, key: &Digest, bytes: &[u8]) {
+        if bytes.len() > KEPT_BYTES_MAX {
+            return;
+        }
+        let keys = (Shelf::Kept, std::slice::from_ref(key));
+        let write = || self.write(keys, &mut |key, _| record::encode_kept(key, bytes));
+        let Err(error) = write() else { return };
+        if self.discard(&error) == Discarded::Yes
+            && let Err(error) = write()
         {
             self.note(&error);
         }
@@ -136,8 +173,8 @@ impl Facts {
         self.notice.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, facts: &BTreeMap<Digest, BlobFacts>) -> Result<(), FactsError> {
-        let tally = self.guarded(|least| put(self.engine.as_ref(), least, facts))?;
+    fn write(&self, keys: (Shelf, &[Digest]), update: Update<'_>) -> Result<(), FactsError> {
+        let tally = self.guarded(|least| self.engine.put_many(least, keys, update))?;
         // Should this fail, the file says less than it could, and nothing that is wrong.
         self.beside.write(tally).map_err(|error| FactsError::OutOfReach(error.into()))
     }
@@ -209,11 +246,14 @@ fn put(
     facts: &BTreeMap<Digest, BlobFacts>,
 ) -> Result<Tally, FactsError> {
     let blobs: Vec<Digest> = facts.keys().copied().collect();
-    engine.put_many(least, &blobs, &mut |blob, held| {
-        let held = held.and_then(|record| record::decode(blob, record));
-        let new = facts.get(blob).expect("the keys are those of the facts").clone();
-        record::encode(blob, &new.or_known(held))
-    })
+    engine.put_many(least, (Shelf::Blobs, &blobs), &mut |blob, held| over(facts, blob, held))
+}
+
+/// The record of a blob, of which some facts may be known already.
+fn over(facts: &BTreeMap<Digest, BlobFacts>, blob: &Digest, held: Option<&[u8]>) -> Vec<u8> {
+    let held = held.and_then(|record| record::decode(blob, record));
+    let new = facts.get(blob).expect("the keys are those of the facts").clone();
+    record::encode(blob, &new.or_known(held))
 }
 
 fn decode(key: &[u8], record: &[u8]) -> Result<(Digest, BlobFacts), FactsError> {

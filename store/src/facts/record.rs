@@ -13,6 +13,8 @@
 //! What another version said of kind and platform is not believed, older or newer: it counts as if nobody
 //! had looked. Digests are the same whoever computed them.
 //!
+//! What others keep has the same check before bytes that mean nothing here.
+//!
 //! Engines do not check what they read, so each record checks itself: key and value together, since
 //! an engine may also hand out the right bytes for the wrong key.
 
@@ -106,6 +108,17 @@ pub(super) fn decode(blob: &Digest, record: &[u8]) -> Option<BlobFacts> {
     Some(BlobFacts { blake3, sha512, kind: ContentKind::from_code(*kind), platform })
 }
 
+/// What somebody keeps, with a check of key and bytes.
+pub(super) fn encode_kept(key: &Digest, bytes: &[u8]) -> Vec<u8> {
+    [&check(key, bytes)[..], bytes].concat()
+}
+
+/// `None` if the record fails its check, or is none.
+pub(super) fn decode_kept(key: &Digest, record: &[u8]) -> Option<Vec<u8>> {
+    let (found, bytes) = record.split_first_chunk::<CHECK_BYTES>()?;
+    (*found == check(key, bytes)).then(|| bytes.to_vec())
+}
+
 fn check(blob: &Digest, body: &[u8]) -> [u8; CHECK_BYTES] {
     let mut hash = blake3::Hasher::new();
     hash.update(blob.as_bytes()).update(body);
@@ -150,6 +163,22 @@ mod tests {
                 platform: Some(platform.parse().unwrap()),
                 ..bare.clone()
             });
+        }
+    }
+
+    #[test]
+    fn what_others_keep_comes_back_whole_or_not_at_all() {
+        let (key, other) = (Digest::sha256_of(b"a"), Digest::sha256_of(b"b"));
+        for bytes in [b"".as_slice(), b"some bytes"] {
+            let record = encode_kept(&key, bytes);
+            assert_eq!(decode_kept(&key, &record).as_deref(), Some(bytes));
+            assert_eq!((decode_kept(&other, &record), decode(&key, &record)), (None, None));
+            for at in 0..record.len() {
+                let mut flipped = record.clone();
+                flipped[at] ^= 1;
+                assert_eq!(decode_kept(&key, &flipped), None, "flipped at {at}");
+                assert_eq!(decode_kept(&key, &record[..at]), None, "cut to {at}");
+            }
         }
     }
 

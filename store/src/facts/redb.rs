@@ -1,7 +1,7 @@
 //! The default engine: one file of redb.
 //!
-//! `bonded/facts.redb` has two tables: `blobs`, the 32 bytes of a blob's SHA-256 to its record, and
-//! `meta`, with the one key `tally`. One process writes at a time and any number read beside it. redb
+//! `bonded/facts.redb` has three tables: `blobs`, the 32 bytes of a blob's SHA-256 to its record; `kept`, other
+//! records by 32 bytes; and `meta`, with the one key `tally`. One process writes at a time and any number read beside it. redb
 //! does not check the pages that it reads, and panics on some damage.
 
 use std::path::{Path, PathBuf};
@@ -12,18 +12,22 @@ use redb::{
     ReadableTableMetadata, TableDefinition, TableError,
 };
 
-use super::engine::{Each, Engine, Existed, FactsError, Update, base_of, check_count};
+use super::engine::{Each, Engine, Existed, FactsError, Shelf, Update, base_of, check_count};
 use super::tally::Tally;
 use crate::disk::{Disk, DiskError, DiskFault};
 
 const BLOBS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("blobs");
 
+const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept");
+
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const TALLY: &str = "tally";
 
-/// Records are some 120 bytes; the default of 1 GiB would be the largest thing in the process.
+/// Records of blobs are some 120 bytes; the default of 1 GiB would be the largest thing in the process.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+type Table = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 #[derive(Debug)]
 pub(super) struct Redb {
@@ -47,11 +51,12 @@ impl Redb {
         self.path.with_added_extension("new")
     }
 
-    /// Looks at the blobs' table in one read transaction, if there is any.
+    /// Looks at the table of a shelf in one read transaction, if there is any.
     fn read(
         &self,
         least: Tally,
-        look: impl FnOnce(&redb::ReadOnlyTable<&[u8], &[u8]>) -> Result<(), FactsError>,
+        shelf: Shelf,
+        look: impl FnOnce(&Table) -> Result<(), FactsError>,
     ) -> Result<(), FactsError> {
         if self.existed() == Existed::No {
             return Ok(());
@@ -60,23 +65,29 @@ impl Redb {
         let reading = database.begin_read().map_err(redb::Error::from)?;
         let tally = read_tally(&reading)?.unwrap_or_default();
         least.check(tally)?;
-        match reading.open_table(BLOBS) {
-            Ok(table) => {
-                check_count(tally, table.len().map_err(redb::Error::from)?)?;
-                look(&table)
-            }
-            Err(TableError::TableDoesNotExist(_)) => check_count(tally, 0),
-            Err(error) => Err(redb::Error::from(error).into()),
-        }
+        let (blobs, kept) = (open(&reading, BLOBS)?, open(&reading, KEPT)?);
+        let count = blobs.as_ref().map_or(Ok(0), Table::len).map_err(redb::Error::from)?;
+        let more = kept.as_ref().map_or(Ok(0), Table::len).map_err(redb::Error::from)?;
+        check_count(tally, count.saturating_add(more))?;
+        let table = match shelf {
+            Shelf::Blobs => blobs,
+            Shelf::Kept => kept,
+        };
+        table.map_or(Ok(()), |table| look(&table))
     }
 }
 
 impl Engine for Redb {
-    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError> {
-        self.read(least, |table| {
-            for blob in blobs {
-                if let Some(record) = table.get(blob.as_bytes()).map_err(redb::Error::from)? {
-                    each(blob.as_bytes(), record.value())?;
+    fn get_many(
+        &self,
+        least: Tally,
+        (shelf, keys): (Shelf, &[Digest]),
+        each: Each<'_>,
+    ) -> Result<(), FactsError> {
+        self.read(least, shelf, |table| {
+            for key in keys {
+                if let Some(record) = table.get(key.as_bytes()).map_err(redb::Error::from)? {
+                    each(key.as_bytes(), record.value())?;
                 }
             }
             Ok(())
@@ -84,7 +95,7 @@ impl Engine for Redb {
     }
 
     fn for_each(&self, least: Tally, each: Each<'_>) -> Result<(), FactsError> {
-        self.read(least, |table| {
+        self.read(least, Shelf::Blobs, |table| {
             for entry in table.iter().map_err(redb::Error::from)? {
                 let (blob, record) = entry.map_err(redb::Error::from)?;
                 each(blob.value(), record.value())?;
@@ -96,25 +107,31 @@ impl Engine for Redb {
     fn put_many(
         &self,
         least: Tally,
-        blobs: &[Digest],
+        (shelf, keys): (Shelf, &[Digest]),
         update: Update<'_>,
     ) -> Result<Tally, FactsError> {
         let existed = self.existed();
         let database = builder().create(&self.path).map_err(redb::Error::from)?;
         let writing = database.begin_write().map_err(redb::Error::from)?;
         let next = {
-            let mut table = writing.open_table(BLOBS).map_err(redb::Error::from)?;
+            let (own, other) = match shelf {
+                Shelf::Blobs => (BLOBS, KEPT),
+                Shelf::Kept => (KEPT, BLOBS),
+            };
+            let mut table = writing.open_table(own).map_err(redb::Error::from)?;
+            let other = writing.open_table(other).map_err(redb::Error::from)?;
+            let others = other.len().map_err(redb::Error::from)?;
             let mut meta = writing.open_table(META).map_err(redb::Error::from)?;
             let base = base_of(least, tally_in(&meta)?, existed)?;
-            check_count(base, table.len().map_err(redb::Error::from)?)?;
-            for blob in blobs {
-                let key = blob.as_bytes();
-                let held = table.get(key).map_err(redb::Error::from)?;
-                let record = update(blob, held.as_ref().map(|held| held.value()));
+            check_count(base, others.saturating_add(table.len().map_err(redb::Error::from)?))?;
+            for key in keys {
+                let held = table.get(key.as_bytes()).map_err(redb::Error::from)?;
+                let record = update(key, held.as_ref().map(|held| held.value()));
                 drop(held); // it borrows the table
-                table.insert(key, record.as_slice()).map_err(redb::Error::from)?;
+                table.insert(key.as_bytes(), record.as_slice()).map_err(redb::Error::from)?;
             }
-            let next = base.next(table.len().map_err(redb::Error::from)?);
+            let count = table.len().map_err(redb::Error::from)?;
+            let next = base.next(others.saturating_add(count));
             meta.insert(TALLY, &next.to_bytes()[..]).map_err(redb::Error::from)?;
             next
         };
@@ -132,6 +149,17 @@ impl Engine for Redb {
 
     fn take_over(&self) -> Result<(), DiskError> {
         self.disk.rename(&self.path_beside(), &self.path)
+    }
+}
+
+fn open(
+    reading: &ReadTransaction,
+    table: TableDefinition<'_, &'static [u8], &'static [u8]>,
+) -> Result<Option<Table>, FactsError> {
+    match reading.open_table(table) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(redb::Error::from(error).into()),
     }
 }
 

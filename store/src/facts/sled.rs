@@ -1,7 +1,7 @@
 //! The other engine, with the cargo feature `sled`: a directory of sled 0.34.
 //!
-//! `bonded/facts.sled/` has one tree: the 32 bytes of a blob's SHA-256 to its record, and the key
-//! `tally`. sled belongs to one process at a time, and opens a cut file as a smaller or an empty
+//! `bonded/facts.sled/` has one tree: the 32 bytes of a blob's SHA-256 to its record, `kept` and 32 bytes to
+//! another record, and the key `tally`. sled belongs to one process at a time, and opens a cut file as a smaller or an empty
 //! database without a word, which the tally shows. A lock file of our own beside it tells "in use" from
 //! every other failure; sled's own error does not.
 
@@ -13,11 +13,13 @@ use std::time::Duration;
 use bonded_model::Digest;
 use sled::{Batch, Config, Db, Mode};
 
-use super::engine::{Each, Engine, Existed, FactsError, Update, base_of, check_count};
+use super::engine::{Each, Engine, Existed, FactsError, Shelf, Update, base_of, check_count};
 use super::tally::Tally;
 use crate::disk::{Disk, DiskError, DiskFault, FileKind, Handle, LockAttempt};
 
 const TALLY: &[u8] = b"tally";
+
+const KEPT: &[u8] = b"kept";
 
 /// As little as lets sled work on a commit of some ten thousand records.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -93,11 +95,16 @@ impl Sled {
 }
 
 impl Engine for Sled {
-    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError> {
+    fn get_many(
+        &self,
+        least: Tally,
+        (shelf, keys): (Shelf, &[Digest]),
+        each: Each<'_>,
+    ) -> Result<(), FactsError> {
         self.read(least, |database, _| {
-            for blob in blobs {
-                if let Some(record) = database.get(blob.as_bytes())? {
-                    each(blob.as_bytes(), &record)?;
+            for key in keys {
+                if let Some(record) = database.get(on(shelf, key))? {
+                    each(key.as_bytes(), &record)?;
                 }
             }
             Ok(())
@@ -109,10 +116,13 @@ impl Engine for Sled {
         self.read(least, |database, tally| {
             let mut count = 0_u64;
             for entry in database.iter() {
-                let (blob, record) = entry?;
-                if *blob != *TALLY {
-                    each(&blob, &record)?;
-                    count = count.saturating_add(1);
+                let (key, record) = entry?;
+                if *key == *TALLY {
+                    continue;
+                }
+                count = count.saturating_add(1);
+                if !is_kept(&key) {
+                    each(&key, &record)?;
                 }
             }
             check_count(tally, count)
@@ -122,19 +132,19 @@ impl Engine for Sled {
     fn put_many(
         &self,
         least: Tally,
-        blobs: &[Digest],
+        (shelf, keys): (Shelf, &[Digest]),
         update: Update<'_>,
     ) -> Result<Tally, FactsError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let open = self.open()?;
         let base = base_of(least, tally_in(&open.database)?, open.existed)?;
         let (mut batch, mut count) = (Batch::default(), base.count);
-        for blob in blobs {
-            let held = open.database.get(blob.as_bytes())?;
+        for key in keys {
+            let held = open.database.get(on(shelf, key))?;
             if held.is_none() {
                 count = count.saturating_add(1);
             }
-            batch.insert(blob.as_bytes(), update(blob, held.as_deref()));
+            batch.insert(on(shelf, key), update(key, held.as_deref()));
         }
         let next = base.next(count);
         batch.insert(TALLY, &next.to_bytes()[..]);
@@ -180,6 +190,18 @@ fn open_when_released(config: &Config) -> sled::Result<Db> {
 /// The version is pinned; its errors have no better mark than their text.
 fn is_locked(error: &std::io::Error) -> bool {
     error.to_string().starts_with("could not acquire lock")
+}
+
+fn on(shelf: Shelf, key: &Digest) -> Vec<u8> {
+    match shelf {
+        Shelf::Blobs => key.as_bytes().to_vec(),
+        Shelf::Kept => [KEPT, key.as_bytes()].concat(),
+    }
+}
+
+/// Keys of blobs are shorter.
+fn is_kept(key: &[u8]) -> bool {
+    key.strip_prefix(KEPT).is_some_and(|key| key.len() == 32)
 }
 
 fn lock_of(database: &Path) -> PathBuf {

@@ -8,7 +8,7 @@ use std::thread;
 use bonded_model::Platform;
 use tempfile::TempDir;
 
-use super::engine::{Each, Update};
+use super::engine::{Each, Shelf, Update};
 use super::*;
 use crate::disk::DiskError;
 use crate::sniff::ContentKind;
@@ -97,6 +97,20 @@ fn some_facts(count: u16) -> BTreeMap<Digest, BlobFacts> {
     facts.collect()
 }
 
+/// What others keep: small, and larger than a page of any engine. One key is that of a blob too.
+fn some_kept() -> BTreeMap<Digest, Vec<u8>> {
+    let lengths = [0, 1, 100, 9_000].into_iter().zip(0_u16..);
+    lengths.map(|(length, n)| (Digest::sha256_of(&n.to_be_bytes()), vec![7; length])).collect()
+}
+
+fn keep_all(facts: &Facts, kept: &BTreeMap<Digest, Vec<u8>>) {
+    kept.iter().for_each(|(key, bytes)| facts.keep(key, bytes));
+}
+
+fn all_kept(facts: &Facts, kept: &BTreeMap<Digest, Vec<u8>>) -> BTreeMap<Digest, Vec<u8>> {
+    kept.keys().filter_map(|key| Some((*key, facts.kept(key)?))).collect()
+}
+
 fn keys(facts: &BTreeMap<Digest, BlobFacts>) -> Vec<Digest> {
     facts.keys().copied().collect()
 }
@@ -115,11 +129,20 @@ fn check_recovers(world: &World, put: &BTreeMap<Digest, BlobFacts>, damage: &str
     for (blob, found) in facts.get_many(&keys(put)).into_iter().chain(all(&facts)) {
         assert_eq!(put.get(&blob), Some(&found), "{} {damage}", world.name);
     }
+    let kept = some_kept();
+    for (key, found) in all_kept(&world.facts(), &kept) {
+        assert_eq!(kept[&key], found, "{} {damage}", world.name);
+    }
     facts.put_many(put);
+    facts.put_many(put);
+    keep_all(&facts, &kept);
+    keep_all(&facts, &kept);
     facts.put_many(put);
     let notice = facts.notice();
     let facts = world.facts();
-    let is_whole = facts.get_many(&keys(put)) == *put && all(&facts) == *put;
+    let is_whole = facts.get_many(&keys(put)) == *put
+        && all(&facts) == *put
+        && all_kept(&facts, &kept) == kept;
     assert!(is_whole, "{} {damage}: {notice:?}, then {:?}", world.name, facts.notice());
 }
 
@@ -141,6 +164,18 @@ fn check_conforms(facts: &Facts, reopened: impl Fn() -> Option<Facts>) {
     facts.put_many(&[(*blob, bare)].into());
     assert_eq!(facts.get(blob), Some(known.clone()));
     assert_eq!((facts.get(&Digest::sha256_of(b"x")), facts.notice()), (None, None));
+    let kept = some_kept();
+    assert!(all_kept(facts, &kept).is_empty());
+    keep_all(facts, &kept);
+    let (first, _) = kept.iter().next().unwrap();
+    facts.keep(first, b"another");
+    assert_eq!(facts.kept(first).as_deref(), Some(b"another".as_slice()));
+    keep_all(facts, &kept);
+    facts.keep(&Digest::sha256_of(b"x"), &vec![0; KEPT_BYTES_MAX + 1]);
+    for facts in [Some(facts), reopened().as_ref()].into_iter().flatten() {
+        assert_eq!((all_kept(facts, &kept), all(facts)), (kept.clone(), put.clone()));
+        assert_eq!((facts.kept(&Digest::sha256_of(b"x")), facts.notice()), (None, None));
+    }
 }
 
 #[test]
@@ -161,6 +196,7 @@ fn damage_never_gives_a_wrong_answer_and_ends_with_a_new_database() {
     World::each(|world| {
         let put = some_facts(200);
         world.facts().put_many(&put);
+        keep_all(&world.facts(), &some_kept());
         let files = world.files();
         let beside = fs::read(world.beside()).unwrap();
         for (path, bytes) in &files {
@@ -317,6 +353,7 @@ fn a_rebuilt_database_takes_over() {
         let (old, new) = (some_facts(30), some_facts(10));
         let facts = world.facts();
         facts.put_many(&old);
+        keep_all(&facts, &some_kept());
         let mut rebuild = rebuild::Rebuild::begin(&facts).unwrap();
         assert!(matches!(rebuild::Rebuild::begin(&world.facts()), Err(FactsError::InUse)));
         let (first, second): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -327,6 +364,7 @@ fn a_rebuilt_database_takes_over() {
         rebuild.put(&second).unwrap();
         rebuild.finish().unwrap();
         assert_eq!((all(&facts), facts.notice()), (new.clone(), None), "{}", world.name);
+        assert!(all_kept(&facts, &some_kept()).is_empty(), "what others kept is forgotten");
         facts.put_many(&old);
         assert_eq!((all(&world.facts()), facts.notice()), (old, None), "{}", world.name);
     });
@@ -366,8 +404,13 @@ impl Failing {
 }
 
 impl Engine for Failing {
-    fn get_many(&self, least: Tally, blobs: &[Digest], each: Each<'_>) -> Result<(), FactsError> {
-        self.fail().and_then(|()| self.engine.get_many(least, blobs, each))
+    fn get_many(
+        &self,
+        least: Tally,
+        keys: (Shelf, &[Digest]),
+        each: Each<'_>,
+    ) -> Result<(), FactsError> {
+        self.fail().and_then(|()| self.engine.get_many(least, keys, each))
     }
 
     fn for_each(&self, least: Tally, each: Each<'_>) -> Result<(), FactsError> {
@@ -377,10 +420,10 @@ impl Engine for Failing {
     fn put_many(
         &self,
         least: Tally,
-        blobs: &[Digest],
+        keys: (Shelf, &[Digest]),
         update: Update<'_>,
     ) -> Result<Tally, FactsError> {
-        self.fail().and_then(|()| self.engine.put_many(least, blobs, update))
+        self.fail().and_then(|()| self.engine.put_many(least, keys, update))
     }
 
     fn remove(&self) -> Result<(), DiskError> {
@@ -408,6 +451,10 @@ fn check_failure(failure: fn() -> FactsError, is_discarded: bool, notice: Option
     let expected = if is_discarded { put.clone() } else { BTreeMap::new() };
     assert_eq!(facts.get_many(&keys(&put)), expected, "{notice:?}");
     assert_eq!(all(&facts), expected, "{notice:?}");
+    let key = Digest::sha256_of(b"x");
+    assert_eq!(facts.kept(&key), None, "{notice:?}");
+    facts.keep(&key, b"bytes");
+    assert_eq!(facts.kept(&key).is_some(), is_discarded, "{notice:?}");
     match (facts.notice(), notice) {
         (Some(line), Some(text)) => {
             assert!(line.contains(text) && line.contains("computed again"), "{line}");

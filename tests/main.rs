@@ -12,6 +12,7 @@
 
 mod attest;
 mod bad_input;
+mod cache;
 mod care;
 mod concurrency;
 mod conformance;

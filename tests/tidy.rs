@@ -57,7 +57,7 @@ const ASYNC_CRATES: [&str; 12] = [
 
 /// A call, the sources that may make it, and what to do instead. A prefix that ends with `/` allows
 /// a directory.
-const CALLS: [(&str, &[&str], &str); 10] = [
+const CALLS: [(&str, &[&str], &str); 12] = [
     ("std::fs", &["store/src/disk.rs", "store/src/disk/"], "go through bonded_store::disk"),
     ("std::{fs", &["store/src/disk.rs", "store/src/disk/"], "go through bonded_store::disk"),
     ("tokio::fs", &[], "go through bonded_store::disk, over the crate's bridge"),
@@ -68,7 +68,12 @@ const CALLS: [(&str, &[&str], &str); 10] = [
     ("Timestamp::now", &["cli/src/clock.rs"], "take `now` as an argument"),
     ("Zoned::now", &[], "take `now` as an argument"),
     ("process::exit", &["cli/src/main.rs"], "return an exit code to main"),
+    ("to_cache", &KEEPERS, "only cli::judge keeps verdicts"),
+    ("from_cache", &KEEPERS, "only cli::judge takes a kept verdict for one that it reached"),
 ];
+
+/// Where kept verdicts are defined, and where they are written and read.
+const KEEPERS: [&str; 2] = ["verify/src/verdict/cached.rs", "cli/src/judge.rs"];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 60;
@@ -465,6 +470,16 @@ fn a_call_outside_its_module_is_found() {
     let found = [(1, "bonded_store::disk"), (4, "cli::config"), (9, "`now` as an argument")];
     fires(&calls(&sample("serve/src/x.rs", bad)), &found);
     fires(&calls(&sample("store/src/disk.rs", "use std::fs;")), &[]);
+    let kept = "Verdict::from_cache(a, b, c, d);\nverdict.to_cache(b, c);\n";
+    fires(
+        &calls(&sample("serve/src/x.rs", kept)),
+        &[(1, "only cli::judge"), (2, "only cli::judge")],
+    );
+    fires(
+        &calls(&sample("cli/src/commands/verify.rs", kept)),
+        &[(1, "cli::judge"), (2, "cli::judge")],
+    );
+    fires(&calls(&sample("cli/src/judge.rs", kept)), &[]);
     fires(&calls(&sample("store/src/disk/x.rs", "use std::fs;")), &[]);
     fires(&calls(&sample("store/src/disks.rs", "use std::fs;")), &[(1, "disk")]);
 }

@@ -248,9 +248,12 @@ pub(crate) struct JudgeArgs {
     /// [default: the one in bonded.toml, then the embedded public-good root]
     #[arg(long, value_name = "FILE|staging")]
     pub(crate) trusted_root: Option<PathBuf>,
-    /// Reach the verdict as of this time (RFC 3339) instead of now
+    /// Reach the verdict as of this time (RFC 3339) instead of now, and anew
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<Timestamp>,
+    /// Reach the verdict anew, even if one of the same is kept, and keep none
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 /// `verify`

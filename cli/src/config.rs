@@ -25,9 +25,12 @@ pub(crate) const CONFIG_FILE: &str = "bonded.toml";
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Every environment variable that is read, with its meaning.
-pub(crate) const VARIABLES: [(&str, &str); 8] = [
+pub(crate) const VARIABLES: [(&str, &str); 11] = [
     ("BONDED_STORE", "the store's directory"),
     ("BONDED_CONFIG", "the configuration file"),
+    ("BONDED_STATE", "the directory of what is kept for the user, outside of stores"),
+    ("XDG_STATE_HOME", "where `bonded` is that directory, if BONDED_STATE is not set"),
+    ("HOME", "where `.local/state/bonded` is that directory, if neither is set"),
     ("AWS_ACCESS_KEY_ID", "credentials for s3:// destinations"),
     ("AWS_SECRET_ACCESS_KEY", "credentials for s3:// destinations"),
     ("AWS_SESSION_TOKEN", "credentials for s3:// destinations"),
@@ -35,6 +38,9 @@ pub(crate) const VARIABLES: [(&str, &str); 8] = [
     ("AWS_ENDPOINT_URL", "endpoint of s3:// destinations without one of their own"),
     ("AWS_ALLOW_HTTP", "`true` lets AWS_ENDPOINT_URL be http://"),
 ];
+
+/// Those that other programs have set for reasons of their own.
+const OPTIONAL: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
 
 /// The program's own file.
 pub(crate) fn own_program() -> Result<PathBuf, CliError> {
@@ -144,6 +150,8 @@ pub(crate) struct Config {
     pub(crate) trusted_root: Option<Setting<PathBuf>>,
     /// Policy file of each project.
     pub(crate) policies: BTreeMap<Project, PathBuf>,
+    /// Where something can be kept for the user, if anywhere.
+    pub(crate) state: Option<PathBuf>,
     destinations: BTreeMap<String, WrittenDestination>,
     environment: Environment,
 }
@@ -163,6 +171,8 @@ impl Environment {
             match std::env::var(name) {
                 Ok(value) if !value.is_empty() => drop(found.insert(name, value)),
                 Ok(_) | Err(std::env::VarError::NotPresent) => {}
+                // Ours to use where they say something, and not ours to complain about.
+                Err(std::env::VarError::NotUnicode(_)) if OPTIONAL.contains(&name) => {}
                 // The cause would show the value, which may be a secret.
                 Err(std::env::VarError::NotUnicode(_)) => {
                     return Err(CliError::usage(format!(
@@ -176,6 +186,17 @@ impl Environment {
 
     fn get(&self, name: &'static str) -> Option<String> {
         self.0.get(name).cloned()
+    }
+
+    /// A relative XDG_STATE_HOME or HOME counts as none (XDG Base Directory Specification).
+    fn state(&self) -> Option<PathBuf> {
+        let below = |name, path: &str| {
+            let directory = PathBuf::from(self.get(name)?);
+            directory.is_absolute().then(|| directory.join(path))
+        };
+        let own = self.get("BONDED_STATE").map(PathBuf::from);
+        own.or_else(|| below("XDG_STATE_HOME", "bonded"))
+            .or_else(|| below("HOME", ".local/state/bonded"))
     }
 }
 
@@ -376,6 +397,7 @@ fn resolve(
             .map(|(name, p)| (name, base.join(p.policy)))
             .collect(),
         destinations: written.destinations,
+        state: environment.state(),
         environment,
         file,
     }
@@ -417,6 +439,23 @@ mod tests {
         assert_eq!(with(Environment::default(), None).store().unwrap(), Path::new("f"));
         let none = resolve(None, Written::default(), Environment::default(), None);
         assert!(none.store().unwrap_err().to_string().contains("--store DIR"));
+    }
+
+    #[test]
+    fn the_users_state_has_a_place_of_its_own() {
+        let check = |variables: &[(&'static str, &str)], expected: Option<&str>| {
+            let pairs = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
+            let state = Environment(pairs.collect()).state();
+            assert_eq!(state.as_deref(), expected.map(Path::new), "{variables:?}");
+        };
+        let (own, xdg) = (("BONDED_STATE", "o"), ("XDG_STATE_HOME", "/x"));
+        let home = ("HOME", "/h");
+        check(&[own, xdg, home], Some("o"));
+        check(&[xdg, home], Some("/x/bonded"));
+        check(&[home], Some("/h/.local/state/bonded"));
+        check(&[("XDG_STATE_HOME", "x"), home], Some("/h/.local/state/bonded"));
+        check(&[("HOME", "h")], None);
+        check(&[], None);
     }
 
     #[test]

@@ -1,21 +1,28 @@
 //! Reaching verdicts: loads policies and the trust root, gathers evidence, asks `verify`.
+//!
+//! A verdict that was reached before is not reached again: this is the only place that reads and writes kept
+//! ones. They lie in the store's facts, with the mark of a key that lies outside of it.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bonded_model::limits::{POLICY_BYTES_MAX, TRUST_ROOT_BYTES_MAX};
-use bonded_model::{Project, Release, ReleaseName, Timestamp};
+use bonded_model::{Digest, Project, Release, ReleaseName, Timestamp};
 use bonded_store::{Snapshot, disk};
 use bonded_verify::{
-    Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier, verify_release, verify_summary,
+    CacheKey, CacheQuestion, Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier,
+    verify_release, verify_summary,
 };
 
 use crate::args::JudgeArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::{describe, output, report};
+use crate::{describe, output, report, state};
+
+/// This build of the program.
+const PROGRAM: &str = env!("BONDED_BUILD");
 
 /// All that verdicts depend on besides the evidence.
 #[derive(Debug)]
@@ -23,6 +30,8 @@ pub(crate) struct Judge {
     verifier: Verifier,
     policies: Policies,
     now: Timestamp,
+    /// The mark of verdicts that are kept; none where none are.
+    cache: Option<CacheKey>,
 }
 
 /// Which policy is in force for which project.
@@ -69,6 +78,9 @@ impl Judge {
             verifier: verifier(config, args.trusted_root.as_deref())?,
             policies,
             now: as_of(args)?,
+            // Who names a time wants to know what is found then; and a signature library looks at this
+            // machine's clock too.
+            cache: if args.no_cache || args.at.is_some() { None } else { state::cache_key(config) },
         })
     }
 
@@ -95,8 +107,25 @@ impl Judge {
         name: &ReleaseName,
     ) -> Result<Verdict, CliError> {
         let policy = self.policy(&name.project)?;
-        let evidence = snapshot.evidence(name).map_err(report::store_error)?;
-        Ok(verify_release(&self.verifier, policy, &evidence, self.now))
+        let asked = self.cache.as_ref().and_then(|key| Some((key, papers(snapshot, name)?)));
+        let asked = asked.map(|(key, papers)| {
+            let (policy, trust_root) = (policy.digest(), self.verifier.trust_root_digest());
+            (key, CacheQuestion { program: PROGRAM, release: name, papers, policy, trust_root })
+        });
+        if let Some((key, question)) = &asked
+            && let Some(bytes) = snapshot.facts().kept(&question.slot())
+            && let Some(verdict) = Verdict::from_cache(&bytes, question, key, self.now)
+        {
+            return Ok(verdict);
+        }
+        let gathered = snapshot.gather(name).map_err(report::store_error)?;
+        let verdict = verify_release(&self.verifier, policy, &gathered.evidence, self.now);
+        if let Some((key, question)) = asked.filter(|_| gathered.is_certain)
+            && let Some(bytes) = verdict.to_cache(&question, key)
+        {
+            snapshot.facts().keep(&question.slot(), &bytes);
+        }
+        Ok(verdict)
     }
 
     /// What the signed summaries of a release are enough for, if the policy names whose count.
@@ -158,6 +187,12 @@ impl Judge {
             Stays::Refused(format!("its verdict is a fail\n{}", describe::fails(&verdict)))
         })
     }
+}
+
+/// What stands for the evidence of a release.
+fn papers(snapshot: &Snapshot, name: &ReleaseName) -> Option<Digest> {
+    // What is wrong is told by whoever reads the evidence.
+    snapshot.papers(name).ok().flatten().map(|papers| papers.digest)
 }
 
 fn no_policy(project: &Project) -> CliError {

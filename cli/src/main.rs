@@ -21,6 +21,7 @@ mod report;
 mod runtime;
 mod sarif;
 mod signing;
+mod state;
 
 use std::process::ExitCode;
 

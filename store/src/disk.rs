@@ -35,8 +35,8 @@ mod system;
 
 pub use error::{Action, DiskError, DiskFault};
 pub use plain::{
-    HashedFile, create_dir_all, hash_file, kind_of, read_dir, read_file, remove_tree,
-    write_file_new, write_private_file_new,
+    HashedFile, create_dir_all, hash_file, kind_of, read_dir, read_file, read_private_file,
+    remove_tree, replace_private_file, write_file_new, write_private_file_new,
 };
 pub use system::FileKind;
 pub(crate) use system::{Cloned, FileState, LockAttempt};

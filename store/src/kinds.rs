@@ -27,9 +27,9 @@ use crate::store::Store;
 /// What is known of the content of blobs.
 type Known = BTreeMap<Digest, Sniffed>;
 
-/// The release with kind and platform of every file. Of an image its media type says what it is, and the
-/// release index what it runs on.
-pub(crate) fn with_kinds(store: &Store, release: Release) -> Result<Release, StoreError> {
+/// The release with kind and platform of every file, and whether all of them were told from bytes that were
+/// checked. Of an image its media type says what it is, and the release index what it runs on.
+pub(crate) fn with_kinds(store: &Store, release: Release) -> Result<(Release, bool), StoreError> {
     let files = release.artifacts().iter().filter(|artifact| !artifact.is_image());
     let files: BTreeMap<Digest, &Descriptor> =
         files.map(|artifact| (artifact.file.digest, &artifact.file)).collect();
@@ -43,8 +43,9 @@ pub(crate) fn with_kinds(store: &Store, release: Release) -> Result<Release, Sto
     known.extend(peek_at(store, &large)?);
     let artifacts = release.artifacts().iter().map(|artifact| with_kind(artifact, &known));
     let name = release.name().clone();
-    Release::from_stored(name.clone(), release.index().clone(), artifacts.collect())
-        .map_err(|source| StoreError::Release { name, source })
+    let release = Release::from_stored(name.clone(), release.index().clone(), artifacts.collect())
+        .map_err(|source| StoreError::Release { name, source })?;
+    Ok((release, large.is_empty()))
 }
 
 fn fits_the_window(file: &Descriptor) -> bool {

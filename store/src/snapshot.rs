@@ -19,6 +19,7 @@ use crate::attach::check_evidence;
 use crate::blob::{BlobReader, Pool, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
+use crate::facts::Facts;
 use crate::parallel::in_order;
 use crate::recognise;
 use crate::references;
@@ -36,6 +37,16 @@ struct Inner {
     store: Store,
     root: Root,
     catalog: Catalog,
+}
+
+/// The evidence of a release, and how it was come by.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// What a verdict may look at.
+    pub evidence: Evidence,
+    /// Whether every kind and platform was told from bytes that were checked. Of a large file without facts
+    /// only the beginning is read, which may be damaged: what is then told is not to be remembered.
+    pub is_certain: bool,
 }
 
 /// A referrer of a release, with its manifest read.
@@ -57,6 +68,11 @@ impl Snapshot {
 
     pub(crate) fn pool(&self) -> &Pool {
         self.inner.store.pool()
+    }
+
+    /// What is worth keeping of the store but can be computed again.
+    pub fn facts(&self) -> &Facts {
+        self.inner.store.facts()
     }
 
     pub(crate) fn root_document(&self) -> &Root {
@@ -130,11 +146,19 @@ impl Snapshot {
     /// [`StoreError`] if anything of it is missing, damaged or over a limit: a verdict on half of the
     /// evidence would be no verdict.
     pub fn evidence(&self, name: &ReleaseName) -> Result<Evidence, StoreError> {
+        Ok(self.gather(name)?.evidence)
+    }
+
+    /// The same, and whether all of it was told from bytes that were checked.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evidence`].
+    pub fn gather(&self, name: &ReleaseName) -> Result<Gathered, StoreError> {
         let release = self.release(name)?;
         let (_summaries, documents) = self.documents(&release)?;
-        let release = crate::kinds::with_kinds(&self.inner.store, release)?;
+        let (release, is_certain) = crate::kinds::with_kinds(&self.inner.store, release)?;
         let release = crate::sha512::with_sha512(&self.inner.store, release, &documents)?;
-        Ok(Evidence { release, documents })
+        Ok(Gathered { evidence: Evidence { release, documents }, is_certain })
     }
 
     /// The unsigned verification summaries attached to a release, records of earlier verdicts, ordered like

@@ -102,7 +102,12 @@ fn explain(
     name: &ReleaseName,
     file: Option<&Path>,
 ) -> Result<Outcome, CliError> {
-    let args = JudgeArgs { policy: file.map(Path::to_path_buf), trusted_root: None, at: None };
+    let args = JudgeArgs {
+        policy: file.map(Path::to_path_buf),
+        trusted_root: None,
+        at: None,
+        no_cache: true,
+    };
     let judge = Judge::load(&context.config, &args)?;
     let policy = judge.policy(&name.project)?;
     let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;

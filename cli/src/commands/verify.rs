@@ -76,8 +76,9 @@ fn record(
     let request =
         SummaryRequest { resource_uri: &resource_uri, policy_uri: None, verifier_id: VERIFIER_ID };
     let statement = verdict.to_summary(&request);
-    let known = snapshot.summaries(name).map_err(report::store_error)?;
-    if known.iter().any(|document| says_the_same(&document.bytes, &statement)) {
+    let papers = snapshot.papers(name).map_err(report::store_error)?;
+    let known = papers.map(|papers| papers.summaries).unwrap_or_default();
+    if known.iter().any(|summary| says_the_same(summary, &statement)) {
         return Ok(());
     }
     let bytes = statement.to_bytes();

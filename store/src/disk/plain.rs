@@ -1,10 +1,11 @@
 //! Ordinary files, for callers outside this crate: configuration, keys, policies, downloads.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bonded_model::Digest;
 
-use super::{Disk, DiskError, DiskFault, FileKind, Handle, containing};
+use super::{Action, Disk, DiskError, DiskFault, FileKind, Handle, containing};
 use crate::hashing::{self, Sha512Wanted, Stream};
 
 /// A file that was read once: its digests, and its bytes if it is small.
@@ -80,6 +81,36 @@ pub fn write_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// the sync of its directory: then the file is there, and a power loss may take it away.
 pub fn write_private_file_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     write_new(&Disk::default(), path, bytes, 0o600)
+}
+
+/// Reads a regular file that nobody but its owner can read or write.
+///
+/// # Errors
+/// [`DiskError`], with `PermissionDenied` before anything was read if others may.
+pub fn read_private_file(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+    let disk = Disk::default();
+    let mode = disk.read_attributes(path)?.mode;
+    if mode & 0o077 != 0 {
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, "others may read or write it");
+        return Err(DiskError::Io { action: Action::Open, path: path.to_owned(), source });
+    }
+    disk.read(path, limit)
+}
+
+/// Puts a file in the place of what is there, or is not, durably and at once, readable by its owner alone.
+///
+/// # Errors
+/// [`DiskError`]; what was there before is still there, unless it was the last step that failed, the sync
+/// of its directory.
+pub fn replace_private_file(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let disk = Disk::default();
+    let new = path.with_added_extension(format!("new-{}", std::process::id()));
+    write_new(&disk, &new, bytes, 0o600)?;
+    if let Err(error) = disk.rename(&new, path) {
+        disk.remove(&new)?;
+        return Err(error);
+    }
+    disk.sync_directory(containing(path))
 }
 
 fn write_new(disk: &Disk, path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
@@ -159,6 +190,24 @@ mod tests {
         assert_eq!(kind_of(&at("d")).unwrap(), Some(FileKind::Directory));
         remove_tree(&at("d")).unwrap();
         assert_eq!(kind_of(&at("d")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_private_file_is_replaced_as_a_whole_and_read_while_it_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        for bytes in [b"one".as_slice(), b"another"] {
+            replace_private_file(&file, bytes).unwrap();
+            assert_eq!(read_private_file(&file, 9).unwrap(), bytes);
+        }
+        assert_eq!(read_dir(directory.path()).unwrap().len(), 1);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = read_private_file(&file, 9).unwrap_err();
+        assert_eq!(error.fault(), DiskFault::PermissionDenied);
+        let taken = directory.path().join("taken");
+        create_dir_all(&taken.join("x")).unwrap();
+        replace_private_file(&taken, b"one").unwrap_err();
+        assert_eq!(read_dir(directory.path()).unwrap().len(), 2, "nothing is left behind");
     }
 
     #[test]

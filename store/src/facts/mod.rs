@@ -160,11 +160,15 @@ impl Facts {
         }
         let keys = (Shelf::Kept, std::slice::from_ref(key));
         let write = || self.write(keys, &mut |key, _| record::encode_kept(key, bytes));
-        let Err(error) = write() else { return };
-        if self.discard(&error) == Discarded::Yes
-            && let Err(error) = write()
-        {
-            self.note(&error);
+        match write() {
+            // Nothing is lost where nothing can be kept.
+            Ok(()) | Err(FactsError::InUse | FactsError::OutOfReach(_)) => {}
+            Err(error) if self.discard(&error) == Discarded::Yes => {
+                if let Err(error) = write() {
+                    self.note(&error);
+                }
+            }
+            Err(_cannot_be_removed) => {} // the notice has been given
         }
     }
 

@@ -11,7 +11,7 @@ use super::{World, name};
 use crate::disk::{Action, Disk};
 use crate::facts::{BlobFacts, FactsError, RebuildProgress, rebuild};
 use crate::sniff::ContentKind;
-use crate::{Store, StoreError};
+use crate::{Gathered, Store, StoreError};
 
 /// The beginning of a program for Linux on AMD64.
 fn program(bytes: usize) -> Vec<u8> {
@@ -66,7 +66,7 @@ fn ingest_records_what_a_file_is_and_runs_on() {
 }
 
 /// The evidence of a release, and how often a blob was read for it.
-fn evidence_read(world: &World, blob: &Digest) -> (Evidence, u64) {
+fn evidence_read(world: &World, blob: &Digest) -> (Gathered, u64) {
     let path = world.store.pool().layout.blob(blob);
     let reads = Arc::new(AtomicU64::new(0));
     let counted = reads.clone();
@@ -76,8 +76,8 @@ fn evidence_read(world: &World, blob: &Digest) -> (Evidence, u64) {
         }
     });
     let store = Store::open_on(&world.store_path, disk).unwrap();
-    let evidence = store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
-    (evidence, reads.load(Ordering::Relaxed))
+    let gathered = store.snapshot().unwrap().gather(&name("demo@v1")).unwrap();
+    (gathered, reads.load(Ordering::Relaxed))
 }
 
 /// No more than its beginning, whose bytes nobody has checked: so it is not kept.
@@ -90,14 +90,16 @@ fn of_a_large_file_without_facts_only_the_window_is_read() {
         let artifact = artifacts.find(|artifact| artifact.file.digest == large).unwrap();
         (artifact.kind, artifact.platform.as_ref().map(ToString::to_string))
     };
-    let (evidence, reads) = evidence_read(&world, &large);
-    let with_facts = of_large(&evidence);
+    let (gathered, reads) = evidence_read(&world, &large);
+    assert!(gathered.is_certain);
+    let with_facts = of_large(&gathered.evidence);
     assert_eq!(with_facts, (Some(ContentKind::Elf), Some("linux/amd64".into())));
     assert_eq!(reads, 0);
     world.forget_facts();
     for _nothing_is_kept in 0..2 {
-        let (evidence, reads) = evidence_read(&world, &large);
-        assert_eq!((of_large(&evidence), reads), (with_facts.clone(), 1));
+        let (gathered, reads) = evidence_read(&world, &large);
+        assert_eq!((of_large(&gathered.evidence), reads), (with_facts.clone(), 1));
+        assert!(!gathered.is_certain);
         let facts = all(&world);
         assert_eq!(facts.keys().collect::<Vec<_>>(), [&small]);
         assert_eq!(facts[&small].kind, Some(ContentKind::Elf));

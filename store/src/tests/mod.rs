@@ -15,6 +15,7 @@ mod ingest;
 mod inputs;
 mod ladder;
 mod lease;
+mod papers;
 mod repair;
 mod retention;
 mod store;

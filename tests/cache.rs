@@ -60,7 +60,10 @@ fn a_verdict_is_found_again_without_its_evidence() {
 #[test]
 fn a_fail_is_kept_as_well() {
     let world = world();
-    world.write("policy.toml", world.policy().replace("https://example.com/demo", "https://example.com/x"));
+    world.write(
+        "policy.toml",
+        world.policy().replace("https://example.com/demo", "https://example.com/x"),
+    );
     let first = verdict(&verify(&world, "").must(1));
     let gone = world.path(&format!(
         "store/blobs/{}",

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bonded_model::limits::LIKE_FINDING_COUNT_MAX;
 use bonded_model::{ArtifactPath, Digest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 
 /// How much a finding weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The verdict is a fail.
@@ -18,19 +18,6 @@ pub enum Severity {
     Warn,
     /// For the record, such as a document that was not accepted where another one was.
     Note,
-}
-
-impl Severity {
-    pub(crate) const ALL: [Self; 3] = [Self::Fail, Self::Warn, Self::Note];
-
-    /// As the JSON of a verdict has it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Warn => "warn",
-            Self::Note => "note",
-        }
-    }
 }
 
 /// One thing that a rule found.

@@ -17,7 +17,7 @@ mod cached;
 
 use bonded_model::json::to_canonical;
 use bonded_model::{ArtifactPath, Digest, Release, ReleaseName, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Severity, capped};
 use crate::moment::Interval;
@@ -57,7 +57,8 @@ pub(crate) struct Grounds {
 }
 
 /// What was found out about one artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArtifactVerdict {
     /// Where it stands in the release; absent for a file that was asked about without a name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +73,8 @@ pub struct ArtifactVerdict {
 }
 
 /// A document that satisfied a rule. Holds only what was signed or what the policy says.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AcceptedDocument {
     /// SHA-256 of the document as it is held.
     pub document: Digest,
@@ -84,7 +86,7 @@ pub struct AcceptedDocument {
 }
 
 /// The rule that a document satisfied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A signature over the artifact itself, or a statement about it by the expected signer.
@@ -104,9 +106,6 @@ pub enum Role {
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Signature, Self::Provenance, Self::Sbom, Self::Checksum, Self::Required];
-
     /// The name of the rule, as the JSON of a verdict has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -122,8 +121,8 @@ impl Role {
 }
 
 /// Who signed a document.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SignedBy {
     /// The signer's name in the policy, or `expected` where there is no policy.
     pub name: String,

@@ -15,7 +15,7 @@ use bonded_model::json::to_canonical;
 use bonded_model::{ArtifactPath, Digest, ReleaseName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{About, AcceptedDocument, ArtifactVerdict, Grounds, Role, SignedBy, Verdict};
+use super::{About, ArtifactVerdict, Grounds, Verdict};
 use crate::code::Code;
 use crate::finding::{Finding, Severity};
 use crate::moment::Interval;
@@ -89,7 +89,7 @@ struct Kept {
     evidence: Digest,
     lasts: Interval,
     digest: Digest,
-    artifacts: Vec<KeptArtifact>,
+    artifacts: Vec<ArtifactVerdict>,
     documents: Vec<Digest>,
     findings: Vec<Found<String>>,
 }
@@ -104,31 +104,6 @@ struct Asked {
     trust_root: Digest,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeptArtifact {
-    path: Option<ArtifactPath>,
-    digest: Digest,
-    level: Option<u8>,
-    accepted: Vec<KeptDocument>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeptDocument {
-    document: Digest,
-    role: String,
-    signer: Option<KeptSigner>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct KeptSigner {
-    name: String,
-    identity: String,
-    signed_at: Option<Timestamp>,
-}
-
 /// A finding with the name of its rule, which the JSON of a verdict leaves out.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,7 +114,7 @@ struct Found<T> {
     code: T,
     expected: T,
     seen: T,
-    severity: T,
+    severity: Severity,
     rule: Option<T>,
 }
 
@@ -203,35 +178,14 @@ impl Verdict {
             now,
             lasts: kept.lasts,
         };
-        let artifacts = kept.artifacts.into_iter().map(KeptArtifact::into_verdict);
         let findings = kept.findings.into_iter().map(Found::into_finding);
         Some(Self {
             about: About::Release { name: kept.question.release, digest: kept.digest },
             grounds,
-            artifacts: artifacts.collect::<Option<_>>()?,
+            artifacts: kept.artifacts,
             documents: kept.documents,
             findings: findings.collect::<Option<_>>()?,
         })
-    }
-}
-
-impl KeptArtifact {
-    fn into_verdict(self) -> Option<ArtifactVerdict> {
-        let Self { path, digest, level, accepted } = self;
-        let accepted = accepted.into_iter().map(KeptDocument::into_accepted);
-        Some(ArtifactVerdict { path, digest, level, accepted: accepted.collect::<Option<_>>()? })
-    }
-}
-
-impl KeptDocument {
-    fn into_accepted(self) -> Option<AcceptedDocument> {
-        let role = Role::ALL.into_iter().find(|role| role.name() == self.role)?;
-        let signer = self.signer.map(|KeptSigner { name, identity, signed_at }| SignedBy {
-            name,
-            identity,
-            signed_at,
-        });
-        Some(AcceptedDocument { document: self.document, role, signer })
     }
 }
 
@@ -244,7 +198,7 @@ impl<'a> Found<&'a str> {
             code: finding.code.as_str(),
             expected: &finding.expected,
             seen: &finding.seen,
-            severity: finding.severity.name(),
+            severity: finding.severity,
             rule: finding.rule.as_deref(),
         }
     }
@@ -253,8 +207,7 @@ impl<'a> Found<&'a str> {
 impl Found<String> {
     fn into_finding(self) -> Option<Finding> {
         let code = Code::ALL.iter().find(|code| code.as_str() == self.code)?;
-        let severity = Severity::ALL.into_iter().find(|s| s.name() == self.severity)?;
-        let Self { path, subject, document, expected, seen, rule, .. } = self;
+        let Self { path, subject, document, expected, seen, severity, rule, .. } = self;
         Some(Finding { path, subject, document, code: *code, expected, seen, severity, rule })
     }
 }

@@ -9,6 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
+};
 use sha2::{Digest, Sha256};
 
 /// Whether this is a smoke run: small sizes, one round, no claims.
@@ -72,4 +76,17 @@ pub(crate) fn fill(path: &Path, bytes: u64, seed: u64) {
         file.write_all(&state.to_le_bytes()).expect("space for the file");
     }
     file.into_inner().expect("all written").sync_all().expect("synced");
+}
+
+/// Verifies one signature over a kilobyte so many times.
+pub(crate) fn p256(count: usize) -> impl FnMut() {
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+    let message = [7_u8; 1024];
+    let signature = pair.sign(&random, &message).expect("a signature").as_ref().to_vec();
+    let public = pair.public_key().as_ref().to_vec();
+    move || {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public);
+        (0..count).for_each(|_| key.verify(&message, &signature).expect("the signature holds"));
+    }
 }

@@ -15,10 +15,6 @@ mod measure;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
-    UnparsedPublicKey,
-};
 use bonded_model::{Digest, Timestamp};
 use bonded_verify::{FileExpectation, FileQuestion, TrustRoot, Verifier, verify_file};
 
@@ -64,7 +60,7 @@ fn main() {
         });
     };
     let start = Instant::now();
-    let mut reference = p256(count * 10);
+    let mut reference = measure::p256(count * 10);
     let mut contenders: [(&str, &mut dyn FnMut()); 3] =
         [("P-256", &mut reference), ("one core", &mut alone), ("all cores", &mut together)];
     let medians = measure::medians(rounds, &mut contenders);
@@ -84,17 +80,4 @@ fn main() {
         all / single
     );
     println!("(whole run {:.1} s)", start.elapsed().as_secs_f64());
-}
-
-/// Verifies one signature over a kilobyte so many times.
-fn p256(count: usize) -> impl FnMut() {
-    let random = aws_lc_rs::rand::SystemRandom::new();
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
-    let message = [7_u8; 1024];
-    let signature = pair.sign(&random, &message).expect("a signature").as_ref().to_vec();
-    let public = pair.public_key().as_ref().to_vec();
-    move || {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public);
-        (0..count).for_each(|_| key.verify(&message, &signature).expect("the signature holds"));
-    }
 }

@@ -75,15 +75,15 @@ fn a_fail_is_kept_as_well() {
 
 #[test]
 fn what_a_verdict_depends_on_lets_it_be_reached_anew() {
-    let changes: [(&str, &dyn Fn(&World)); 4] = [
-        ("policy", &|world| {
+    let changes: [(&str, fn(&World)); 4] = [
+        ("policy", |world| {
             world.write("policy.toml", format!("{}# \n", world.policy()));
         }),
-        ("evidence", &|world| world.attest("v1.0.0")),
-        ("rebuild", &|world| {
+        ("evidence", |world| world.attest("v1.0.0")),
+        ("rebuild", |world| {
             run(world, "facts rebuild");
         }),
-        ("key", &|world| {
+        ("key", |world| {
             let key = world.path("state/verdicts.key");
             fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
             fs::write(key, [7; 32]).unwrap();

@@ -75,7 +75,8 @@ fn a_fail_is_kept_as_well() {
 
 #[test]
 fn what_a_verdict_depends_on_lets_it_be_reached_anew() {
-    let changes: [(&str, fn(&World)); 4] = [
+    type Change = fn(&World);
+    let changes: [(&str, Change); 4] = [
         ("policy", |world| {
             world.write("policy.toml", format!("{}# \n", world.policy()));
         }),

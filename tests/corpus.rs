@@ -169,7 +169,16 @@ fn bounds() -> (Duration, usize) {
 /// The targets of each test, so that they run side by side; the first test holds that none is left out.
 const GROUPS: [&[&str]; 5] = [
     &["json", "names", "statement", "predicate", "envelope", "sbom", "checksums", "manifest"],
-    &["listing", "mirror_plan", "mirror_record", "sniff", "bundle", "evidence"],
+    &[
+        "listing",
+        "mirror_plan",
+        "mirror_record",
+        "sniff",
+        "bundle",
+        "evidence",
+        "cosign_layer",
+        "metablock",
+    ],
     &["certificate", "timestamp", "log_body", "checkpoint", "promise"],
     &["policy", "expression", "pattern", "public_key", "trust_root"],
     &["store_root", "catalog_page", "journal", "facts_record", "archive", "layout", "sidecar"],

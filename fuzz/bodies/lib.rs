@@ -17,7 +17,7 @@ mod verdicts;
 pub type Body = fn(&[u8]);
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus`.
-pub const TARGETS: [(&str, Body); 31] = [
+pub const TARGETS: [(&str, Body); 33] = [
     ("json", documents::json),
     ("names", documents::names),
     ("statement", documents::statement),
@@ -32,6 +32,8 @@ pub const TARGETS: [(&str, Body); 31] = [
     ("sniff", documents::sniff),
     ("bundle", verdicts::bundle),
     ("evidence", verdicts::evidence),
+    ("cosign_layer", verdicts::cosign_layer),
+    ("metablock", verdicts::metablock),
     ("certificate", pieces::certificate),
     ("timestamp", pieces::timestamp),
     ("log_body", pieces::log_body),

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bonded_model::cosign::Layer;
 use bonded_model::evidence::Subject;
 use bonded_model::{
     Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
@@ -68,13 +69,32 @@ fn hold(verdict: &Verdict) {
     assert!(!verdict.to_json().is_empty());
 }
 
-const KINDS: [DocumentKind; 6] = [
+/// A signature in the annotations of a layer, as cosign kept it.
+pub fn cosign_layer(bytes: &[u8]) {
+    if let Ok(layer) = Layer::parse(bytes) {
+        let again = Layer::parse(&layer.to_bytes()).expect("what is written can be read");
+        assert_eq!(again.to_bytes(), layer.to_bytes());
+        drop(Layer::of(&layer.annotations, layer.content));
+    }
+    evidence(bytes);
+}
+
+/// A layout or link of in-toto; read where the cargo feature `in-toto` is on.
+pub fn metablock(bytes: &[u8]) {
+    evidence(bytes);
+}
+
+/// Layouts are asked for where they can be read.
+const LAYOUT: &str = if cfg!(feature = "in-toto") { "[layout]\nsigners = [\"key\"]\n" } else { "" };
+
+const KINDS: [DocumentKind; 7] = [
     DocumentKind::Bundle,
     DocumentKind::Envelope,
     DocumentKind::Statement,
     DocumentKind::Spdx,
     DocumentKind::CycloneDx,
     DocumentKind::Checksums,
+    DocumentKind::Metablock,
 ];
 
 /// A document of every kind beside a file, under a policy that asks for everything, and takes a provenance
@@ -87,10 +107,18 @@ name = "everything"
 name = "key"
 public_key = '''
 {KEY}'''
+legacy = ["promise-only", "cosign-signature", "cosign-attestation"]
 [[signer]]
 name = "workflow"
 issuer = "{ISSUER}"
 identity = "{IDENTITY}"
+legacy = ["promise-only", "cosign-signature", "cosign-attestation"]
+[[verifier]]
+id = "https://example.com/verifier"
+signers = ["key", "workflow"]
+level = 3
+max_age = "7d"
+resource = "pkg:generic/{{project}}@{{version}}#{{path}}"
 [[builder]]
 id = "https://example.com/builder"
 signers = ["key", "workflow"]
@@ -129,10 +157,11 @@ signers = ["key"]
 name = "all that is said"
 of = "artifacts"
 cel = '''statements.all(s, has(s.predicate) && size(s.signers) >= 0) && (provenance == null || has(provenance.predicate))'''
-"#,
+{LAYOUT}"#,
         Digest::sha256_of(bytes)
     );
     let policy = Policy::parse(&text).expect("a policy");
+    ask(&VERIFIER, &FileExpectation::Policy(&policy), bytes);
     let documents = KINDS.into_iter().map(|kind| document(kind, bytes)).collect();
     let evidence = Evidence { release: release(), documents };
     hold(&verify_release(&VERIFIER, &policy, &evidence, now()));

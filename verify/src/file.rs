@@ -409,6 +409,13 @@ mod tests {
         let unknown = FileExpectation::Policy(&project);
         check(&ask(&unknown, FILE, None, &named), &[Code::VsaResource]);
         let provenance = Key::from_seed(1).bundle(&provenance(FILE, |_| {}).to_bytes());
+        // Nobody said where the file belongs, which is no reason to leave a FAILED about it unheard.
+        for resource in ["pkg:{project}@{version}", "pkg:x/{path}"] {
+            let unfilled = policy(resource);
+            let unfilled = FileExpectation::Policy(&unfilled);
+            let failed = [provenance.clone(), summary("FAILED", "pkg:demo@v1")].join(&b'\n');
+            check(&ask(&unfilled, FILE, None, &failed), &[Code::StmtFailed]);
+        }
         let failed = [provenance.clone(), summary("FAILED", "pkg:x@v1")].join(&b'\n');
         check(&ask(&expectation, FILE, None, &failed), &[Code::StmtFailed]);
         let both = [provenance, other].join(&b'\n');

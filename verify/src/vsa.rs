@@ -108,6 +108,8 @@ fn resource_fault(rule: &VerifierRule, summary: &Summary, place: &Place<'_>) -> 
     };
     match template.fill(place) {
         Some(wanted) if wanted == *seen => None,
+        // What is not known is not another: a FAILED is heard.
+        None if summary.failed() => None,
         Some(wanted) => Some(Fault::new(Code::VsaResource, wanted, seen)),
         None => {
             let expected = format!("{}, of which something is not known", template.as_str());

@@ -16,7 +16,7 @@ use crate::index::{self, IndexSetting, IndexState};
 use crate::journal::Journal;
 use crate::layout::{Layout, OCI_LAYOUT};
 use crate::lease::{self, Lease, LeaseInfo};
-use crate::lock::{self, Holder};
+use crate::lock::{self, Holder, WriterLock};
 use crate::root::{FORMAT_VERSION, ROOT_BYTES_MAX, Root, RootError};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -256,8 +256,7 @@ impl Store {
         holder: &Holder,
         on_wait: &mut dyn FnMut(&Holder),
     ) -> Result<Writer, StoreError> {
-        let Pool { disk, layout } = &self.inner.pool;
-        let lock = lock::take(disk, layout, wait, holder, on_wait)?;
+        let lock = self.take_lock(wait, holder, on_wait)?;
         Writer::begin(self.clone(), lock, self.stage(holder)?)
     }
 
@@ -269,9 +268,17 @@ impl Store {
         holder: &Holder,
         on_wait: &mut dyn FnMut(&Holder),
     ) -> Result<Writer, StoreError> {
+        Writer::begin(self.clone(), self.take_lock(wait, holder, on_wait)?, stage)
+    }
+
+    fn take_lock(
+        &self,
+        wait: Duration,
+        holder: &Holder,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<WriterLock, StoreError> {
         let Pool { disk, layout } = &self.inner.pool;
-        let lock = lock::take(disk, layout, wait, holder, on_wait)?;
-        Writer::begin(self.clone(), lock, stage)
+        lock::take(disk, layout, wait, holder, on_wait)
     }
 
     /// A stage with a lease of its own, to write on without the lock.

@@ -431,6 +431,59 @@ fn samples() -> Vec<Vec<u8>> {
     ]
 }
 
+/// What is found in a fixed table of beginnings. A fact that an earlier program wrote is looked for again only
+/// where the version tells that the answers changed.
+#[test]
+fn other_answers_are_another_version() {
+    let numbers = || 0..=300;
+    let elf = |machine| {
+        let forms = [(true, true), (true, false), (false, true), (false, false)];
+        forms.map(|(is_64, is_little)| Elf { is_64, is_little, machine, ..AMD64 }.with(&[]))
+    };
+    let mut table = samples();
+    table.extend(numbers().flat_map(elf));
+    table.extend((0..=20).map(|os_abi| Elf { os_abi, ..AMD64 }.with(&[])));
+    table.extend((0..=6).map(|kind| Elf { kind, ..AMD64 }.with(&[])));
+    table.extend((0..=20).map(|cpu| macho(0xfeed_facf, 0x0100_0000 + cpu, &build_version(1))));
+    table
+        .extend((0..=14).map(|platform| macho(0xfeed_facf, 0x0100_0007, &build_version(platform))));
+    let machines = [0x14c, 0x1c0, 0x1c2, 0x1c4, 0x200, 0x8664, 0xaa64, 0x5032, 0x5064, 0x6264];
+    table.extend(machines.map(|machine| pe(64, 0x20b, machine, 3)));
+    table.extend((0..=16).map(|subsystem| pe(64, 0x20b, 0x8664, subsystem)));
+    table.extend(
+        ["x86_64", "aarch64", "i686", "armv7hl", "ppc64le", "s390x", "riscv64", "noarch", "src"]
+            .map(|machine| rpm(&[(1021, 6, "linux"), (1022, 6, machine)], 13)),
+    );
+    table.extend((0..=255).map(|byte| vec![byte, 0x8b, 8, 0]));
+    let beginnings: [&[u8]; 12] = [
+        b"",
+        b"text\n",
+        b"{}",
+        b"[1]",
+        b"{",
+        b"#!/bin/sh\n",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"\xfd7zXZ\0",
+        b"BZh9",
+        b"\x28\xb5\x2f\xfd",
+        b"!<arch>\n",
+    ];
+    table.extend(beginnings.map(<[u8]>::to_vec));
+    let answers = table.iter().map(|bytes| {
+        let found = sniff(bytes, u64::try_from(bytes.len()).unwrap());
+        let platform = found.platform.map(|platform| platform.to_string());
+        format!("{} {}\n", found.kind.as_str(), platform.unwrap_or_default())
+    });
+    let digest = bonded_model::Digest::sha256_of(answers.collect::<String>().as_bytes());
+    let expected = "sha256:e31e60ca392bce90562a4bf2cd79b20efc84e874fcc30a1658fd4d2fe47213ea";
+    assert_eq!(
+        (VERSION, digest.to_string().as_str()),
+        (1, expected),
+        "raise VERSION with the digest"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bonded_model::statement::Statement;
-use bonded_model::vsa::Summary;
+use bonded_model::vsa::{Summary, SummaryResult};
 use bonded_model::{Digest, Document, ImageName};
 use bonded_store::BlobFacts;
 use bonded_store::catalog::Key;
@@ -59,10 +59,11 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
         let levels = summary.verified_levels.join(" ");
         let time =
             summary.time_verified.map_or_else(|| "at an unknown time".into(), |t| t.to_string());
-        text += &format!(
-            "  verdict   {}  {:?} {levels}  {time}, unsigned record\n",
-            digest, summary.verification_result
-        );
+        let result = match summary.verification_result {
+            SummaryResult::Passed => "PASSED",
+            SummaryResult::Failed => "FAILED",
+        };
+        text += &format!("  verdict   {digest}  {result} {levels}  {time}, unsigned record\n");
     }
     output::data(&text)?;
     Ok(Outcome::Done)

@@ -279,7 +279,7 @@ fn proposed(signer: Signer, key: Option<&PublicKey>) -> Option<Proposed> {
 
 fn reference_line(reference: &str, version: &str) -> String {
     if let Some(tag) = reference.strip_prefix("refs/tags/") {
-        return format!("tag = {}\n", quoted(&tag.replace(version, "{version}")));
+        return format!("tag = {}\n", quoted(&with_stand_in(tag, version, "{version}")));
     }
     match reference.strip_prefix("refs/heads/") {
         Some(branch) => format!("branch = {}\n", quoted(branch)),
@@ -293,7 +293,7 @@ fn paths_line(evidence: &Evidence, inventory: &Inventory<'_>, paper: &Paper) -> 
     let artifacts = paper.covered.keys().flat_map(|content| inventory.holders_of(*content));
     let paths: BTreeSet<_> = artifacts
         .filter_map(|at| evidence.release.artifacts().get(*at))
-        .map(|artifact| quoted(&artifact.path.as_str().replace(version, "*")))
+        .map(|artifact| quoted(&with_stand_in(artifact.path.as_str(), version, "*")))
         .collect();
     format!("paths = [{}]\n", paths.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -301,10 +301,30 @@ fn paths_line(evidence: &Evidence, inventory: &Inventory<'_>, paper: &Paper) -> 
 fn artifact_lines(evidence: &Evidence) -> String {
     let version = evidence.release.name().version.as_str();
     let paths = evidence.release.artifacts().iter().map(|artifact| {
-        let path = artifact.path.as_str().replace(version, "{version}");
+        let path = with_stand_in(artifact.path.as_str(), version, "{version}");
         format!("    {},\n", quoted(&path))
     });
     format!("\n[release]\nartifacts = [\n{}]\n", paths.collect::<String>())
+}
+
+/// The text with something in place of the version, where that stands by itself: what is part of a word or of
+/// a longer number, as the 1 of `amd64-v1.1`, is not meant.
+fn with_stand_in(text: &str, version: &str, stand_in: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(version) {
+        out.push_str(before);
+        let is_part = |beside: Option<char>| beside.is_some_and(char::is_alphanumeric);
+        let mut following = after.chars();
+        let next = following.next();
+        let goes_on = next == Some('.') && following.next().is_some_and(|c| c.is_ascii_digit());
+        let came_from =
+            out.ends_with('.') && out.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit());
+        let alone = !(is_part(out.chars().next_back()) || is_part(next) || goes_on || came_from);
+        out.push_str(if alone { stand_in } else { version });
+        rest = after;
+    }
+    out + rest
 }
 
 /// A TOML basic string: JSON's escapes are a subset of TOML's, which asks for one more.

@@ -178,3 +178,23 @@ fn who_signed_the_sboms_is_proposed() {
     half.files.push(("bin/b", b"other".to_vec()));
     assert!(text_of(&half).contains("rule = \"require\"  # without signers"));
 }
+
+/// A release of version 1 made a template of every 1 in a name.
+#[test]
+fn a_version_is_replaced_only_where_it_stands_by_itself() {
+    for (text, version, expected) in [
+        ("tool-v1.2.3.tar.gz", "v1.2.3", "tool-V.tar.gz"),
+        ("v1.2.3/tool-v1.2.3", "v1.2.3", "V/tool-V"),
+        ("1", "1", "V"),
+        ("tool-1.tar.gz", "1", "tool-V.tar.gz"),
+        ("amd641", "1", "amd641"),
+        ("lib-1.1.so", "1", "lib-1.1.so"),
+        ("lib-1.10.so", "1", "lib-1.10.so"),
+        ("v1", "1", "v1"),
+        ("tool-1.2.30", "1.2.3", "tool-1.2.30"),
+        ("tool-0.1.2.3", "1.2.3", "tool-0.1.2.3"),
+        ("tool", "1", "tool"),
+    ] {
+        assert_eq!(with_stand_in(text, version, "V"), expected, "{text} {version}");
+    }
+}

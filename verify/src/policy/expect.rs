@@ -101,14 +101,18 @@ impl Expect {
         };
         let ids =
             [id("repository", &self.source_id), id("owner", &self.source_owner_id)].into_iter();
-        let inputs =
-            self.inputs.iter().map(|(name, value)| format!("  with input {name} = {value}"));
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|(name, value)| format!("  started with the input {name} = {value}"));
         let values = self.parameter_values.iter();
-        let values = values.map(|(name, value)| format!("  with parameter {name} = {value}"));
+        let values = values.map(|(name, value)| format!("  with the parameter {name} = {value}"));
         let dependencies = self.dependencies.iter().map(|all| {
             let all: Vec<_> = all.iter().map(|dependency| dependency.uri.as_str()).collect();
-            let all = if all.is_empty() { "(none)".to_owned() } else { all.join(" or ") };
-            format!("  with dependencies {all}")
+            match all.as_slice() {
+                [] => "  with no dependencies beside its source".to_owned(),
+                all => format!("  with no dependencies beside its source but {}", all.join(" or ")),
+            }
         });
         ids.flatten().chain(inputs).chain(values).chain(dependencies).collect()
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bonded_model::{Artifact, Release};
 
 use super::exception::Exception;
-use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule};
+use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule, Template};
 use super::scope::Selector;
 use super::verifier::ResourceTemplate;
 use super::{Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight, VerifierRule};
@@ -115,12 +115,16 @@ impl Policy {
             return vec!["SLSA provenance (off)".to_owned()];
         }
         let version = Some(&release.name().version);
-        let template = rule.reference.as_ref().or(rule.expect.versioned_tag.as_ref());
-        let reference = template.and_then(|template| template.fill(version));
+        let filled = |template: &Template| template.fill(version).unwrap_or_default();
+        let reference = match (&rule.reference, &rule.expect.versioned_tag) {
+            (Some(reference), _) => format!("at ref {}", filled(reference)),
+            (None, Some(tag)) => format!("at a tag of version {}, or of one under it", filled(tag)),
+            (None, None) => format!("at ref {ANY}"),
+        };
         let mut lines = vec![
             format!("SLSA provenance at level {} or above ({})", rule.level, rule.demand.name()),
             format!("  from source {}", rule.source.as_deref().unwrap_or(ANY)),
-            format!("  at ref {}", reference.as_deref().unwrap_or(ANY)),
+            format!("  {reference}"),
             format!("  of build type {}", listed(rule.build_types.as_ref(), ANY)),
             format!("  with parameters {}", listed(rule.parameters.as_ref(), "of any name")),
         ];

@@ -657,5 +657,6 @@ proptest! {
 }
 
 mod conditions;
+mod npm;
 mod papers;
 mod scopes;

@@ -498,6 +498,12 @@ fn google_cloud_build_v0_1_by_a_key_of_the_policy() {
         |own: &str| format!("parameter_values = {{ substitutions = {{ _OWN = \"{own}\" }} }}");
     assert_eq!(judge(&good, &google, &value("x")), []);
     assert_eq!(judge(&good, &google, &value("y")), [Code::ProvValue]);
+    // One key for both, and the one over the payload alone, which is no DSSE signature by anybody.
+    let mut both = bonded_model::dsse::Envelope::parse(&cloud_build(&good, &google)).unwrap();
+    both.signatures[0].bytes = google.sign(&good);
+    assert_eq!(of_cloud_build(&id, &both.to_bytes(), ""), []);
+    both.signatures.pop();
+    assert_eq!(of_cloud_build(&id, &both.to_bytes(), ""), [Code::SigInvalid]);
     // Both signatures over other bytes.
     let mut forged = bonded_model::dsse::Envelope::parse(&cloud_build(&good, &google)).unwrap();
     forged.payload = payload(json!({"TAG_NAME": "v1", "_OWN": "y"}));

@@ -244,10 +244,10 @@ pub(crate) struct JudgeArgs {
     /// The policy [default: the project's policy in bonded.toml]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// The trusted root: a file, or `staging` for the embedded root of Sigstore's staging instance
-    /// [default: the one in bonded.toml, then the embedded public-good root]
-    #[arg(long, value_name = "FILE|staging")]
-    pub(crate) trusted_root: Option<PathBuf>,
+    /// The trusted root: a file, NAME=FILE, or the embedded `public-good` or `staging`; several times for
+    /// several side by side [default: those in bonded.toml, then public-good]
+    #[arg(long = "trusted-root", value_name = "[NAME=]FILE|public-good|staging")]
+    pub(crate) trusted_roots: Vec<String>,
     /// Reach the verdict as of this time (RFC 3339) instead of now, and anew
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<Timestamp>,
@@ -328,8 +328,8 @@ pub(crate) enum PolicyVerb {
         #[arg(long = "key", value_name = "PEM")]
         keys: Vec<PathBuf>,
         /// The trusted root [default: as for verify]
-        #[arg(long, value_name = "FILE")]
-        trusted_root: Option<PathBuf>,
+        #[arg(long = "trusted-root", value_name = "[NAME=]FILE|public-good|staging")]
+        trusted_roots: Vec<String>,
     },
     /// Read a policy and say what is wrong or dangerous in it
     Check {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 use crate::report;
+use crate::roots::GivenRoot;
 
 /// Seconds that a second writer waits, where nothing else is said.
 pub(crate) const WAIT_SECONDS: u64 = 30;
@@ -63,6 +64,7 @@ struct Written {
     store: Option<PathBuf>,
     wait_seconds: Option<u64>,
     trusted_root: Option<PathBuf>,
+    trusted_roots: Option<Vec<String>>,
     #[serde(default)]
     ingest: WrittenIngest,
     #[serde(default)]
@@ -146,8 +148,8 @@ pub(crate) struct Config {
     pub(crate) ingest_sha512: Setting<bool>,
     /// Where `serve` listens.
     pub(crate) listen: Setting<SocketAddr>,
-    /// The trusted root, if not the embedded one.
-    pub(crate) trusted_root: Option<Setting<PathBuf>>,
+    /// The trusted roots, if not the embedded one.
+    pub(crate) trusted_roots: Option<Setting<Vec<GivenRoot>>>,
     /// Policy file of each project.
     pub(crate) policies: BTreeMap<Project, PathBuf>,
     /// Where something can be kept for the user, if anywhere.
@@ -205,6 +207,14 @@ impl Config {
     pub(crate) fn load(file: Option<&Path>, store: Option<&Path>) -> Result<Self, CliError> {
         let environment = Environment::read()?;
         let (path, written) = read_file(file, &environment)?;
+        if written.trusted_roots.as_ref().is_some_and(Vec::is_empty) {
+            return Err(CliError::usage("trusted_roots in bonded.toml is empty")
+                .hint("leave it away to use the embedded public-good root"));
+        }
+        if written.trusted_root.is_some() && written.trusted_roots.is_some() {
+            return Err(CliError::usage("bonded.toml has both trusted_root and trusted_roots")
+                .hint("write the one into the list of the other"));
+        }
         Ok(resolve(path, written, environment, store))
     }
 
@@ -288,11 +298,12 @@ impl Config {
                 .map_or_else(unset, |s| (s.value.display().to_string(), s.origin.clone()))
         };
         let (store, store_origin) = path(&self.store);
-        let (root, root_origin) = match path(&self.trusted_root) {
-            (_, origin) if self.trusted_root.is_none() => {
-                ("embedded public-good root".into(), origin)
+        let (roots, roots_origin) = match &self.trusted_roots {
+            None => ("embedded public-good root".to_owned(), "default".to_owned()),
+            Some(setting) => {
+                let roots: Vec<_> = setting.value.iter().map(ToString::to_string).collect();
+                (roots.join(", "), setting.origin.clone())
             }
-            found => found,
         };
         let mut rows = vec![
             ("store".into(), store, store_origin),
@@ -301,7 +312,7 @@ impl Config {
                 self.wait_seconds.value.to_string(),
                 self.wait_seconds.origin.clone(),
             ),
-            ("trusted_root".into(), root, root_origin),
+            ("trusted_roots".into(), roots, roots_origin),
             (
                 "ingest.sha512".into(),
                 self.ingest_sha512.value.to_string(),
@@ -375,6 +386,13 @@ fn resolve(
             from_variable.map(|text| Setting { value: text.into(), origin: "BONDED_STORE".into() })
         })
         .or_else(|| written.store.map(from_file));
+    let single =
+        written.trusted_root.map(|file| GivenRoot::File { name: None, file: base.join(file) });
+    let listed = written
+        .trusted_roots
+        .map(|texts| texts.iter().map(|text| GivenRoot::parse(text, &base)).collect::<Vec<_>>());
+    let roots = listed.or(single.map(|root| vec![root]));
+    let trusted_roots = roots.map(|value| Setting { value, origin: origin.clone() });
     let listen = LISTEN.parse().expect("the default address is one");
     let default = |value| Setting { value, origin: "default".into() };
     Config {
@@ -390,7 +408,7 @@ fn resolve(
             .serve
             .listen
             .map_or_else(|| default(listen), |value| Setting { value, origin: origin.clone() }),
-        trusted_root: written.trusted_root.map(from_file),
+        trusted_roots,
         policies: written
             .projects
             .into_iter()

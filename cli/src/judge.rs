@@ -7,18 +7,19 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bonded_model::limits::{POLICY_BYTES_MAX, TRUST_ROOT_BYTES_MAX};
+use bonded_model::limits::POLICY_BYTES_MAX;
 use bonded_model::{Digest, Project, Release, ReleaseName, Timestamp};
 use bonded_store::{Snapshot, disk};
 use bonded_verify::{
-    CacheKey, CacheQuestion, Policy, PublicKey, TrustRoot, Verdict, Verified, Verifier,
-    verify_release, verify_summary,
+    CacheKey, CacheQuestion, Policy, PublicKey, Verdict, Verified, Verifier, verify_release,
+    verify_summary,
 };
 
 use crate::args::JudgeArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::error::CliError;
+use crate::roots::verifier;
 use crate::{describe, output, report, state};
 
 /// This build of the program.
@@ -75,7 +76,7 @@ impl Judge {
             }
         };
         Ok(Self {
-            verifier: verifier(config, args.trusted_root.as_deref())?,
+            verifier: verifier(config, &args.trusted_roots)?,
             policies,
             now: as_of(args)?,
             // Who names a time wants to know what is found then; and a signature library looks at this
@@ -210,28 +211,6 @@ pub(crate) fn as_of(args: &JudgeArgs) -> Result<Timestamp, CliError> {
         Some(at) => Ok(at),
         None => clock::now(),
     }
-}
-
-/// What names the embedded root of Sigstore's staging instance; a file of that name is `./staging`.
-const STAGING: &str = "staging";
-
-/// The verifier with the trust root in force.
-pub(crate) fn verifier(config: &Config, named: Option<&Path>) -> Result<Verifier, CliError> {
-    let configured = config.trusted_root.as_ref().map(|setting| setting.value.as_path());
-    let root = match named.or(configured) {
-        None => TrustRoot::public_good(),
-        Some(_) if named == Some(Path::new(STAGING)) => TrustRoot::staging(),
-        Some(file) => {
-            let bytes = read(file, TRUST_ROOT_BYTES_MAX, "trusted root")?;
-            TrustRoot::parse(&bytes).map_err(|source| {
-                CliError::usage(format!("{} is no trusted root that can be used", file.display()))
-                    .because(source)
-                    .hint("leave --trusted-root away to use the embedded public-good root")
-            })?
-        }
-    };
-    Verifier::new(root)
-        .map_err(|source| CliError::usage("the trusted root cannot be used").because(source))
 }
 
 /// Reads a policy file that is to be applied.

@@ -18,6 +18,7 @@ mod page;
 mod progress;
 mod quantity;
 mod report;
+mod roots;
 mod runtime;
 mod sarif;
 mod signing;

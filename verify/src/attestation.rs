@@ -321,14 +321,14 @@ pub(crate) fn authenticate(
     let hint = match document.material() {
         Material::Certificate => {
             let against = Against { key: None, file };
-            return verifier.verify(document, &against).map(|signed| vec![signed]);
+            return verifier.verify(document, &against);
         }
         Material::Key { hint } => hint,
     };
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for key in keys(rules) {
         match verifier.verify(document, &Against { key: Some(key), file }) {
-            Ok(signed) => all.push(signed),
+            Ok(signed) => all.extend(signed),
             Err(fault) => faults.push((key, fault)),
         }
     }

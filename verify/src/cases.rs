@@ -154,6 +154,11 @@ fn signature_cases() -> Vec<(Code, Make)> {
             case.edit("#sbom", &format!("{table}\n{kind}\n"));
             case
         }),
+        (Code::SigRoot, |produce| {
+            let mut case = Case::certified(workflow());
+            case.edit("#key", if produce { "root = \"other\"" } else { "root = \"double\"" });
+            case
+        }),
     ]
 }
 

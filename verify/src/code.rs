@@ -87,6 +87,10 @@ codes! {
         "The signature is in a legacy form that its signer does not name in the policy.",
         "docs/policy.md, Legacy forms",
         "Ask the producer for a Sigstore bundle; or name the form in `legacy` of the signer.";
+    SigRoot = "SIG-ROOT",
+        "Another trust root vouches for the signature than the one that its signer is pinned to.",
+        "docs/policy.md, Trust roots",
+        "Pin the signer to the trust root that certifies it; treat a signature under another one as forged.";
     IdIssuer = "ID-ISSUER",
         "No signer of the policy has the issuer of the signing certificate.",
         "sigstore client-spec, Verification, Certificate; Fulcio oid-info.md, 1.3.6.1.4.1.57264.1.8",

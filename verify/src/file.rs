@@ -319,7 +319,7 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
 
 fn expected(who: Who) -> SignerRule {
     let (witnesses, legacy) = (Witnesses::default(), Forms::new());
-    SignerRule { name: EXPECTED.to_owned(), who, witnesses, legacy }
+    SignerRule { name: EXPECTED.to_owned(), who, witnesses, legacy, root: None }
 }
 
 #[cfg(test)]
@@ -564,6 +564,10 @@ mod tests {
                     predicate["runDetails"]["builder"]["id"].as_str().unwrap().to_owned();
             }
             Ok(signed)
+        }
+
+        fn knows(&self, _: &crate::signature::SignedDocument) -> bool {
+            true
         }
     }
 

@@ -13,6 +13,7 @@ use crate::key::PublicKey;
 use crate::legacy::{Forms, Lack};
 use crate::moment::Moment;
 use crate::pattern::Pattern;
+use crate::roots::{Pin, Voucher};
 use crate::verdict::SignedBy;
 
 /// The issuer of certificates for GitHub Actions workflows.
@@ -86,6 +87,8 @@ pub(crate) struct Signed {
     pub(crate) logs: BTreeSet<Digest>,
     /// The timestamp authorities that vouch for it, likewise.
     pub(crate) clocks: BTreeSet<Digest>,
+    /// The trust root that they are of; none where only the key that made it is believed.
+    pub(crate) root: Option<Voucher>,
 }
 
 /// Someone who may sign.
@@ -96,6 +99,8 @@ pub(crate) struct SignerRule {
     pub(crate) witnesses: Witnesses,
     /// The legacy forms in which its signatures count.
     pub(crate) legacy: Forms,
+    /// The trust root that has to vouch for its signatures.
+    pub(crate) root: Option<Pin>,
 }
 
 /// How many different logs and timestamp authorities have to vouch for a signature. What else there must be
@@ -206,7 +211,7 @@ fn judge(
     now: &Moment,
 ) -> Result<(), (Distance, Vec<Fault>)> {
     let lack = lack.filter(|lack| !rule.legacy.contains(&lack.form));
-    let lack = lack.map(|lack| lack.fault.clone());
+    let lack = lack.map(|lack| lack.fault.clone()).into_iter().chain(root_fault(signed, rule));
     match (&signed.signer, &rule.who) {
         (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
             if holder.issuer != *issuer {
@@ -240,6 +245,18 @@ fn judge(
 fn undated(signed: &Signed) -> Option<Fault> {
     let expected = "an authenticated time of a signature that has to be in a log";
     signed.times.is_empty().then(|| Fault::new(Code::SigTime, expected, "no time"))
+}
+
+/// Where there are several trust roots, nobody's signatures count who does not say which one vouches.
+fn root_fault(signed: &Signed, rule: &SignerRule) -> Option<Fault> {
+    let root = signed.root.as_ref()?;
+    let expected = match &rule.root {
+        Some(pin) if pin.is(root) => return None,
+        Some(pin) => format!("a signature that the trust root {} vouches for", pin.told()),
+        None if root.is_only => return None,
+        None => "a signer who says which of the trust roots vouches for it".to_owned(),
+    };
+    Some(Fault::new(Code::SigRoot, expected, root.told()))
 }
 
 fn conditions(faults: impl Iterator<Item = Fault>) -> Result<(), (Distance, Vec<Fault>)> {
@@ -315,6 +332,12 @@ fn merged(faults: Vec<Fault>) -> Vec<Fault> {
 }
 
 impl Signed {
+    /// Whether nobody but the holder of a key vouches for it.
+    pub(crate) fn is_by_key_alone(&self) -> bool {
+        let by_key = matches!(self.signer, Signer::Key(_));
+        by_key && self.logs.is_empty() && self.clocks.is_empty()
+    }
+
     /// The record of this signature for a verdict.
     pub(crate) fn by(&self, rule: &SignerRule) -> SignedBy {
         let identity = match &self.signer {

@@ -26,6 +26,7 @@ mod moment;
 mod pattern;
 pub mod policy;
 mod provenance;
+mod roots;
 mod sbom;
 mod signature;
 mod summary;

@@ -26,6 +26,7 @@ use crate::finding::Fault;
 use crate::identity::Signed;
 use crate::key::PublicKey;
 use crate::legacy::{Lack, Legacy};
+use crate::roots::{self, Voucher};
 use crate::trust::{TrustRoot, TrustRootError};
 use cosign::Opened;
 use shape::{Form, Profile, Shape};
@@ -36,6 +37,10 @@ pub(crate) trait SignatureVerifier: Send + Sync {
     /// Verifies the signature of a document, with a key if it was made with a managed one, and over
     /// a file if it is a message signature.
     fn verify(&self, document: &SignedDocument, against: &Against<'_>) -> Result<Signed, Fault>;
+
+    /// Whether it knows somebody who is said to vouch for a document, so that its word on it says more than
+    /// that of others.
+    fn knows(&self, document: &SignedDocument) -> bool;
 }
 
 /// What a signature is verified against.
@@ -53,11 +58,18 @@ pub(crate) struct SignedFile<'a> {
     pub(crate) bytes: Option<&'a [u8]>,
 }
 
-/// Verifies signatures under one trust root; made once and shared.
+/// Verifies signatures under one trust root, or several side by side; made once and shared.
 pub struct Verifier {
+    /// The digest of all trust roots.
     root: Digest,
-    /// When what the trust root names begins to be believed.
+    /// When what the trust roots name begins to be believed.
     beginnings: Vec<Timestamp>,
+    roots: Vec<Rooted>,
+}
+
+/// What verifies under one of the trust roots.
+struct Rooted {
+    voucher: Voucher,
     signatures: Box<dyn SignatureVerifier>,
 }
 
@@ -67,12 +79,32 @@ impl Verifier {
     /// # Errors
     /// [`TrustRootError::Unusable`] if a key or certificate in it cannot be used.
     pub fn new(root: TrustRoot) -> Result<Self, TrustRootError> {
-        let signatures = library::Library::new(&root)?;
-        let beginnings = signatures.beginnings().to_vec();
-        Ok(Self { root: root.digest(), beginnings, signatures: Box::new(signatures) })
+        Self::of_roots(vec![root])
     }
 
-    /// The digest of its trust root.
+    /// A verifier under several trust roots. Where there are more than one, each signer of a policy says which
+    /// one has to vouch for it. Their order does not matter.
+    ///
+    /// # Errors
+    /// [`TrustRootError::Unusable`] if a key or certificate in one cannot be used,
+    /// [`TrustRootError::Count`] and [`TrustRootError::Twice`] if they cannot stand side by side.
+    pub fn of_roots(roots: Vec<TrustRoot>) -> Result<Self, TrustRootError> {
+        let roots = roots::ordered(roots)?;
+        let (root, is_only) = (roots::digest_of(&roots), roots.len() == 1);
+        let mut beginnings = Vec::new();
+        let mut rooted = Vec::new();
+        for root in &roots {
+            let signatures = library::Library::new(root)?;
+            beginnings.extend_from_slice(signatures.beginnings());
+            let name = root.name().map(str::to_owned);
+            let voucher = Voucher { name, digest: root.digest(), is_only };
+            rooted.push(Rooted { voucher, signatures: Box::new(signatures) });
+        }
+        Ok(Self { root, beginnings, roots: rooted })
+    }
+
+    /// The digest of its trust root; of several, that of their names and digests (`docs/policy.md`, Trust
+    /// roots).
     pub fn trust_root_digest(&self) -> Digest {
         self.root
     }
@@ -81,17 +113,34 @@ impl Verifier {
         &self.beginnings
     }
 
+    /// The signature under each trust root that it holds under; if under none, what the one has against it
+    /// that knows somebody who vouches for it. What needs no trust root holds once.
     pub(crate) fn verify(
         &self,
         document: &SignedDocument,
         against: &Against<'_>,
-    ) -> Result<Signed, Fault> {
-        self.signatures.verify(document, against)
+    ) -> Result<Vec<Signed>, Fault> {
+        let (mut held, mut faults) = (Vec::new(), Vec::new());
+        for rooted in &self.roots {
+            match rooted.signatures.verify(document, against) {
+                Ok(signed) if signed.is_by_key_alone() => return Ok(vec![signed]),
+                Ok(signed) => held.push(Signed { root: Some(rooted.voucher.clone()), ..signed }),
+                Err(fault) => faults.push((rooted, fault)),
+            }
+        }
+        if !held.is_empty() {
+            return Ok(held);
+        }
+        let knowing = faults.iter().position(|(rooted, _)| rooted.signatures.knows(document));
+        let (_, fault) = faults.swap_remove(knowing.unwrap_or_default());
+        Err(fault)
     }
 
     #[cfg(test)]
     pub(crate) fn of_double(signatures: Box<dyn SignatureVerifier>) -> Self {
-        Self { root: Digest::sha256_of(b"double"), beginnings: Vec::new(), signatures }
+        let root = Digest::sha256_of(b"double");
+        let voucher = Voucher { name: Some("double".to_owned()), digest: root, is_only: true };
+        Self { root, beginnings: Vec::new(), roots: vec![Rooted { voucher, signatures }] }
     }
 }
 

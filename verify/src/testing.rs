@@ -175,6 +175,10 @@ impl SignatureVerifier for Double {
     fn verify(&self, _: &SignedDocument, _: &Against<'_>) -> Result<Signed, Fault> {
         self.0.clone()
     }
+
+    fn knows(&self, _: &SignedDocument) -> bool {
+        true
+    }
 }
 
 /// What a workflow's certificate would say of the case's provenance.
@@ -188,7 +192,7 @@ pub(crate) fn workflow() -> Signed {
     let signer = Signer::Certificate(holder);
     let logs = [Digest::sha256_of(b"a log")].into();
     let times = vec![time("2026-01-01T00:00:00Z")];
-    Signed { signer, times, logs, clocks: BTreeSet::new() }
+    Signed { signer, times, logs, clocks: BTreeSet::new(), root: None }
 }
 
 pub(crate) fn time(text: &str) -> Timestamp {

@@ -283,7 +283,7 @@ artifacts = ["LICENSE", "README.md", "bin/bonded"]
         let (config, store) = (self.directory.join("bonded.toml"), self.directory.join("store"));
         let config = Config::load(Some(&config), Some(&store))?;
         let context = Context { config, format: Format::Text, opened: OnceCell::new() };
-        let judge = JudgeArgs { policy: None, trusted_root: None, at: None, no_cache: true };
+        let judge = JudgeArgs { policy: None, trusted_roots: Vec::new(), at: None, no_cache: true };
         let serve = ServeArgs { listen: Some(args.listen), judge };
         let program = config::own_program()?;
         serve::run_announced(&context, &serve, &|address| {

@@ -13,12 +13,13 @@ use crate::args::{JudgeArgs, PolicyVerb};
 use crate::error::CliError;
 use crate::judge::{self, Judge};
 use crate::output::{self, Format};
+use crate::roots::verifier;
 use crate::{clock, report};
 
 pub(super) fn run(context: &Context, verb: &PolicyVerb) -> Result<Outcome, CliError> {
     match verb {
-        PolicyVerb::Init { release, out, keys, trusted_root } => {
-            let text = proposal(context, release, keys, trusted_root.as_deref())?;
+        PolicyVerb::Init { release, out, keys, trusted_roots } => {
+            let text = proposal(context, release, keys, trusted_roots)?;
             init(release, out.as_deref(), &text)
         }
         PolicyVerb::Check { file } => check(context, file),
@@ -31,11 +32,11 @@ fn proposal(
     context: &Context,
     name: &ReleaseName,
     keys: &[PathBuf],
-    trusted_root: Option<&Path>,
+    trusted_roots: &[String],
 ) -> Result<String, CliError> {
     let keys: Vec<PublicKey> =
         keys.iter().map(|file| judge::read_key(file)).collect::<Result<_, _>>()?;
-    let verifier = judge::verifier(&context.config, trusted_root)?;
+    let verifier = verifier(&context.config, trusted_roots)?;
     let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;
     let evidence = snapshot.evidence(name).map_err(report::store_error)?;
     Ok(propose(&verifier, &evidence, &keys, clock::now()?))
@@ -104,7 +105,7 @@ fn explain(
 ) -> Result<Outcome, CliError> {
     let args = JudgeArgs {
         policy: file.map(Path::to_path_buf),
-        trusted_root: None,
+        trusted_roots: Vec::new(),
         at: None,
         no_cache: true,
     };

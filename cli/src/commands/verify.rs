@@ -16,6 +16,7 @@ use crate::args::{ReportForm, VerifyArgs};
 use crate::error::CliError;
 use crate::judge::{self, Judge};
 use crate::output::{self, Format};
+use crate::roots::verifier;
 use crate::{describe, page, progress, report, sarif};
 
 /// Who speaks in a summary. A summary is an unsigned record until somebody signs it.
@@ -163,7 +164,7 @@ fn ask(
     expectation: &FileExpectation<'_>,
     question: &FileQuestion<'_>,
 ) -> Result<Verdict, CliError> {
-    let verifier = judge::verifier(&context.config, args.judge.trusted_root.as_deref())?;
+    let verifier = verifier(&context.config, &args.judge.trusted_roots)?;
     Ok(verify_file(&verifier, expectation, question, judge::as_of(&args.judge)?))
 }
 

@@ -298,7 +298,8 @@ fn explain_signer(signer: &SignerRule) -> String {
         true => String::new(),
         false => format!(", also in the legacy form {}", forms.join(" or ")),
     };
-    explain_who(signer) + &told.concat() + &forms
+    let root = signer.root.as_ref().map(|pin| format!(", under the trust root {}", pin.told()));
+    explain_who(signer) + &told.concat() + &root.unwrap_or_default() + &forms
 }
 
 fn explain_who(signer: &SignerRule) -> String {

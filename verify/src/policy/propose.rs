@@ -11,7 +11,7 @@ use bonded_model::{DocumentKind, Evidence, ReleaseName, Timestamp};
 
 use super::rule::ANY;
 use crate::facts::{Inventory, lines_of};
-use crate::identity::{Holder, Signer};
+use crate::identity::{Holder, Signed, Signer};
 use crate::key::PublicKey;
 use crate::signature::{Against, Content, SignedDocument, Verifier};
 use crate::{provenance, sbom};
@@ -20,9 +20,9 @@ use crate::{provenance, sbom};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Proposed {
     /// The holder of a certificate.
-    Certificate { identity: String, issuer: String },
+    Certificate { identity: String, issuer: String, root: Option<String> },
     /// The holder of one of the keys that the caller has reason to trust, in PEM.
-    Key(String),
+    Key { pem: String, root: Option<String> },
 }
 
 /// What verified signatures and the provenance under them show.
@@ -231,11 +231,19 @@ const UNDECIDED: &str =
 
 fn who_lines(proposed: &Proposed) -> String {
     match proposed {
-        Proposed::Certificate { identity, issuer } => {
-            format!("issuer = {}\nidentity = {}\n", quoted(issuer), quoted(identity))
+        Proposed::Certificate { identity, issuer, root } => {
+            let root = root_line(root.as_deref());
+            format!("issuer = {}\nidentity = {}\n{root}", quoted(issuer), quoted(identity))
         }
-        Proposed::Key(pem) => format!("public_key = \"\"\"\n{pem}\"\"\"\n"),
+        Proposed::Key { pem, root } => {
+            format!("public_key = \"\"\"\n{pem}\"\"\"\n{}", root_line(root.as_deref()))
+        }
     }
+}
+
+/// Of several trust roots, the one that vouched.
+fn root_line(root: Option<&str>) -> String {
+    root.map(|root| format!("root = {}\n", quoted(root))).unwrap_or_default()
 }
 
 /// A line whose signature holds, and that is about an artifact.
@@ -248,7 +256,9 @@ fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<Line> {
     let signed = candidates.into_iter().find_map(|key| {
         let against = Against { key, file: None };
         let signed = ask.verifier.verify(&document, &against).ok()?; // counted as left out
-        Some((proposed(signed.signer, key)?, signed.times))
+        let signed = signed.into_iter().next()?;
+        let times = signed.times.clone();
+        Some((proposed(signed, key)?, times))
     });
     let (signer, times) = signed?;
     let Content::Statement(statement) = document.content() else { return None };
@@ -268,12 +278,13 @@ fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<Line> {
     Some(Line { signer, means, covered })
 }
 
-fn proposed(signer: Signer, key: Option<&PublicKey>) -> Option<Proposed> {
-    match signer {
+fn proposed(signed: Signed, key: Option<&PublicKey>) -> Option<Proposed> {
+    let root = signed.root.filter(|root| !root.is_only).map(|root| root.told());
+    match signed.signer {
         Signer::Certificate(Holder { identity, issuer, .. }) => {
-            Some(Proposed::Certificate { identity, issuer })
+            Some(Proposed::Certificate { identity, issuer, root })
         }
-        Signer::Key(_) => key.map(|key| Proposed::Key(key.to_pem())),
+        Signer::Key(_) => key.map(|key| Proposed::Key { pem: key.to_pem(), root }),
     }
 }
 

@@ -127,6 +127,7 @@ pub(super) struct WrittenSigner {
     pub(super) logs: Option<usize>,
     pub(super) timestamps: Option<usize>,
     pub(super) legacy: Option<Vec<Legacy>>,
+    pub(super) root: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

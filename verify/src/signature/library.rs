@@ -77,6 +77,14 @@ impl SignatureVerifier for Library {
             }
         }
     }
+
+    fn knows(&self, document: &SignedDocument) -> bool {
+        let Wire::Bundle(bundle) = &document.wire else { return false };
+        match bundle.signing_certificate() {
+            Some(certificate) => self.witnesses.knows_issuer_of(certificate),
+            None => self.witnesses.knows_log_of(bundle),
+        }
+    }
 }
 
 impl Library {
@@ -111,7 +119,7 @@ impl Library {
         let times = times_of(result)?;
         let proofs = if document.lack.is_some() { Proofs::OrPromise } else { Proofs::Demanded };
         let Vouchers { logs, clocks } = self.witnesses.vouchers(bundle, &times, proofs)?;
-        Ok(Signed { signer, times, logs, clocks })
+        Ok(Signed { signer, times, logs, clocks, root: None })
     }
 
     /// What the library says, or what is found out beyond it.
@@ -231,7 +239,8 @@ fn verify_file(
 
 fn unlogged(key: &PublicKey) -> Signed {
     let signer = Signer::Key(key.digest());
-    Signed { signer, times: Vec::new(), logs: BTreeSet::new(), clocks: BTreeSet::new() }
+    let (logs, clocks) = (BTreeSet::new(), BTreeSet::new());
+    Signed { signer, times: Vec::new(), logs, clocks, root: None }
 }
 
 fn algorithm_of(key: &PublicKey) -> Result<KeyAlgorithm, Fault> {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use bonded_model::{Digest, Timestamp};
 use sigstore_trust_root::TrustedRoot;
-use sigstore_types::{Bundle, SignatureBytes};
+use sigstore_types::{Bundle, DerCertificate, SignatureBytes};
 
 use crate::finding::Fault;
 
@@ -67,6 +67,17 @@ impl Witnesses {
             logs: logs.collect::<Result<_, _>>()?,
             clocks: clocks.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Whether the trust root names an authority of the name that a certificate says to be issued by.
+    pub(super) fn knows_issuer_of(&self, certificate: &DerCertificate) -> bool {
+        root::names_issuer_of(&self.issuers, certificate)
+    }
+
+    /// Whether the trust root names a log that a bundle says to stand in.
+    pub(super) fn knows_log_of(&self, bundle: &Bundle) -> bool {
+        let mut entries = bundle.verification_material.tlog_entries.iter();
+        entries.any(|entry| self.logs.iter().any(|log| log.is_of(entry)))
     }
 
     /// When the trust root believes the authority that a certificate names as its issuer.

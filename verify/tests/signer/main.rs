@@ -13,6 +13,7 @@ mod bad_input;
 mod legacy;
 mod mutated;
 mod refused;
+mod roots;
 mod same;
 mod valid;
 

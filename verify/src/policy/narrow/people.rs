@@ -114,7 +114,8 @@ fn signer<'a>(policy: &'a Policy, name: &str) -> Option<&'a SignerRule> {
 /// Whether every signature that satisfies the first satisfies the second.
 fn is_within(found: &SignerRule, base: &SignerRule) -> bool {
     let (more, least) = (found.witnesses, base.witnesses);
-    let excused = found.legacy.is_subset(&base.legacy);
+    let excused =
+        found.legacy.is_subset(&base.legacy) && (base.root.is_none() || found.root == base.root);
     if more.logs < least.logs || more.timestamps < least.timestamps || !excused {
         return false;
     }

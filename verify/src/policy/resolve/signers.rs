@@ -8,6 +8,7 @@ use crate::identity::{KeyRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
 use crate::legacy::{Forms, Legacy};
 use crate::pattern::Pattern;
+use crate::roots::Pin;
 
 pub(super) fn signer(written: WrittenSigner) -> Result<SignerRule, PolicyError> {
     let name = written.name.clone();
@@ -16,12 +17,13 @@ pub(super) fn signer(written: WrittenSigner) -> Result<SignerRule, PolicyError> 
         timestamps: count(&name, written.timestamps, SIGNED_TIMESTAMP_COUNT_MAX)?,
     };
     let legacy = forms(&name, written.legacy.as_deref())?;
+    let root = written.root.as_deref().map(|text| pin(&name, text)).transpose()?;
     let who = match (&written.issuer, &written.public_key) {
         (Some(_), None) => certificate(written)?,
         (None, Some(_)) => Who::Key(key(written)?),
         _ => return Err(unclear(&name, "it needs either an issuer or a public_key")),
     };
-    Ok(SignerRule { name, who, witnesses, legacy })
+    Ok(SignerRule { name, who, witnesses, legacy, root })
 }
 
 /// A number that a bundle can reach.
@@ -40,6 +42,11 @@ fn forms(signer: &str, written: Option<&[Legacy]>) -> Result<Forms, PolicyError>
         Some([]) => Err(unclear(signer, "its list of legacy forms is empty")),
         written => Ok(written.into_iter().flatten().copied().collect()),
     }
+}
+
+fn pin(signer: &str, text: &str) -> Result<Pin, PolicyError> {
+    Pin::parse(text)
+        .ok_or_else(|| unclear(signer, "its root is neither a digest nor the name of a trust root"))
 }
 
 fn unclear(signer: &str, reason: &'static str) -> PolicyError {

@@ -44,6 +44,11 @@ impl Log {
         origin == self.host || rest.is_some_and(|tree| tree.is_empty() || tree.starts_with(" - "))
     }
 
+    /// Whether an entry says to stand in this log.
+    pub(super) fn is_of(&self, entry: &TransparencyLogEntry) -> bool {
+        self.id == entry.log_id.key_id.as_bytes()
+    }
+
     fn has_hint(&self, hint: &[u8]) -> bool {
         self.id.starts_with(hint)
     }
@@ -65,7 +70,7 @@ pub(super) fn check(
     times: &[Timestamp],
     proofs: Proofs,
 ) -> Result<Digest, Fault> {
-    let named = logs.iter().find(|log| log.id == entry.log_id.key_id.as_bytes());
+    let named = logs.iter().find(|log| log.is_of(entry));
     let log = named.ok_or_else(|| fault("a log of the trust root", &entry.log_id.key_id))?;
     let promised = promised_time(entry)?;
     let proof = entry.inclusion_proof.as_ref();

@@ -35,6 +35,14 @@ pub(super) fn issuers(root: &TrustedRoot) -> Vec<Issuer> {
     root.certificate_authorities.iter().flat_map(of).collect()
 }
 
+/// Whether the issuer that a certificate names is known.
+pub(super) fn names_issuer_of(issuers: &[Issuer], certificate: &DerCertificate) -> bool {
+    let certificate = Certificate::from_der(certificate.as_bytes());
+    certificate.is_ok_and(|certificate| {
+        issuers.iter().any(|issuer| issuer.name == certificate.tbs_certificate.issuer)
+    })
+}
+
 /// A fault if the issuer of a certificate is known, but was believed at another time than that of the
 /// certificate; the library calls it unknown then.
 pub(super) fn fault(issuers: &[Issuer], certificate: &DerCertificate) -> Option<Fault> {

@@ -81,6 +81,23 @@ impl People<'_> {
         Err(widens(format!("{key}: signers"), "the builder itself", exact))
     }
 
+    /// Those who may say FAILED are those whom the base lists, under the same rules: a signature that counts no
+    /// more would also leave what it says against an artifact unheard.
+    pub(super) fn heard(
+        &self,
+        key: &str,
+        found: &BTreeSet<String>,
+        base: &BTreeSet<String>,
+    ) -> Result<(), PolicyError> {
+        let changed = |name: &&String| signer(self.policy, name) != signer(self.base, name);
+        let told = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        if found != base {
+            return Err(widens(key, told(base), told(found)));
+        }
+        let changed = base.iter().find(changed);
+        changed.map_or(Ok(()), |name| Err(widens(key, format!("{name} as it is"), "another rule")))
+    }
+
     /// Each who is listed is listed by the base, or narrower than one whom it lists.
     pub(super) fn check_list(
         &self,

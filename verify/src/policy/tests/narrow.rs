@@ -140,7 +140,7 @@ fn a_base_can_be_narrowed() {
         format!("{exact}[[builder]]\nid = \"https://h/o/ci/w.yml@refs/tags/v1\"\nsigners = [\"ours\"]\nlevel = 1\n"),
         "[[scope]]\nname = \"docs\"\npaths = [\"doc/*\"]\nchecksums = { rule = \"require\" }\n".to_owned(),
         "[[scope]]\nname = \"new\"\npaths = [\"**\"]\nsbom = { rule = \"require\", signers = [\"key\"] }\n".to_owned(),
-        "[[require]]\nname = \"tests\"\npredicate = \"p1\"\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"1d\"\n".to_owned(),
+        "[[require]]\nname = \"tests\"\npredicate = [\"p1\", \"p2\"]\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"1d\"\n".to_owned(),
         "[[require]]\nname = \"more\"\npredicate = \"p\"\nof = \"release\"\nsigners = [\"key\"]\nquorum = 1\n".to_owned(),
         "[[exception]]\ncode = \"SBOM-MISSING\"\npaths = [\"a\"]\nuntil = \"2026-05-01T00:00:00Z\"\nreason = \"other\"\n".to_owned(),
         signer("al", "issuer = \"https://people\"\nidentity = \"alice@h\"\ntimestamps = 2\nlogs = 2"),
@@ -275,10 +275,12 @@ fn no_scope_may_take_artifacts_to_lower_demands() {
 #[test]
 fn nothing_that_is_required_or_listed_may_be_less() {
     let require = |rest: &str| format!("[[require]]\nname = \"tests\"\n{rest}\n");
-    let good = "predicate = \"p1\"\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"2w\"";
+    let good =
+        "predicate = [\"p1\", \"p2\"]\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"2w\"";
     assert!(over(&require(good)).is_ok());
     let table = [
-        ("\"p1\"", "[\"p1\", \"p3\"]"),
+        ("[\"p1\", \"p2\"]", "[\"p1\", \"p2\", \"p3\"]"),
+        ("[\"p1\", \"p2\"]", "\"p1\""),
         ("\"artifacts\"", "\"release\""),
         ("\"artifacts\"", "\"artifacts\"\npaths = [\"a\"]"),
         ("\"alice\"", "\"key\""),
@@ -364,7 +366,7 @@ fn what_expressions_of_the_base_look_at_stays() {
         "[[builder]]\nid = \"https://b\"\nsigners = [\"key\"]\nlevel = 1\n".to_owned(),
         "[checksums]\nrule = \"require\"\n".to_owned(),
         "[sbom]\nrule = \"require\"\nsigners = [\"key\"]\n".to_owned(),
-        "[[require]]\nname = \"tests\"\npredicate = [\"p1\"]\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"2w\"\n"
+        "[[require]]\nname = \"tests\"\npredicate = [\"p1\", \"p2\"]\nof = \"artifacts\"\nsigners = [\"alice\"]\nmax_age = \"1w\"\n"
             .to_owned(),
     ] {
         let over = |base: &str| Policy::parse_over(&format!("{HEAD}{text}"), base);
@@ -402,13 +404,7 @@ fn no_verifier_may_be_added_or_trusted_with_more() {
         good.replacen(from, to, 1)
     };
     let policies = format!("policies = [\"sha256:{zeros}\"]");
-    for narrower in [
-        good.clone(),
-        with("level = 2", "level = 1"),
-        with("\"7d\"", "\"6d\""),
-        with("resource = \"pkg:x/{path}\"\n", ""),
-        with("release = \"pkg:x\"\n", ""),
-    ] {
+    for narrower in [good.clone(), with("level = 2", "level = 1"), with("\"7d\"", "\"6d\"")] {
         assert!(over(&narrower).is_ok(), "{narrower} {:?}", over(&narrower));
     }
     let one = "1".repeat(64);
@@ -421,10 +417,74 @@ fn no_verifier_may_be_added_or_trusted_with_more() {
         (&*zeros, &*one, "policies"),
         ("\"7d\"", "\"8d\"", "max_age"),
         ("\"alice\"", "\"key\"", "signers"),
+        ("\"alice\"", "\"alice\", \"key\"", "signers"),
+        ("resource = \"pkg:x/{path}\"\n", "", "resource or release"),
+        ("release = \"pkg:x\"\n", "", "resource or release"),
     ] {
         check(&with(from, to), key);
     }
-    check(&with("release = \"pkg:x\"\n", "").replace("max_age = \"7d\"\n", ""), "max_age");
+}
+
+/// A verifier or a test that says FAILED is heard under a base's project as under the base: a signature that
+/// counts no more would be silent about what it found, too.
+#[test]
+fn a_project_silences_nobody_who_may_say_failed() {
+    use crate::code::Code;
+    use crate::testing::{Case, FILE, statement};
+    use bonded_model::{DocumentKind::Bundle, vsa::SUMMARY_V1};
+    use serde_json::json;
+
+    const TEST: &str = "https://in-toto.io/attestation/test-result/v0.1";
+    let mut case = Case::good().with_second_key();
+    let verifier = |signers: &str| {
+        format!(
+            "[[verifier]]\nid = \"https://v\"\nsigners = [{signers}]\nlevel = 3\n\
+             resource = \"pkg:x\"\nrelease = \"pkg:y\"\nmax_age = \"7d\"\n"
+        )
+    };
+    let require = |signers: &str, types: &str| {
+        format!(
+            "[[require]]\nname = \"t\"\npredicate = [{types}]\nof = \"artifacts\"\nsigners = [{signers}]\n"
+        )
+    };
+    let (both, types) = ("\"key\", \"second\"", format!("\"{TEST}\", \"https://t\""));
+    case.edit("#sbom", &format!("{}{}", verifier(both), require(both, &types)));
+    let summary = json!({
+        "verifier": {"id": "https://v"}, "resourceUri": "pkg:x", "policy": {},
+        "verificationResult": "FAILED", "verifiedLevels": ["FAILED"],
+    });
+    let failed = json!({"result": "FAILED", "configuration": [{"name": "c"}]});
+    for (by, kind, predicate) in
+        [(1, "https://t", json!({})), (2, TEST, failed), (2, SUMMARY_V1, summary)]
+    {
+        let signed = Key::from_seed(by).bundle(&statement(FILE, kind, &predicate).to_bytes());
+        case.attach(Bundle, &signed);
+    }
+    let base = case.policy.clone();
+    let codes: Vec<_> = case.verdict().findings().iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::StmtFailed, Code::StmtFailed]);
+
+    let (good, pem) = (verifier(both), Key::from_seed(2).public_pem());
+    let second = |rest: &str| signer("second", &format!("public_key = '''\n{pem}'''\n{rest}"));
+    for (text, key) in [
+        (verifier("\"key\""), "signers"),
+        (good.replace("resource = \"pkg:x\"\n", ""), "resource"),
+        (good.replace("release = \"pkg:y\"\n", ""), "release"),
+        (require("\"key\"", &types), "signers"),
+        (require(both, "\"https://t\""), "requirement"),
+        (second("log = \"require\"\n"), "signers"),
+        (second("valid_until = \"2026-01-01T00:00:00Z\"\n"), "signers"),
+        (second("logs = 1\n"), "signers"),
+    ] {
+        match Policy::parse_over(&format!("{HEAD}{text}"), &base) {
+            Err(PolicyError::Widens { key: found, .. }) => assert!(found.contains(key), "{found}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    for text in [good.replace("level = 3", "level = 2"), second(""), require(both, &types)] {
+        let over = Policy::parse_over(&format!("{HEAD}{text}"), &base);
+        assert!(over.is_ok(), "{text} {over:?}");
+    }
 }
 
 #[test]

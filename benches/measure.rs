@@ -10,8 +10,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
+    ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey,
 };
 use sha2::{Digest, Sha256};
 
@@ -78,15 +79,28 @@ pub(crate) fn fill(path: &Path, bytes: u64, seed: u64) {
     file.into_inner().expect("all written").sync_all().expect("synced");
 }
 
-/// Verifies one signature over a kilobyte so many times.
+/// Verifies one signature over P-256 and a kilobyte so many times.
 pub(crate) fn p256(count: usize) -> impl FnMut() {
+    curve(count, &ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P256_SHA256_ASN1)
+}
+
+/// The same over P-384.
+pub(crate) fn p384(count: usize) -> impl FnMut() {
+    curve(count, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1)
+}
+
+fn curve(
+    count: usize,
+    signing: &'static EcdsaSigningAlgorithm,
+    verifying: &'static EcdsaVerificationAlgorithm,
+) -> impl FnMut() {
     let random = aws_lc_rs::rand::SystemRandom::new();
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+    let pair = EcdsaKeyPair::generate(signing).expect("a key");
     let message = [7_u8; 1024];
     let signature = pair.sign(&random, &message).expect("a signature").as_ref().to_vec();
     let public = pair.public_key().as_ref().to_vec();
     move || {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public);
+        let key = UnparsedPublicKey::new(verifying, &public);
         (0..count).for_each(|_| key.verify(&message, &signature).expect("the signature holds"));
     }
 }

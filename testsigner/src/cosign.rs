@@ -23,6 +23,20 @@ pub fn image_payload(digest: &bonded_model::Digest) -> Vec<u8> {
 }
 
 impl Draft<'_> {
+    /// Makes what `cosign sign-blob --bundle` wrote of a file before there were Sigstore bundles.
+    pub fn to_cosign_bundle(&self) -> Vec<u8> {
+        let layer = self.to_cosign_layer();
+        let said = |key: &str| layer.annotations.get(key).cloned().unwrap_or_default();
+        let promise: Value = serde_json::from_str(&said(BUNDLE)).unwrap_or(Value::Null);
+        json!({
+            "base64Signature": said(SIGNATURE),
+            "cert": STANDARD.encode(said(CERTIFICATE)),
+            "rekorBundle": promise,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
     /// Makes the layer: of a `.att` manifest for a statement, of a `.sig` manifest for a file.
     pub fn to_cosign_layer(&self) -> Layer {
         let bundle: Value = serde_json::from_slice(&self.to_json()).expect("a bundle is JSON");

@@ -18,6 +18,8 @@ pub(crate) enum Legacy {
     PromiseOnly,
     /// A layer of cosign's `.sig` manifests: a signature of an image in annotations.
     CosignSignature,
+    /// What `cosign sign-blob --bundle` wrote before there were Sigstore bundles.
+    CosignBundle,
     /// A layer of cosign's `.att` manifests: an envelope, with its certificate in annotations.
     CosignAttestation,
 }
@@ -47,6 +49,7 @@ impl Legacy {
         match self {
             Self::PromiseOnly => "promise-only",
             Self::CosignSignature => "cosign-signature",
+            Self::CosignBundle => "cosign-bundle",
             Self::CosignAttestation => "cosign-attestation",
         }
     }
@@ -59,6 +62,9 @@ impl Legacy {
             }
             Self::CosignSignature => {
                 "signatures in cosign's annotations, logged by promise or not at all"
+            }
+            Self::CosignBundle => {
+                "signatures of files in cosign's own bundles, logged by promise alone"
             }
             Self::CosignAttestation => {
                 "attestations in cosign's annotations, logged by promise alone"

@@ -198,10 +198,14 @@ impl From<Fault> for Refused {
 impl SignedDocument {
     /// Reads one bundle, envelope or bare statement; which one is told by its content.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        if let Some(bundle) = cosign::bare_signature(bytes) {
+            return Self::parse(&bundle);
+        }
         let shape = Shape::parse(bytes)?;
         let mut wire = match shape.form {
             Form::Statement => return Err(unsigned(bytes)),
             Form::Layer => return Self::parse_layer(bytes),
+            Form::Blob => return Self::parse_blob(bytes),
             Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
             Form::Bundle => {
                 let bundle = parse_bundle(bytes);
@@ -222,6 +226,13 @@ impl SignedDocument {
             }
         };
         Ok(Self { wire, content, lack, message: None })
+    }
+
+    /// Reads a bundle of cosign's own, as the Sigstore bundle that it could have been.
+    fn parse_blob(bytes: &[u8]) -> Result<Self, Refused> {
+        let mut read = Self::parse(&cosign::open_blob(bytes)?)?;
+        read.lack = Some(Lack::of(Legacy::CosignBundle, "a bundle of cosign's own"));
+        Ok(read)
     }
 
     /// Reads a layer of one of cosign's manifests, as the bundle that it could have been.

@@ -3,6 +3,8 @@
 //! ```text
 //! .att   the layer is a DSSE envelope; certificate, promise and timestamp stand in annotations
 //! .sig   the layer is a payload that names an image; the signature stands in an annotation too
+//! .sig beside a file      a signature in base64, and nothing else
+//! sign-blob --bundle      signature, certificate and promise in JSON, from before Sigstore's bundles
 //! ```
 //!
 //! Annotations are signed by nobody. All that they say goes into a bundle of version 0.1, which is read and
@@ -93,6 +95,53 @@ struct Identity {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Image {
     docker_manifest_digest: String,
+}
+
+/// What `cosign sign-blob --bundle` wrote.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Blob {
+    #[serde(rename = "base64Signature")]
+    signature: String,
+    /// PEM, in base64; older ones hold PEM.
+    cert: Option<String>,
+    rekor_bundle: Option<Value>,
+}
+
+/// Signatures are shorter; what is longer is something else.
+const SIGNATURE_CHARACTERS: std::ops::RangeInclusive<usize> = 64..=2048;
+
+/// The bundle around a signature that stands in a file alone, in base64. Whoever made it is found by the key, and
+/// it proves as much as a bundle by that key without log entry.
+pub(super) fn bare_signature(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes.trim_ascii()).ok()?; // then it is none
+    if !SIGNATURE_CHARACTERS.contains(&text.len()) || STANDARD.decode(text).is_err() {
+        return None;
+    }
+    Some(json::to_canonical(&json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": ""}},
+        "messageSignature": {"signature": text},
+    })))
+}
+
+/// A bundle of cosign's own as a Sigstore bundle over a file.
+pub(super) fn open_blob(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    const EXPECTED: &str = "a bundle of cosign's own";
+    let blob = json::parse::<Blob>(bytes, EVIDENCE_BYTES_MAX).map_err(json_fault(EXPECTED))?;
+    let certificate = blob.cert.filter(|cert| !cert.is_empty()).map(|cert| {
+        let decoded = STANDARD.decode(&cert).ok(); // then it is PEM itself
+        decoded.and_then(|pem| String::from_utf8(pem).ok()).unwrap_or(cert)
+    });
+    let promise = blob.rekor_bundle.map(|promise| promise.to_string());
+    let said = [(CERTIFICATE, certificate), (BUNDLE, promise)];
+    let said = said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let layer = Layer { annotations: said.collect(), content: Vec::new() };
+    Ok(json::to_canonical(&json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        "verificationMaterial": material(&layer)?,
+        "messageSignature": {"signature": blob.signature},
+    })))
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<Opened, Fault> {

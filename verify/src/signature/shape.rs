@@ -23,6 +23,8 @@ pub(super) enum Form {
     Statement,
     /// A layer of one of cosign's manifests.
     Layer,
+    /// A bundle of cosign's own.
+    Blob,
 }
 
 /// What became of the strict profile.
@@ -52,6 +54,8 @@ struct Document {
     signatures: Option<Vec<IgnoredAny>>,
     #[serde(rename = "_type")]
     statement_type: Option<IgnoredAny>,
+    #[serde(rename = "base64Signature")]
+    blob_signature: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -146,12 +150,14 @@ impl Shape {
             return Ok(Self { form: Form::Layer, by_certificate: false, log_entries: Vec::new() });
         }
         let Some(material) = document.verification_material else {
+            let by_cosign = document.blob_signature.is_some();
             let form = match (document.statement_type, document.signatures) {
-                (None, Some(signatures)) => {
+                (None, None) if by_cosign => Form::Blob,
+                (None, Some(signatures)) if !by_cosign => {
                     within("signatures", Some(&signatures), SIGNATURE_COUNT_MAX)?;
                     Form::Envelope
                 }
-                (Some(_), None) => Form::Statement,
+                (Some(_), None) if !by_cosign => Form::Statement,
                 _ => return Err(unknown()),
             };
             return Ok(Self { form, by_certificate: false, log_entries: Vec::new() });
@@ -369,6 +375,9 @@ mod tests {
 
     #[test]
     fn must_reject() {
+        check(r#"{"base64Signature":""}"#, Ok(Form::Blob));
+        check(r#"{"base64Signature":"","signatures":[]}"#, Err(Code::SigMalformed));
+        check(r#"{"base64Signature":"","_type":"x"}"#, Err(Code::SigMalformed));
         let malformed = ["", "{", "{}", "[]", "1", "\u{feff}{}", "{} {}", r#"{"a":1,"a":2}"#];
         malformed.iter().for_each(|text| check(text, Err(Code::SigMalformed)));
         check(r#"{"_type":"x","signatures":[]}"#, Err(Code::SigMalformed));

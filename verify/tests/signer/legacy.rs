@@ -327,3 +327,69 @@ fn annotations_are_not_believed() {
         check(&payload, &said(key, value), (Code::SigMalformed, words));
     }
 }
+
+const BUNDLE: &str = "legacy = [\"cosign-bundle\"]";
+
+#[test]
+fn bundles_of_cosigns_own_count_where_they_are_named() {
+    let stage = Stage::new();
+    let identity = Request::default().identity;
+    let named = policy(&[("a", &holder(identity, BUNDLE))]).unwrap();
+    let request = promised(Content::File(FILE));
+    let draft = stage.world.keyless(&request);
+    let ask = |policy: &Policy, bundle: &[u8]| stage.ask(&FileExpectation::Policy(policy), bundle);
+    passes(&ask(&named, &draft.to_cosign_bundle()), "named");
+    let silent = policy(&[("a", &holder(identity, PROMISE_ONLY))]).unwrap();
+    let verdict = ask(&silent, &draft.to_cosign_bundle());
+    fails(&verdict, &[(Code::SigLegacy, "cosign-bundle")], "another form");
+    for (defect, code, words) in [
+        (Defect::PromiseForged, Code::SigLog, "SET verification failed"),
+        (Defect::EntryOfAnotherSignature, Code::SigLog, "does not match"),
+        (Defect::EntryOfAnotherArtifact, Code::SigLog, "match"),
+        (Defect::EntryOfAnotherCertificate, Code::SigLog, "does not match"),
+        (Defect::SignatureForged, Code::SigInvalid, "signature"),
+        (Defect::IntegratedLate, Code::SigCertificate, "CertExpired"),
+    ] {
+        let verdict = ask(&named, &draft.with(defect).to_cosign_bundle());
+        fails(&verdict, &[(code, words)], &format!("{defect:?}"));
+    }
+    let text = String::from_utf8(draft.to_cosign_bundle()).unwrap();
+    let unlogged = text.replace("\"rekorBundle\"", "\"other\"");
+    let malformed = (Code::SigMalformed, "a bundle of cosign's own");
+    fails(&ask(&named, unlogged.as_bytes()), &[malformed], "an unknown field");
+    let (before, _) = text.split_once(",\"rekorBundle\"").unwrap();
+    let verdict = ask(&named, format!("{before}}}").as_bytes());
+    fails(&verdict, &[(Code::SigLog, "no log entry")], "no entry");
+    let other = stage.world.keyless(&promised(Content::File(b"other"))).to_cosign_bundle();
+    let verdict = ask(&named, &other);
+    assert!(!verdict.is_pass());
+}
+
+/// Without a log entry there is no time, so a certificate beside a bare signature proves nothing offline.
+#[test]
+fn a_bare_signature_counts_for_the_key_that_made_it() {
+    let stage = Stage::new();
+    for kind in [KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa3072] {
+        let key = Key::new(kind, "managed");
+        let request = Request { logs: &[], ..promised(Content::File(FILE)) };
+        let signature = |content| {
+            let request = Request { content, ..request };
+            let layer = stage.world.managed(&key, &request).to_cosign_layer();
+            layer.annotations[cosign::SIGNATURE].clone()
+        };
+        let mine = signature(Content::File(FILE));
+        passes(&stage.managed(mine.as_bytes(), &key), &format!("{kind:?}"));
+        passes(&stage.managed(format!("{mine}\n").as_bytes(), &key), &format!("{kind:?}, a line"));
+        let other = signature(Content::File(b"other"));
+        let invalid = [(Code::SigInvalid, "signature")];
+        fails(&stage.managed(other.as_bytes(), &key), &invalid, &format!("{kind:?}, another"));
+        let identity = Request::default().identity;
+        let verdict = stage.keyless(mine.as_bytes(), identity);
+        fails(&verdict, &[(Code::SigKey, "none is trusted")], &format!("{kind:?}, no key"));
+        for text in [&mine[..60], &format!("{mine}!"), &format!("{mine} {mine}"), &mine.repeat(40)]
+        {
+            let verdict = stage.managed(text.as_bytes(), &key);
+            assert!(!verdict.is_pass(), "{text}");
+        }
+    }
+}

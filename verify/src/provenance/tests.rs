@@ -268,6 +268,39 @@ fn every_signature_of_an_envelope_counts() {
     assert_eq!(judge(&[3], "", ""), [Code::SigKey]);
 }
 
+/// What an envelope says of its signatures is signed by nobody, and a bad one takes nothing from a good one.
+#[test]
+fn key_ids_and_bad_signatures_count_for_nobody() {
+    let payload = provenance(FILE, |_| {}).to_bytes();
+    let judge = |signatures: &[(u8, &str, bool)], further: &str| {
+        let signatures = signatures.iter().map(|(seed, id, is_good)| {
+            let mut bytes = Key::from_seed(*seed).sign(&pae(IN_TOTO, &payload));
+            bytes[0] ^= u8::from(!is_good);
+            json!({"keyid": id, "sig": STANDARD.encode(bytes)})
+        });
+        let envelope = json!({
+            "payloadType": IN_TOTO, "payload": STANDARD.encode(&payload),
+            "signatures": signatures.collect::<Vec<_>>(),
+        });
+        let mut case = Case::bare().with_second_key();
+        case.edit("#provenance", further);
+        case.attach(DocumentKind::Bundle, envelope.to_string().as_bytes());
+        codes(case)
+    };
+    let two = "quorum = 2";
+    // Two ids of one key are one signer, and one id of two keys is two.
+    assert_eq!(judge(&[(1, "a", true), (1, "b", true)], two), [Code::ProvQuorum]);
+    assert_eq!(judge(&[(1, "a", true), (2, "a", true)], two), []);
+    assert_eq!(judge(&[(1, "b", true), (2, "a", true)], two), []);
+    // One good and one bad.
+    for pair in [[(1, "a", true), (2, "b", false)], [(2, "b", false), (1, "a", true)]] {
+        assert_eq!(judge(&pair, ""), [], "{pair:?}");
+        assert_eq!(judge(&pair, two), [Code::ProvQuorum], "{pair:?}");
+    }
+    assert_eq!(judge(&[(1, "a", false), (1, "a", true), (2, "b", true)], two), []);
+    assert_eq!(judge(&[(1, "a", false), (2, "b", false)], ""), [Code::SigKey]);
+}
+
 #[test]
 fn only_listed_dependencies_are_accepted() {
     let pinned = "dependencies = [\"pkg:oci/*\", { uri = \"git+https://github.com/x/*\", digest = { gitCommit = \"c1\" } }]";

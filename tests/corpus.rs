@@ -167,7 +167,7 @@ fn bounds() -> (Duration, usize) {
 }
 
 /// The targets of each test, so that they run side by side; the first test holds that none is left out.
-const GROUPS: [&[&str]; 5] = [
+const GROUPS: [&[&str]; 6] = [
     &["json", "names", "statement", "predicate", "envelope", "sbom", "checksums", "manifest"],
     &[
         "listing",
@@ -182,6 +182,7 @@ const GROUPS: [&[&str]; 5] = [
     &["certificate", "timestamp", "log_body", "checkpoint", "promise"],
     &["policy", "expression", "pattern", "public_key", "trust_root"],
     &["store_root", "catalog_page", "journal", "facts_record", "archive", "layout", "sidecar"],
+    &["request"],
 ];
 
 #[test]
@@ -216,6 +217,11 @@ fn policies() {
 #[test]
 fn stores() {
     replay(GROUPS[4]);
+}
+
+#[test]
+fn requests() {
+    replay(GROUPS[5]);
 }
 
 /// Which targets take the vectors of a folder.

@@ -10,6 +10,7 @@
 mod documents;
 mod pieces;
 mod policies;
+mod requests;
 mod stores;
 mod verdicts;
 
@@ -17,7 +18,7 @@ mod verdicts;
 pub type Body = fn(&[u8]);
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus`.
-pub const TARGETS: [(&str, Body); 33] = [
+pub const TARGETS: [(&str, Body); 34] = [
     ("json", documents::json),
     ("names", documents::names),
     ("statement", documents::statement),
@@ -51,6 +52,7 @@ pub const TARGETS: [(&str, Body); 33] = [
     ("archive", stores::archive),
     ("layout", stores::layout),
     ("sidecar", stores::sidecar),
+    ("request", requests::request),
 ];
 
 /// Runs the body of a target.

@@ -178,6 +178,7 @@ const GROUPS: [&[&str]; 6] = [
         "evidence",
         "cosign_layer",
         "metablock",
+        "cached_verdict",
     ],
     &["certificate", "timestamp", "log_body", "checkpoint", "promise"],
     &["policy", "expression", "pattern", "public_key", "trust_root"],

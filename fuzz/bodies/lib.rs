@@ -18,7 +18,7 @@ mod verdicts;
 pub type Body = fn(&[u8]);
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus`.
-pub const TARGETS: [(&str, Body); 34] = [
+pub const TARGETS: [(&str, Body); 35] = [
     ("json", documents::json),
     ("names", documents::names),
     ("statement", documents::statement),
@@ -35,6 +35,7 @@ pub const TARGETS: [(&str, Body); 34] = [
     ("evidence", verdicts::evidence),
     ("cosign_layer", verdicts::cosign_layer),
     ("metablock", verdicts::metablock),
+    ("cached_verdict", verdicts::cached_verdict),
     ("certificate", pieces::certificate),
     ("timestamp", pieces::timestamp),
     ("log_body", pieces::log_body),

@@ -11,8 +11,8 @@ use bonded_model::{
 };
 use bonded_verify::policy::propose;
 use bonded_verify::{
-    FileExpectation, FileQuestion, Policy, PublicKey, Severity, TrustRoot, Verdict, Verifier,
-    verify_file, verify_release,
+    CacheKey, CacheQuestion, FileExpectation, FileQuestion, Policy, PublicKey, Severity, TrustRoot,
+    Verdict, Verifier, verify_file, verify_release,
 };
 
 /// What the bundles of the corpus are about.
@@ -87,6 +87,34 @@ pub fn metablock(bytes: &[u8]) {
 /// Layouts are asked for where they can be read.
 const LAYOUT: &str = if cfg!(feature = "in-toto") { "[layout]\nsigners = [\"key\"]\n" } else { "" };
 
+/// The body of a verdict that was kept, with its tag made right.
+pub fn cached_verdict(bytes: &[u8]) {
+    const SECRET: [u8; 32] = [7; 32];
+    const OPEN: &str =
+        "version = 1\nname = \"p\"\n[provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n";
+    let policy = Policy::parse(OPEN).expect("a policy");
+    let release = release();
+    let question = CacheQuestion {
+        program: "a program",
+        release: release.name(),
+        papers: Digest::sha256_of(b"papers"),
+        policy: policy.digest(),
+        trust_root: VERIFIER.trust_root_digest(),
+    };
+    let key = CacheKey::new(SECRET);
+    let evidence = Evidence { release: release.clone(), documents: Vec::new() };
+    let reached = verify_release(&VERIFIER, &policy, &evidence, now());
+    let kept = reached.to_cache(&question, &key).expect("it lasts");
+    let read = |bytes: &[u8]| Verdict::from_cache(bytes, &question, &key, now());
+    assert_eq!(read(&kept).expect("it was kept").to_json(), reached.to_json());
+    assert!(read(bytes).is_none(), "nobody who has no key made a tag");
+    let tag = blake3::keyed_hash(&SECRET, bytes);
+    if let Some(verdict) = read(&[tag.as_bytes(), bytes].concat()) {
+        hold(&verdict);
+        drop(verdict.admit(release));
+    }
+}
+
 const KINDS: [DocumentKind; 7] = [
     DocumentKind::Bundle,
     DocumentKind::Envelope,
@@ -100,7 +128,17 @@ const KINDS: [DocumentKind; 7] = [
 /// A document of every kind beside a file, under a policy that asks for everything, and takes a provenance
 /// by the checksum of these bytes.
 pub fn evidence(bytes: &[u8]) {
-    let text = format!(
+    let policy = Policy::parse(&everything(bytes)).expect("a policy");
+    ask(&VERIFIER, &FileExpectation::Policy(&policy), bytes);
+    let documents = KINDS.into_iter().map(|kind| document(kind, bytes)).collect();
+    let evidence = Evidence { release: release(), documents };
+    hold(&verify_release(&VERIFIER, &policy, &evidence, now()));
+    drop(propose(&VERIFIER, &evidence, &[], now()));
+}
+
+/// A policy that asks for everything, and takes a provenance by the checksum of these bytes.
+fn everything(bytes: &[u8]) -> String {
+    format!(
         r#"version = 1
 name = "everything"
 [[signer]]
@@ -159,13 +197,7 @@ of = "artifacts"
 cel = '''statements.all(s, has(s.predicate) && size(s.signers) >= 0) && (provenance == null || has(provenance.predicate))'''
 {LAYOUT}"#,
         Digest::sha256_of(bytes)
-    );
-    let policy = Policy::parse(&text).expect("a policy");
-    ask(&VERIFIER, &FileExpectation::Policy(&policy), bytes);
-    let documents = KINDS.into_iter().map(|kind| document(kind, bytes)).collect();
-    let evidence = Evidence { release: release(), documents };
-    hold(&verify_release(&VERIFIER, &policy, &evidence, now()));
-    drop(propose(&VERIFIER, &evidence, &[], now()));
+    )
 }
 
 fn document(kind: DocumentKind, bytes: &[u8]) -> Document {

@@ -12,6 +12,9 @@ use crate::moment::Moment;
 use crate::policy::{Age, Place, Policy, VerifierRule};
 use crate::verdict::SignedBy;
 
+/// How far the clocks of a verifier and of whoever vouches for the time of its signature may be apart.
+const SKEW_SECONDS: i64 = 300;
+
 /// Whether a type is one of summaries, exactly.
 pub(crate) fn is_type(predicate_type: &str) -> bool {
     [SUMMARY_V1, SUMMARY_V0_2].contains(&predicate_type)
@@ -24,7 +27,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) now: &'a Moment,
     /// The lowest level that is enough.
     pub(crate) level: u8,
-    /// How old the papers that it stands for may be, beside what the verifier's rule says.
+    /// How long ago it may have been made, beside what the verifier's rule says.
     pub(crate) max_age: Option<&'a Age>,
     pub(crate) place: Place<'a>,
 }
@@ -72,7 +75,27 @@ pub(crate) fn speakers<'p>(
         let seen = joined(signers.iter().map(|signer| signer.name.as_str().into()));
         return Err(Fault::new(Code::VsaSigner, expected.join(" or "), seen));
     }
+    // One that says FAILED says so whenever it was.
+    let speakers = if summary.failed() { speakers } else { contemporary(summary, speakers)? };
     Ok((rule, speakers))
+}
+
+/// The signers of whom nobody can tell that they signed before the time that the summary states: what is
+/// dated ahead would stay good for longer than its age may be.
+fn contemporary(summary: &Summary, signers: Vec<SignedBy>) -> Result<Vec<SignedBy>, Fault> {
+    let Some(stated) = summary.time_verified else { return Ok(signers) };
+    let least = stated.unix_seconds().saturating_sub(SKEW_SECONDS);
+    let earlier = |time: &Timestamp| time.unix_seconds() < least;
+    let first = signers.iter().filter_map(|signer| signer.signed_at.filter(earlier)).min();
+    let kept = signers.into_iter().filter(|signer| !signer.signed_at.is_some_and(|t| earlier(&t)));
+    let kept: Vec<_> = kept.collect();
+    match first {
+        Some(time) if kept.is_empty() => {
+            let seen = format!("signed at {time}, verified at {stated}");
+            Err(Fault::new(Code::VsaAge, "a time no later than the signature's", seen))
+        }
+        _ => Ok(kept),
+    }
 }
 
 /// Weighs a summary of one artifact.

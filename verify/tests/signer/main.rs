@@ -15,6 +15,7 @@ mod mutated;
 mod refused;
 mod roots;
 mod same;
+mod summary;
 mod valid;
 
 const FILE: &[u8] = b"hello";

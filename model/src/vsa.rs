@@ -142,6 +142,21 @@ impl From<WireV02> for Summary {
     }
 }
 
+/// As much of a predicate of either version as tells who says of what that it failed.
+#[derive(Deserialize)]
+struct WireFailure {
+    verifier: WireVerifier,
+    #[serde(rename = "resourceUri", alias = "resource_uri")]
+    resource_uri: String,
+    #[serde(rename = "verificationResult", alias = "verification_result")]
+    result: SummaryResult,
+}
+
+#[derive(Deserialize)]
+struct WireVerifier {
+    id: String,
+}
+
 impl Summary {
     /// Reads the predicate of a statement.
     ///
@@ -156,6 +171,28 @@ impl Summary {
         };
         summary.check()?;
         Ok(summary)
+    }
+
+    /// What a malformed summary says all the same, where it says `FAILED`: by whom, and of what. The rest of it
+    /// is left out.
+    pub fn failure(statement: &Statement) -> Option<Self> {
+        if ![SUMMARY_V1, SUMMARY_V0_2].contains(&statement.predicate_type.as_str()) {
+            return None;
+        }
+        let bytes = statement.predicate.get().as_bytes();
+        let wire = json::parse::<WireFailure>(bytes, EVIDENCE_BYTES_MAX);
+        let wire = wire.ok().filter(|wire| wire.result == SummaryResult::Failed)?; // told by `parse`
+        Some(Self {
+            verifier: SummaryVerifier { id: wire.verifier.id, version: BTreeMap::new() },
+            time_verified: None,
+            resource_uri: wire.resource_uri,
+            policy: ResourceDescriptor { uri: None, digest: DigestSet::of(&[]) },
+            input_attestations: Vec::new(),
+            verification_result: wire.result,
+            verified_levels: Vec::new(),
+            dependency_levels: None,
+            slsa_version: None,
+        })
     }
 
     /// What its labels say, in their order.
@@ -270,6 +307,36 @@ mod tests {
             p["verifiedLevels"] = json!(["FAILED"]);
         });
         assert!(failed.unwrap().failed());
+    }
+
+    #[test]
+    fn a_malformed_summary_may_still_say_that_it_failed() {
+        let failure = |kind: &str, change: &dyn Fn(&mut Value)| {
+            let mut predicate = least();
+            predicate["verificationResult"] = json!("FAILED");
+            predicate["verifiedLevels"] = json!(["SLSA_MINE"]);
+            change(&mut predicate);
+            Summary::failure(&statement(kind, &predicate))
+        };
+        let found = failure(SUMMARY_V1, &|_| {}).unwrap();
+        assert_eq!(
+            (found.verifier.id.as_str(), &*found.resource_uri),
+            ("https://example.com/v", "pkg:x")
+        );
+        assert!(found.failed() && found.verified_levels.is_empty());
+        let wrong: [&dyn Fn(&mut Value); 3] =
+            [&|p| p["timeVerified"] = json!(1), &|p| p["policy"] = json!(null), &|p| {
+                drop(p.as_object_mut().unwrap().remove("verifiedLevels"))
+            }];
+        assert!(wrong.iter().all(|change| failure(SUMMARY_V1, change).is_some()));
+        let silent: [&dyn Fn(&mut Value); 4] = [
+            &|p| p["verificationResult"] = json!("PASSED"),
+            &|p| p["verificationResult"] = json!("failed"),
+            &|p| p["verifier"] = json!({}),
+            &|p| drop(p.as_object_mut().unwrap().remove("resourceUri")),
+        ];
+        assert!(silent.iter().all(|change| failure(SUMMARY_V1, change).is_none()));
+        assert!(failure("https://example.com/t", &|_| {}).is_none());
     }
 
     #[test]

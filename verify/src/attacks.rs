@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bonded_model::media_type::IN_TOTO;
 use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::slsa::PROVENANCE_V1;
-use bonded_model::statement::Statement;
+use bonded_model::statement::{Statement, Subject};
 use bonded_model::vsa::SUMMARY_V1;
 use bonded_model::{ArtifactPath, Digest, DocumentKind};
 use serde_json::{Value, json};
@@ -453,6 +453,19 @@ fn summaries_and_provenance_are_not_counted_together() {
     let verdict = beside(summarised(2, failing)).verdict();
     let codes: Vec<_> = verdict.findings().iter().map(|f| (f.severity, f.code)).collect();
     assert_eq!(codes, [(Severity::Fail, Code::StmtFailed)], "a verifier's FAILED");
+    // What else is wrong with it takes nothing away from what it says.
+    for (field, wrong) in [
+        ("verifiedLevels", json!(["SLSA_OWN"])),
+        ("dependencyLevels", json!({"SLSA_BUILD_LEVEL_1": -1})),
+        ("inputAttestations", json!([{"uri": "x"}])),
+        ("policy", json!(null)),
+        ("timeVerified", json!("yesterday")),
+    ] {
+        let verdict = beside(summarised(2, |s| (failing(s), s[field] = wrong).1)).verdict();
+        let codes: Vec<_> = verdict.findings().iter().map(|f| (f.severity, f.code)).collect();
+        let expected = [(Severity::Note, Code::StmtPredicate), (Severity::Fail, Code::StmtFailed)];
+        assert_eq!(codes, expected, "{field}");
+    }
     for seed in [1, 3] {
         let verdict = beside(summarised(seed, failing)).verdict();
         assert!(verdict.is_pass(), "FAILED by somebody else");
@@ -467,6 +480,40 @@ fn summaries_and_provenance_are_not_counted_together() {
     assert!(verdict.is_pass() && verdict.artifacts()[0].level == Some(3));
     let aged = under("max_age = \"1h\"", summarised(2, |_| {}));
     refused("older than provenance may be", aged, &[Code::VsaAge]);
+}
+
+/// Of the release, a verifier's FAILED names the index or every artifact; of some of them it says nothing.
+#[test]
+fn a_release_that_failed_may_be_named_by_its_artifacts() {
+    let failing = |files: &[&[u8]], resource: &str| {
+        let mut failed = summary();
+        failed["verificationResult"] = json!("FAILED");
+        failed["resourceUri"] = json!(resource);
+        let subjects = files.iter().map(|file| Subject::new("a", Digest::sha256_of(file)));
+        let made = Statement::new(subjects.collect(), SUMMARY_V1, &failed).to_bytes();
+        let mut case = Case::good().with_second_key();
+        case.edit("[\"key\", \"second\"]", "[\"key\"]");
+        let verifier = format!(
+            "[[verifier]]\nid = \"{VERIFIER}\"\nsigners = [\"second\"]\nlevel = 3\nmax_age = \"7d\"\n\
+             release = \"pkg:generic/{{project}}@{{version}}\"\n"
+        );
+        case.edit("#sbom", &verifier);
+        case.files.push(("bin/b", b"other".to_vec()));
+        let other = provenance(b"other", |_| {}).to_bytes();
+        case.attach_to_release(DocumentKind::Bundle, &Key::from_seed(1).bundle(&other));
+        case.attach_to_release(DocumentKind::Bundle, &Key::from_seed(2).bundle(&made));
+        let verdict = case.verdict();
+        let failed = verdict
+            .findings()
+            .iter()
+            .any(|finding| (finding.severity, finding.code) == (Severity::Fail, Code::StmtFailed));
+        assert_eq!(verdict.is_pass(), !failed, "{verdict:?}");
+        failed
+    };
+    let all: [&[u8]; 2] = [FILE, b"other"];
+    assert!(failing(&all, "pkg:generic/demo@v1"));
+    assert!(!failing(&all, "pkg:generic/demo@v2"));
+    assert!(!failing(&all[..1], "pkg:generic/demo@v1"));
 }
 
 /// What is proved of one manifest is not proved of another under the same tag.

@@ -42,7 +42,7 @@ pub(crate) enum Purpose {
     Provenance(Vec<Assessed>),
     /// A wrapped SBOM, if its document can be read.
     Sbom(Option<SbomView>),
-    /// A verification summary, if it is authentic and can be read.
+    /// A verification summary, if it is authentic and can be read, or as much of it can that it says FAILED.
     Summary(Option<Box<Summary>>),
     /// A signature over a file.
     File,
@@ -157,6 +157,8 @@ impl Attestation {
                 Err(error) => {
                     let expected = expected_predicate(&statement);
                     faults.push(Fault::of_error(Code::StmtPredicate, expected, &error));
+                    *read = Summary::failure(&statement).map(Box::new);
+                    faults.extend(read.is_some().then(|| failed_fault(&statement)));
                 }
             },
             Purpose::Other => faults.extend(predicate_fault(&statement)),

@@ -186,13 +186,15 @@ pub(crate) fn either(first: Asked<'_>, second: Asked<'_>, now: &Moment) -> (Deci
     (first, second)
 }
 
-/// What a signer who counts says against the artifact weighs as the rule does, whatever another document says.
+/// What a signer who counts says against the artifact weighs as the rule does, whatever another document says,
+/// and whatever else is wrong in what was signed.
 fn vetoes(candidate: &Candidate) -> Vec<(Digest, Fault)> {
-    let failed = |fault: &Fault| fault.code == Code::StmtFailed;
-    if candidate.signers.is_empty() || !candidate.faults.iter().all(failed) {
+    let said = |fault: &Fault| matches!(fault.code, Code::StmtFailed | Code::StmtPredicate);
+    if candidate.signers.is_empty() || !candidate.faults.iter().all(said) {
         return Vec::new();
     }
-    candidate.faults.iter().map(|fault| (candidate.document, fault.clone())).collect()
+    let failed = candidate.faults.iter().filter(|fault| fault.code == Code::StmtFailed);
+    failed.map(|fault| (candidate.document, fault.clone())).collect()
 }
 
 /// Whether there are enough; if not, with the fault where one says more than that of the candidates.

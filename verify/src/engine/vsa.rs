@@ -6,6 +6,7 @@ use bonded_model::vsa::Summary;
 use super::Held;
 use super::bench::Bench;
 use super::judge::Candidate;
+use super::require::names_all;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::Covering;
@@ -48,10 +49,12 @@ pub(super) fn is_heard(bench: &Bench<'_>, covering: &Covering) -> bool {
         && !is_of_release(bench, covering)
 }
 
-/// Whether it is the summary of this whole release by a verifier who may make one.
+/// Whether it is the summary of this whole release by a verifier who may make one. One that says FAILED may name
+/// every artifact in place of the release.
 pub(super) fn is_of_release(bench: &Bench<'_>, covering: &Covering) -> bool {
-    let summary = vsa::summary_of(&covering.attestation);
-    covering.names_release && summary.is_some_and(|summary| is_resource(bench, summary))
+    let Some(summary) = vsa::summary_of(&covering.attestation) else { return false };
+    let named = covering.names_release || summary.failed() && names_all(bench, covering);
+    named && is_resource(bench, summary)
 }
 
 fn is_resource(bench: &Bench<'_>, summary: &Summary) -> bool {

@@ -144,6 +144,12 @@ fn signature_cases() -> Vec<(Code, Make)> {
             let key = Key::from_seed(if produce { 2 } else { 1 });
             attached(&key.bundle(&provenance(FILE, |_| {}).to_bytes()))
         }),
+    ]
+}
+
+/// What counts only where the policy names it.
+fn named_cases() -> Vec<(Code, Make)> {
+    vec![
         (Code::SigLegacy, |produce| {
             let mut case = Case::good();
             let layer = Key::from_seed(1).cosign_layer(&cosign_payload(FILE));
@@ -639,6 +645,7 @@ fn release_cases() -> Vec<(Code, Make)> {
 fn cases() -> Vec<(Code, Make)> {
     let groups = [
         signature_cases(),
+        named_cases(),
         identity_cases(),
         provenance_cases(),
         expectation_cases(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::digest::{Algorithm, Digest};
@@ -49,6 +49,38 @@ pub struct Subject {
     pub name: String,
     /// What matches.
     pub digest: DigestSet,
+    /// The refs that a commit was on (SLSA v1.2, source-requirements.md, `annotations.sourceRefs`).
+    #[serde(
+        default,
+        rename = "annotations",
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "write_source_refs",
+        deserialize_with = "read_source_refs"
+    )]
+    pub source_refs: Vec<String>,
+}
+
+/// The annotations of a subject, of which one is read. Others may have any shape.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Annotations {
+    SourceRefs {
+        #[serde(rename = "sourceRefs")]
+        source_refs: Vec<String>,
+    },
+    #[serde(skip_serializing)]
+    Other(IgnoredAny),
+}
+
+fn read_source_refs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    match Annotations::deserialize(deserializer)? {
+        Annotations::SourceRefs { source_refs } => Ok(source_refs),
+        Annotations::Other(_) => Ok(Vec::new()),
+    }
+}
+
+fn write_source_refs<S: Serializer>(refs: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    Annotations::SourceRefs { source_refs: refs.to_vec() }.serialize(serializer)
 }
 
 /// Digests of one thing by algorithm name, as written: also of algorithms that are unknown here.
@@ -269,7 +301,7 @@ impl StatementVersion {
 impl Subject {
     /// A subject with one digest.
     pub fn new(name: impl Into<String>, digest: Digest) -> Self {
-        Self { name: name.into(), digest: DigestSet::of(&[digest]) }
+        Self { name: name.into(), digest: DigestSet::of(&[digest]), source_refs: Vec::new() }
     }
 
     fn check(&self) -> Result<(), StatementError> {
@@ -340,6 +372,26 @@ mod tests {
 
     fn text(kind: &str, subject: &str) -> String {
         format!(r#"{{"_type":"{kind}","subject":{subject},"predicateType":"t","predicate":{{}}}}"#)
+    }
+
+    #[test]
+    fn refs_of_a_commit_are_read_and_other_annotations_may_have_any_shape() {
+        let refs = |annotations: &str| {
+            let commit = "0".repeat(40);
+            let text = format!(r#"{{"digest":{{"gitCommit":"{commit}"}}{annotations}}}"#);
+            serde_json::from_str::<Subject>(&text).unwrap().source_refs
+        };
+        let two =
+            refs(r#","annotations":{"sourceRefs":["refs/heads/main","refs/tags/v1"],"x":{}}"#);
+        assert_eq!(two, ["refs/heads/main", "refs/tags/v1"]);
+        for other in ["", r#","annotations":null"#, r#","annotations":{"sourceRefs":"x"}"#] {
+            assert!(refs(other).is_empty(), "{other}");
+        }
+        let mut subject = Subject::new("a", Digest::sha256_of(b""));
+        assert!(!serde_json::to_string(&subject).unwrap().contains("annotations"));
+        subject.source_refs = vec!["refs/heads/main".to_owned()];
+        let text = serde_json::to_string(&subject).unwrap();
+        assert_eq!(serde_json::from_str::<Subject>(&text).unwrap(), subject);
     }
 
     #[test]

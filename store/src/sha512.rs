@@ -138,7 +138,8 @@ mod tests {
     }
 
     fn statement(digests: &[Digest], predicate: &str) -> Vec<u8> {
-        let subject = Subject { name: "x".to_owned(), digest: DigestSet::of(digests) };
+        let subject =
+            Subject { name: "x".to_owned(), digest: DigestSet::of(digests), source_refs: vec![] };
         Statement::new(vec![subject], "https://example.com/p", &predicate).to_bytes()
     }
 

@@ -367,6 +367,79 @@ fn summary_cases() -> Vec<(Code, Make)> {
     ]
 }
 
+/// A build that names its commit, and perhaps what is said of it with the second key.
+fn with_source(
+    keys: &str,
+    commit: Option<&str>,
+    said: Option<(u8, &str)>,
+    change: impl FnOnce(&mut Value),
+) -> Case {
+    let built = |predicate: &mut Value| {
+        if let Some(commit) = commit {
+            let source = &mut predicate["buildDefinition"]["externalParameters"]["source"];
+            source["digest"] = json!({"gitCommit": commit});
+        }
+    };
+    let mut case = signed(&provenance(FILE, built).to_bytes()).with_second_key();
+    case.edit("[\"key\", \"second\"]", "[\"key\"]");
+    let verifiers =
+        format!("verifiers = [{{ id = \"{VERIFIER}\", signers = [\"second\"], level = 3 }}]");
+    case.edit("#sbom", &format!("[source]\n{verifiers}\n{keys}\n"));
+    if let Some((seed, named)) = said {
+        let mut predicate = json!({
+            "verifier": {"id": VERIFIER}, "timeVerified": "2026-05-31T00:00:00Z",
+            "resourceUri": format!("git+{SOURCE}.git"), "policy": {},
+            "verificationResult": "PASSED", "verifiedLevels": ["SLSA_SOURCE_LEVEL_3"],
+        });
+        change(&mut predicate);
+        let made = statement(FILE, SUMMARY_V1, &predicate).to_bytes();
+        let subject = json!([{"digest": {"gitCommit": named}, "annotations": {"sourceRefs": ["refs/heads/main"]}}]);
+        let mut made: Value = serde_json::from_slice(&made).unwrap();
+        made["subject"] = subject;
+        case.attach_to_release(
+            DocumentKind::Bundle,
+            &Key::from_seed(seed).bundle(made.to_string().as_bytes()),
+        );
+    }
+    case
+}
+
+fn source_cases() -> Vec<(Code, Make)> {
+    const KEYS: &str = "level = 2\nbranch = \"main\"";
+    const COMMIT: &str = "0123456789012345678901234567890123456789";
+    const SAID: Option<(u8, &str)> = Some((2, COMMIT));
+    vec![
+        (Code::SrcMissing, |p| with_source(KEYS, Some(COMMIT), SAID.filter(|_| !p), |_| {})),
+        (Code::SrcCommit, |p| {
+            let commit = Some(COMMIT).filter(|_| !p);
+            with_source(KEYS, commit, commit.map(|commit| (2, commit)), |_| {})
+        }),
+        (Code::SrcVerifier, |p| {
+            let id = format!("{VERIFIER}{}", if p { "/" } else { "" });
+            with_source(KEYS, Some(COMMIT), SAID, |summary| summary["verifier"]["id"] = json!(id))
+        }),
+        (Code::SrcSigner, |p| {
+            with_source(KEYS, Some(COMMIT), Some((if p { 1 } else { 2 }, COMMIT)), |_| {})
+        }),
+        (Code::SrcRepository, |p| {
+            let uri = format!("{SOURCE}{}", if p { "2" } else { "" });
+            with_source(KEYS, Some(COMMIT), SAID, |summary| summary["resourceUri"] = json!(uri))
+        }),
+        (Code::SrcRef, |p| {
+            let keys = if p { KEYS.replace("main", "mai") } else { KEYS.to_owned() };
+            with_source(&keys, Some(COMMIT), SAID, |_| {})
+        }),
+        (Code::SrcLevel, |p| {
+            let level = format!("level = {}\nbranch = \"main\"", if p { 4 } else { 3 });
+            with_source(&level, Some(COMMIT), SAID, |_| {})
+        }),
+        (Code::SrcAge, |p| {
+            let age = format!("{KEYS}\nmax_age = \"{}\"", if p { "23h" } else { "24h" });
+            with_source(&age, Some(COMMIT), SAID, |_| {})
+        }),
+    ]
+}
+
 const PACKAGE: &str = "pkg:npm/%40s/p@v1";
 
 /// A package with its provenance and what the registry says of it.
@@ -651,6 +724,7 @@ fn cases() -> Vec<(Code, Make)> {
         expectation_cases(),
         input_cases(),
         summary_cases(),
+        source_cases(),
         npm_cases(),
         sbom_cases(),
         checksum_cases(),

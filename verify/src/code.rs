@@ -231,6 +231,38 @@ codes! {
         "The summary is too old, says no time, or says one that has not come yet.",
         "SLSA v1.2, verification_summary.md, timeVerified; docs/policy.md, [[verifier]]",
         "Let the verifier verify again, or correct max_age in the policy.";
+    SrcMissing = "SRC-MISSING",
+        "There is no summary of the commit that the artifact was built from.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Attach the summary (VSA) that the source control system made of this commit.";
+    SrcCommit = "SRC-COMMIT",
+        "No accepted provenance names the commit that the artifact was built from.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Build where the provenance names the commit, beside the source that started the build.";
+    SrcVerifier = "SRC-VERIFIER",
+        "The summary of the commit is by a verifier that the policy does not list.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Add the verifier to source.verifiers if its word is to be taken.";
+    SrcSigner = "SRC-SIGNER",
+        "The summary of the commit names a verifier of the policy but was signed by somebody else.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Treat the summary as forged, unless the verifier's signers in the policy are incomplete.";
+    SrcRepository = "SRC-REPOSITORY",
+        "The summary of the commit is about another repository than the provenance names.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Attach the summary of the commit in this repository.";
+    SrcRef = "SRC-REF",
+        "The commit was not on the ref that the policy demands.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Build from a commit on the demanded ref, or correct tag, branch or ref in the policy.";
+    SrcLevel = "SRC-LEVEL",
+        "The source was kept, or its verifier is trusted, at a lower level than the policy demands.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Raise the controls of the repository, or lower the demand.";
+    SrcAge = "SRC-AGE",
+        "The summary of the commit is too old, says no time, or says one that has not come yet.",
+        "SLSA v1.2, verifying-source.md; docs/policy.md, [source]",
+        "Let the source control system verify again, or correct max_age in the policy.";
     NpmMissing = "NPM-MISSING",
         "There is no publish attestation of the registry for the package.",
         "npm attestation, specs/publish/v0.1; docs/policy.md, [npm]",
@@ -511,8 +543,8 @@ mod tests {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         let families = [
-            "SIG-", "ID-", "STMT-", "PROV-", "VSA-", "NPM-", "SBOM-", "SUM-", "REQ-", "LAYOUT-",
-            "EXPR-", "REL-",
+            "SIG-", "ID-", "STMT-", "PROV-", "VSA-", "SRC-", "NPM-", "SBOM-", "SUM-", "REQ-",
+            "LAYOUT-", "EXPR-", "REL-",
         ];
         assert!(texts.iter().all(|text| families.iter().any(|family| text.starts_with(family))));
     }

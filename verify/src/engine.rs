@@ -19,6 +19,7 @@ mod provenance;
 mod release;
 mod require;
 mod sbom;
+mod source;
 mod stored;
 mod vsa;
 
@@ -52,6 +53,7 @@ struct Held<'a> {
 /// The rules over one artifact.
 const ARTIFACT_RULES: &[fn(&Bench<'_>, &Held<'_>, &mut Judge)] = &[
     provenance::decide,
+    source::decide,
     sbom::decide,
     checksums::decide,
     require::decide,

@@ -18,6 +18,7 @@ mod require;
 mod resolve;
 mod rule;
 mod scope;
+mod source;
 mod unasked;
 mod verifier;
 mod written;
@@ -41,6 +42,7 @@ pub(crate) use rule::{
     Age, Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
 };
 pub(crate) use scope::{Scope, Selected, Sight};
+pub(crate) use source::SourceRule;
 pub use verifier::ResourceTemplate;
 pub(crate) use verifier::{Place, VerifierRule};
 
@@ -53,6 +55,7 @@ pub struct Policy {
     pub(crate) builders: Vec<Builder>,
     pub(crate) unsigned: Vec<Pinned>,
     pub(crate) verifiers: Vec<VerifierRule>,
+    pub(crate) source: Option<SourceRule>,
     pub(crate) npm: Option<NpmRule>,
     pub(crate) layout: Option<LayoutRule>,
     /// What goes where no scope says something else.
@@ -147,6 +150,7 @@ impl Policy {
             builders: Vec::new(),
             unsigned: Vec::new(),
             verifiers: Vec::new(),
+            source: None,
             npm: None,
             layout: None,
             demands: Demands::off(),

@@ -40,7 +40,18 @@ pub(crate) struct Assessed {
     pub(crate) level: Option<u8>,
     /// The signers who speak for the builder.
     pub(crate) speakers: BTreeSet<String>,
+    /// The commits that the build started from.
+    pub(crate) commits: BTreeSet<Commit>,
     pub(crate) faults: Vec<Fault>,
+}
+
+/// A commit in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Commit {
+    /// Normalised.
+    pub(crate) repository: String,
+    /// As hex.
+    pub(crate) id: String,
 }
 
 impl Assessed {
@@ -79,6 +90,7 @@ pub(crate) fn assess(
         assessed.faults.extend(expectation_faults(frame, rule, &provenance));
         assessed.faults.extend(rule.expect.faults(frame, holder, &provenance));
         assessed.faults.extend(claims.iter().cloned());
+        assessed.commits = commits(&provenance.sources);
         assessed
     };
     Ok(frame.policy.all_demands().map(|demands| under(&demands.provenance)).collect())
@@ -156,7 +168,7 @@ fn builder(
         let seen = format!("level {} for {id}", builder.level);
         faults.push(Fault::new(Code::ProvLevel, format!("level {wanted}"), seen));
     }
-    Assessed { level: Some(builder.level), speakers, faults }
+    Assessed { level: Some(builder.level), speakers, faults, ..Assessed::default() }
 }
 
 /// The builder of a provenance without a signature is the one that the policy states for its checksum.
@@ -171,7 +183,7 @@ fn pinned_builder(rule: &ProvenanceRule, provenance: &Provenance, pinned: &Pinne
         Fault::new(Code::ProvLevel, format!("level {}", rule.level), seen)
     });
     let (level, speakers) = (Some(pinned.level), BTreeSet::new());
-    Assessed { level, speakers, faults: faults.into_iter().collect() }
+    Assessed { level, speakers, faults: faults.into_iter().collect(), ..Assessed::default() }
 }
 
 fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {
@@ -197,6 +209,24 @@ fn source_faults(rule: &ProvenanceRule, reference: Option<&str>, sources: &[Sour
     }
     faults.extend(material_faults(sources));
     faults
+}
+
+/// The commits of what started the build, and of the materials that are the same repository: whoever leaves
+/// one out, or writes another beside it, names both.
+fn commits(sources: &[Source]) -> BTreeSet<Commit> {
+    let started: BTreeSet<_> = triggers(sources).map(|s| s.repository_and_ref().0).collect();
+    let named = sources.iter().flat_map(|source| {
+        let repository = source.repository_and_ref().0;
+        let ids = ["gitCommit", "sha1"].iter().filter_map(|name| source.digest.get(name));
+        let ids = ids.filter(|_| started.contains(&repository)).map(str::to_owned);
+        ids.map(|id| Commit { repository: repository.clone(), id }).collect::<Vec<_>>()
+    });
+    named.filter(|commit| is_commit_id(&commit.id)).collect()
+}
+
+/// SHA-1 or SHA-256, as git writes them.
+fn is_commit_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn material_faults(sources: &[Source]) -> Vec<Fault> {

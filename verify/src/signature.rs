@@ -338,7 +338,11 @@ fn statement(payload_type: &str, payload: &[u8]) -> Result<Content, Refused> {
     let strong = |subject: &bonded_model::statement::Subject| {
         [Algorithm::Sha256, Algorithm::Sha512].iter().any(|a| subject.digest.digest(*a).is_some())
     };
-    if statement.subjects.iter().any(strong) {
+    // A commit is what a summary of a source is about; git hashes it in ways of its own.
+    let commit = |subject: &bonded_model::statement::Subject| {
+        crate::vsa::is_type(&statement.predicate_type) && subject.digest.get("gitCommit").is_some()
+    };
+    if statement.subjects.iter().any(|subject| strong(subject) || commit(subject)) {
         return Ok(Content::Statement(statement));
     }
     let names: Vec<_> =

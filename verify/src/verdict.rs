@@ -95,6 +95,8 @@ pub enum Role {
     Provenance,
     /// A verification summary in place of provenance.
     Summary,
+    /// A verification summary of the source.
+    Source,
     /// An SBOM.
     Sbom,
     /// A declared checksum.
@@ -112,6 +114,7 @@ impl Role {
             Self::Signature => "signature",
             Self::Provenance => "provenance",
             Self::Summary => "summary",
+            Self::Source => "source",
             Self::Sbom => "sbom",
             Self::Checksum => "checksum",
             Self::Required => "required",

@@ -2,6 +2,8 @@
 //! verification_summary.md, "How to verify"). Which artifacts it is about is asked elsewhere.
 
 use bonded_model::Timestamp;
+use std::collections::BTreeSet;
+
 use bonded_model::statement::{DigestSet, Statement};
 use bonded_model::vsa::{Label, SUMMARY_V0_2, SUMMARY_V1, Summary};
 
@@ -51,9 +53,21 @@ pub(crate) fn summary_of(attestation: &Attestation) -> Option<&Summary> {
     }
 }
 
+/// Those of the signers who speak for a verifier. One who is given by a pattern is one of many, and speaks
+/// only for the verifier that it is itself.
+pub(crate) fn speaking(
+    policy: &Policy,
+    id: &str,
+    listed: &BTreeSet<String>,
+    signers: &[SignedBy],
+) -> Vec<SignedBy> {
+    let speaks = |signer: &&SignedBy| {
+        listed.contains(&signer.name) && (!policy.is_pattern(&signer.name) || signer.identity == id)
+    };
+    signers.iter().filter(speaks).cloned().collect()
+}
+
 /// The verifier whom a summary names, and its signers who speak for it; or why nobody does.
-///
-/// A signer who is given by a pattern is one of many, and speaks only for the verifier that it is itself.
 pub(crate) fn speakers<'p>(
     policy: &'p Policy,
     summary: &Summary,
@@ -65,24 +79,24 @@ pub(crate) fn speakers<'p>(
         let expected = if known.is_empty() { "a verifier".to_owned() } else { known.join(" or ") };
         return Err(Fault::new(Code::VsaVerifier, expected, id));
     };
-    let speaks = |signer: &&SignedBy| {
-        rule.signers.contains(&signer.name)
-            && (!policy.is_pattern(&signer.name) || signer.identity == *id)
-    };
-    let speakers: Vec<_> = signers.iter().filter(speaks).cloned().collect();
+    let speakers = speaking(policy, id, &rule.signers, signers);
     if speakers.is_empty() {
         let expected: Vec<_> = rule.signers.iter().map(String::as_str).collect();
         let seen = joined(signers.iter().map(|signer| signer.name.as_str().into()));
         return Err(Fault::new(Code::VsaSigner, expected.join(" or "), seen));
     }
     // One that says FAILED says so whenever it was.
-    let speakers = if summary.failed() { speakers } else { contemporary(summary, speakers)? };
+    let speakers = if summary.failed() { speakers } else { contemporary(Code::VsaAge, summary, speakers)? };
     Ok((rule, speakers))
 }
 
 /// The signers of whom nobody can tell that they signed before the time that the summary states: what is
 /// dated ahead would stay good for longer than its age may be.
-fn contemporary(summary: &Summary, signers: Vec<SignedBy>) -> Result<Vec<SignedBy>, Fault> {
+pub(crate) fn contemporary(
+    code: Code,
+    summary: &Summary,
+    signers: Vec<SignedBy>,
+) -> Result<Vec<SignedBy>, Fault> {
     let Some(stated) = summary.time_verified else { return Ok(signers) };
     let least = stated.unix_seconds().saturating_sub(SKEW_SECONDS);
     let earlier = |time: &Timestamp| time.unix_seconds() < least;
@@ -92,7 +106,7 @@ fn contemporary(summary: &Summary, signers: Vec<SignedBy>) -> Result<Vec<SignedB
     match first {
         Some(time) if kept.is_empty() => {
             let seen = format!("signed at {time}, verified at {stated}");
-            Err(Fault::new(Code::VsaAge, "a time no later than the signature's", seen))
+            Err(Fault::new(code, "a time no later than the signature's", seen))
         }
         _ => Ok(kept),
     }
@@ -120,7 +134,7 @@ pub(crate) fn weigh(asked: &Asked<'_>, attestation: &Attestation) -> Worth {
     faults.extend(policy_fault(rule, summary));
     faults.extend(level_fault(rule, asked.level, level, summary));
     let ages = [rule.max_age.as_ref(), asked.max_age];
-    faults.extend(age_fault(summary, &ages, asked.now));
+    faults.extend(age_fault(Code::VsaAge, summary, &ages, asked.now));
     Worth { signers, level, faults }
 }
 
@@ -183,18 +197,23 @@ fn level_fault(
 
 /// A summary is good from the moment at which it was made until it is too old. When that was the verifier
 /// says itself, in what it signed.
-pub(crate) fn age_fault(summary: &Summary, ages: &[Option<&Age>], now: &Moment) -> Option<Fault> {
+pub(crate) fn age_fault(
+    code: Code,
+    summary: &Summary,
+    ages: &[Option<&Age>],
+    now: &Moment,
+) -> Option<Fault> {
     let seen = |time: Timestamp| format!("verified at {time}");
     match summary.time_verified {
         Some(time) if !now.has_reached(time) => {
-            Some(Fault::new(Code::VsaAge, "a time before the verdict", seen(time)))
+            Some(Fault::new(code, "a time before the verdict", seen(time)))
         }
         found => {
             let young = |age: &&Age| found.is_some_and(|time| age.covers(time, now));
             let age = ages.iter().copied().flatten().find(|age| !young(age))?;
             let seen = found.map_or("no time".to_owned(), seen);
             let expected = format!("verified within {} before the verdict", age.as_str());
-            Some(Fault::new(Code::VsaAge, expected, seen))
+            Some(Fault::new(code, expected, seen))
         }
     }
 }

@@ -6,6 +6,7 @@ use bonded_model::sbom::SbomView;
 use super::bench::{Bench, audience};
 use super::npm;
 use super::require;
+use super::source;
 use super::vsa;
 use crate::attestation::{Attestation, Purpose};
 use crate::code::Code;
@@ -52,6 +53,8 @@ impl Bench<'_> {
             Purpose::Other | Purpose::Summary(_) if require::is_heard(self, fact, covering) => {
                 Vec::new()
             }
+            // The rule on sources tells what became of it.
+            Purpose::Summary(_) if source::is_heard(self, covering) => Vec::new(),
             // The rule on provenance tells what became of it.
             Purpose::Summary(_) if vsa::is_heard(self, covering) && !unheard() => Vec::new(),
             Purpose::Other

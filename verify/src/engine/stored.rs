@@ -128,7 +128,7 @@ impl Door<'_> {
             self.subject_fault(line),
             self.policy_fault(summary),
             self.level_fault(rule),
-            vsa::age_fault(summary, &[rule.max_age.as_ref()], self.now),
+            vsa::age_fault(Code::VsaAge, summary, &[rule.max_age.as_ref()], self.now),
             input_fault(document, summary, papers),
         ];
         let faults: Vec<_> = against.into_iter().flatten().collect();

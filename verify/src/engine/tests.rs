@@ -275,7 +275,7 @@ fn a_digest_set_that_contradicts_itself_fails() {
     let mut both = provenance(FILE, |_| {});
     let first = Subject::new("x", Digest::sha256_of(FILE));
     let split = DigestSet::of(&[Digest::sha256_of(FILE), Digest::sha512_of(OTHER)]);
-    both.subjects = vec![first, Subject { name: "y".into(), digest: split }];
+    both.subjects = vec![first, Subject { name: "y".into(), digest: split, source_refs: vec![] }];
     let mut case = Case::bare();
     case.attach(Bundle, &signed(&both));
     let mut evidence = case.evidence();

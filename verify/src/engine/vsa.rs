@@ -7,6 +7,7 @@ use super::Held;
 use super::bench::Bench;
 use super::judge::Candidate;
 use super::require::names_all;
+use super::source;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::Covering;
@@ -47,6 +48,7 @@ pub(super) fn is_heard(bench: &Bench<'_>, covering: &Covering) -> bool {
     matches!(covering.attestation.purpose, Purpose::Summary(_))
         && !bench.policy.verifiers.is_empty()
         && !is_of_release(bench, covering)
+        && !source::is_of_commits(covering)
 }
 
 /// Whether it is the summary of this whole release by a verifier who may make one. One that says FAILED may name

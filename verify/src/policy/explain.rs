@@ -8,7 +8,9 @@ use super::exception::Exception;
 use super::rule::{ANY, Count, Demand, Demands, ProvenanceRule, SbomRule, Template};
 use super::scope::Selector;
 use super::verifier::ResourceTemplate;
-use super::{Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight, VerifierRule};
+use super::{
+    Condition, DemandsAt, Of, Policy, Requirement, Selected, Sight, SourceRule, VerifierRule,
+};
 use crate::identity::{LogRule, SignerRule, Who};
 use crate::pattern::Pattern;
 use crate::sbom;
@@ -161,6 +163,7 @@ impl Policy {
         lines.extend(of_release.flat_map(explain_requirement).map(|line| format!("  {line}")));
         let of_release = self.conditions.iter().filter(|c| c.of == Of::Release);
         lines.extend(of_release.map(|condition| format!("  {}", explain_condition(condition))));
+        lines.extend(self.source.iter().flat_map(|source| explain_source(source, release)));
         lines.extend(self.exceptions.iter().map(explain_exception));
         lines
     }
@@ -189,6 +192,23 @@ struct Group {
     under: Option<DemandsAt>,
     requirements: Vec<usize>,
     conditions: Vec<usize>,
+}
+
+fn explain_source(rule: &SourceRule, release: &Release) -> Vec<String> {
+    let version = Some(&release.name().version);
+    let reference = rule.reference.as_ref().and_then(|template| template.fill(version));
+    let reference = reference.as_deref().unwrap_or(ANY);
+    let (level, demand) = (rule.level, rule.demand.name());
+    let mut lines = vec![format!(
+        "the commit of each build: source level {level} or above, on ref {reference} ({demand})"
+    )];
+    lines.extend(rule.verifiers.iter().map(|verifier| {
+        let signers = listed(Some(&verifier.signers), ANY);
+        format!("  said by {} (level {}), signed by {signers}", verifier.id, verifier.level)
+    }));
+    let age = rule.max_age.as_ref();
+    lines.extend(age.map(|age| format!("  within {} before the verdict", age.as_str())));
+    lines
 }
 
 /// Of an artifact the path stays open: what goes for each stands on one line.

@@ -16,6 +16,7 @@ pub(super) fn merged(project: Written, base: Written) -> Written {
         builder: by_name(project.builder, base.builder, |builder| &builder.id),
         unsigned: by_name(project.unsigned, base.unsigned, |unsigned| &unsigned.digest),
         verifier: by_name(project.verifier, base.verifier, |verifier| &verifier.id),
+        source: project.source.or(base.source),
         npm: project.npm.or(base.npm),
         layout: project.layout.or(base.layout),
         provenance: project.provenance.or(base.provenance),

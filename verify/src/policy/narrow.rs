@@ -13,7 +13,7 @@ use bonded_model::Digest;
 use super::error::PolicyError;
 use super::require::Requirement;
 use super::scope::Scope;
-use super::{Condition, LayoutRule, Pinned, Policy, ReleaseRule};
+use super::{Condition, LayoutRule, Pinned, Policy, ReleaseRule, SourceRule};
 use people::People;
 
 /// The first part of a policy that is wider than its base.
@@ -32,6 +32,7 @@ pub(super) fn check(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
     seen_by_conditions(policy, base)?;
     unsigned(policy, base)?;
     verifiers(policy, base, &people)?;
+    source(policy, base, &people)?;
     npm(policy, base)?;
     layout(policy, base)?;
     exceptions(policy, base)
@@ -180,6 +181,36 @@ fn unsigned(policy: &Policy, base: &Policy) -> Result<(), PolicyError> {
         if base.unsigned.iter().find(same).is_none_or(|base| found.level > base.level) {
             let key = format!("unsigned {}", found.digest);
             return Err(widens(key, "no such document", found.builder.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// What is asked of sources is no less, and who is heard on them is the same: each may say FAILED.
+fn source(policy: &Policy, base: &Policy, people: &People<'_>) -> Result<(), PolicyError> {
+    let Some(base) = &base.source else { return Ok(()) };
+    let Some(found) = &policy.source else { return Err(widens("[source]", "required", "none")) };
+    demands::no_less("source.rule", found.demand, base.demand)?;
+    if found.level < base.level {
+        return Err(widens("source.level", base.level.to_string(), found.level.to_string()));
+    }
+    if base.reference.is_some() && found.reference != base.reference {
+        return Err(widens("source.ref", "that", "another"));
+    }
+    demands::age("source.", found.max_age.as_ref(), base.max_age.as_ref())?;
+    let ids = |rule: &SourceRule| rule.verifiers.iter().map(|v| v.id.clone()).collect();
+    let (mine, theirs): (BTreeSet<_>, BTreeSet<_>) = (ids(found), ids(base));
+    if mine != theirs {
+        let told = |ids: BTreeSet<String>| ids.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(widens("source.verifiers", told(theirs), told(mine)));
+    }
+    for held in &base.verifiers {
+        let key = format!("source.verifiers {:?}", held.id);
+        for verifier in found.verifiers.iter().filter(|verifier| verifier.id == held.id) {
+            if verifier.level > held.level {
+                return Err(widens(&key, held.level.to_string(), verifier.level.to_string()));
+            }
+            people.heard(&key, &verifier.signers, &held.signers)?;
         }
     }
     Ok(())

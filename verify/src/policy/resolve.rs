@@ -12,7 +12,7 @@ use bonded_model::{Algorithm, Digest, toml_text};
 use super::error::PolicyError;
 use super::rule::{Builder, Demands, Pinned};
 use super::written::{Written, WrittenBuilder, WrittenUnsigned};
-use super::{Policy, ReleaseRule, layout, verifier};
+use super::{Policy, ReleaseRule, layout, source, verifier};
 use crate::identity::SignerRule;
 
 /// Signers in one policy. Each signature is held against every one of them, and a pattern takes up to 256 KiB.
@@ -61,6 +61,7 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
         builders,
         unsigned,
         verifiers,
+        source: written.source.map(|written| source::resolve(written, &signers)).transpose()?,
         npm: written.npm.map(|written| papers::npm(written, &signers)).transpose()?,
         layout: written.layout.map(|w| layout::resolve(w, &signers)).transpose()?,
         scopes: scopes::scopes(written.scope, &demands, &signers)?,
@@ -73,7 +74,10 @@ pub(super) fn resolve(written: Written, digest: Digest) -> Result<Policy, Policy
     })
 }
 
-fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), PolicyError> {
+pub(super) fn unique<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), PolicyError> {
     let mut seen = BTreeSet::new();
     for name in names {
         if name.is_empty() || !seen.insert(name) {

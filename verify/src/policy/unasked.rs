@@ -17,6 +17,7 @@ impl Policy {
             (demands().any(|demands| demands.sbom.demand != Demand::Off), "[sbom]"),
             (demands().any(|demands| demands.checksums != Demand::Off), "[checksums]"),
             (self.npm.as_ref().is_some_and(|npm| npm.demand != Demand::Off), "[npm]"),
+            (self.source.as_ref().is_some_and(|s| s.demand != Demand::Off), "[source]"),
             (self.layout.as_ref().is_some_and(LayoutRule::is_on), "[layout]"),
             (self.release.artifacts.is_some() || self.release.platforms.is_some(), "[release]"),
         ];

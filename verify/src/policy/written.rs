@@ -33,6 +33,7 @@ pub(super) struct Written {
     pub(super) unsigned: Vec<WrittenUnsigned>,
     #[serde(default)]
     pub(super) verifier: Vec<WrittenVerifier>,
+    pub(super) source: Option<WrittenSource>,
     pub(super) npm: Option<WrittenNpm>,
     pub(super) layout: Option<WrittenLayout>,
     #[serde(default)]
@@ -189,6 +190,27 @@ pub(super) struct WrittenVerifier {
     pub(super) release: Option<String>,
     pub(super) policies: Option<Vec<String>>,
     pub(super) max_age: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenSource {
+    pub(super) rule: Option<Demand>,
+    pub(super) level: u8,
+    pub(super) tag: Option<String>,
+    pub(super) branch: Option<String>,
+    #[serde(rename = "ref")]
+    pub(super) reference: Option<String>,
+    pub(super) verifiers: Vec<WrittenSourceVerifier>,
+    pub(super) max_age: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenSourceVerifier {
+    pub(super) id: String,
+    pub(super) signers: Vec<String>,
+    pub(super) level: u8,
 }
 
 #[derive(Deserialize)]

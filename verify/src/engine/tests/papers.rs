@@ -106,8 +106,11 @@ fn a_document_of_the_release_names_its_index_or_every_artifact() {
     let index = two_files().evidence().release.digest();
     let of_index = {
         let mut statement = tested(&[FILE]);
-        statement.subjects =
-            vec![Subject { name: "release".into(), digest: DigestSet::of(&[index]) }];
+        statement.subjects = vec![Subject {
+            name: "release".into(),
+            digest: DigestSet::of(&[index]),
+            source_refs: vec![],
+        }];
         statement
     };
     let both = tested(&[FILE, OTHER]);

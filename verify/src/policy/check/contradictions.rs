@@ -26,6 +26,7 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         .chain(requirements)
         .chain(ageless_keys(policy))
         .chain(mute_patterns(policy))
+        .chain(low_sources(policy))
         .collect()
 }
 
@@ -130,11 +131,21 @@ fn too_few(
         .then(|| format!("{what} needs {quorum} distinct signers, but only {count} may sign it"))
 }
 
+fn low_sources(policy: &Policy) -> Option<String> {
+    let source = policy.source.as_ref().filter(|source| source.demand == Demand::Require)?;
+    let low = source.verifiers.iter().all(|verifier| verifier.level < source.level);
+    low.then(|| {
+        format!("[source] requires level {}, for which no verifier is trusted", source.level)
+    })
+}
+
 /// A signer who is given by a pattern speaks only for the builder or verifier that it is itself.
 fn mute_patterns(policy: &Policy) -> Vec<String> {
     let builders = policy.builders.iter().map(|b| ("builder", &b.id, &b.signers));
     let verifiers = policy.verifiers.iter().map(|v| ("verifier", &v.id, &v.signers));
-    let pairs = builders.chain(verifiers).flat_map(|(what, id, signers)| {
+    let sources = policy.source.iter().flat_map(|source| &source.verifiers);
+    let sources = sources.map(|v| ("verifier", &v.id, &v.signers));
+    let pairs = builders.chain(verifiers).chain(sources).flat_map(|(what, id, signers)| {
         let listed = policy.signers.iter().filter(|signer| signers.contains(&signer.name));
         listed.map(move |signer| (what, id, signer))
     });

@@ -30,6 +30,13 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         let open = holes.into_iter().filter(|(is_open, _)| *is_open);
         open.map(|(_, what)| format!("verifier {:?} {what}", verifier.id))
     }));
+    texts.extend(policy.source.iter().flat_map(|source| {
+        let holes = [
+            (source.demand != Demand::Require, "[source] is not required"),
+            (source.reference.is_none(), "[source] has ref = \"any\": every ref is accepted"),
+        ];
+        holes.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned())
+    }));
     let lax = policy.requirements.iter().filter(|r| r.demand != Demand::Require);
     texts.extend(
         lax.map(|requirement| format!("requirement {:?} is not required", requirement.name)),

@@ -37,6 +37,7 @@ fn idle_signers(policy: &Policy) -> Vec<String> {
         .chain(policy.requirements.iter().flat_map(|requirement| &requirement.signers))
         .chain(policy.npm.iter().flat_map(|npm| &npm.signers))
         .chain(policy.verifiers.iter().flat_map(|verifier| &verifier.signers))
+        .chain(policy.source.iter().flat_map(|s| &s.verifiers).flat_map(|v| &v.signers))
         .chain(policy.layout.iter().flat_map(|layout| &layout.signers))
         .collect();
     // An expression may compare the names of signers, which stand in quotes there.

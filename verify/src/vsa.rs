@@ -86,7 +86,8 @@ pub(crate) fn speakers<'p>(
         return Err(Fault::new(Code::VsaSigner, expected.join(" or "), seen));
     }
     // One that says FAILED says so whenever it was.
-    let speakers = if summary.failed() { speakers } else { contemporary(Code::VsaAge, summary, speakers)? };
+    let speakers =
+        if summary.failed() { speakers } else { contemporary(Code::VsaAge, summary, speakers)? };
     Ok((rule, speakers))
 }
 

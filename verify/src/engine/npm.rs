@@ -2,6 +2,9 @@
 //! attestation that this build is what it released under that name and version. Each without the other
 //! leaves a gap, so both are needed and have to name the same package by the same digest.
 
+use std::collections::BTreeSet;
+
+use bonded_model::Digest;
 use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::predicate::{Predicate, npm::NpmPublish};
 use bonded_model::statement::{DigestMatch, Statement};
@@ -27,6 +30,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
         too_few: Code::NpmMissing,
         too_old: Code::NpmMissing,
     };
+    let accepted = judge.accepted(Role::Provenance);
     let publish = bench.heard(held.at).filter(|(_, covering)| is_publish(covering));
     let candidates = publish.map(|(fact, covering)| {
         let attestation = &covering.attestation;
@@ -41,7 +45,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
         faults.extend(bench.subject_fault(covering, held.at, Code::NpmSubject));
         if let Some(publish) = attestation.statement.as_ref().and_then(published) {
             faults.extend(package_fault(bench, npm, &publish));
-            faults.extend(pair_fault(bench, held, &publish));
+            faults.extend(pair_fault(bench, held, &accepted, &publish));
         }
         Candidate { document: fact.document.digest, signers, level: None, faults }
     });
@@ -72,11 +76,18 @@ fn package_fault(bench: &Bench<'_>, npm: &NpmRule, publish: &NpmPublish) -> Opti
     (wanted != *publish).then(|| Fault::new(Code::NpmPackage, told(&wanted), told(publish)))
 }
 
-/// A provenance that nothing stands against must name the artifact as the publish attestation does.
-fn pair_fault(bench: &Bench<'_>, held: &Held<'_>, publish: &NpmPublish) -> Option<Fault> {
+/// A provenance that the rule on provenance accepted must name the artifact as the publish attestation does. A
+/// summary that satisfied that rule in its place names no package.
+fn pair_fault(
+    bench: &Bench<'_>,
+    held: &Held<'_>,
+    accepted: &BTreeSet<Digest>,
+    publish: &NpmPublish,
+) -> Option<Fault> {
     let (purl, digests) = (publish.purl(), digests_of(held.artifact));
     let mut seen = Vec::new();
-    for (_, covering) in bench.heard(held.at) {
+    let heard = bench.heard(held.at);
+    for (_, covering) in heard.filter(|(fact, _)| accepted.contains(&fact.document.digest)) {
         let attestation = &covering.attestation;
         let (Some(_), Some(statement)) =
             (attestation.level_under(held.under), &attestation.statement)

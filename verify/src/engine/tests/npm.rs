@@ -35,6 +35,10 @@ fn good() -> Pair {
 fn check(what: &str, change: impl FnOnce(&mut Pair), expected: &[Code]) {
     let mut pair = good();
     change(&mut pair);
+    fails(what, case_of(&pair), expected);
+}
+
+fn case_of(pair: &Pair) -> Case {
     let mut case = Case::bare().with_second_key();
     case.edit("[\"key\", \"second\"]", "[\"key\"]");
     case.edit("#sbom", "[npm]\npackage = \"@s/p\"\nsigners = [\"second\"]\n#sbom");
@@ -47,6 +51,10 @@ fn check(what: &str, change: impl FnOnce(&mut Pair), expected: &[Code]) {
     published.subjects = subjects(&pair.published);
     case.attach(Bundle, &Key::from_seed(pair.builder).bundle(&built.to_bytes()));
     case.attach(Bundle, &Key::from_seed(pair.registry).bundle(&published.to_bytes()));
+    case
+}
+
+fn fails(what: &str, case: Case, expected: &[Code]) {
     let verdict = case.verdict();
     let fails = verdict.findings().iter().filter(|f| f.severity == Severity::Fail);
     let mut codes: Vec<_> = fails.map(|finding| finding.code).collect();
@@ -114,4 +122,33 @@ fn a_pair_is_by_the_builder_and_by_the_registry() {
     check("published by a stranger", |p| p.registry = 3, &[Code::SigKey]);
     check("built by the registry", |p| p.builder = 2, &[Code::ProvSigner, Code::NpmPair]);
     check("built by a stranger", |p| p.builder = 3, &[Code::SigKey, Code::NpmPair]);
+}
+
+/// A provenance that was too old, or one too few, made the pair where a summary satisfied the rule on provenance.
+#[test]
+fn a_pair_needs_a_provenance_that_was_accepted() {
+    let summarised = |rule: &str| {
+        let mut case = case_of(&good());
+        case.edit("#provenance", rule);
+        case.edit(
+            "#sbom",
+            "[[verifier]]\nid = \"https://v\"\nsigners = [\"second\"]\nlevel = 3\nresource = \"pkg:x\"\n",
+        );
+        let summary = json!({
+            "verifier": {"id": "https://v"}, "resourceUri": "pkg:x", "policy": {},
+            "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+            "timeVerified": "2026-05-31T23:30:00Z",
+        });
+        let summary = statement(FILE, bonded_model::vsa::SUMMARY_V1, &summary).to_bytes();
+        case.attach(Bundle, &Key::from_seed(2).bundle(&summary));
+        case
+    };
+    fails("both are accepted", summarised("#provenance"), &[]);
+    fails("the provenance is too old", summarised("max_age = \"1h\""), &[Code::NpmPair]);
+    let mut few = case_of(&good());
+    few.edit("#provenance", "rule = \"warn\"\nquorum = 2");
+    fails("a quorum of one", few, &[Code::NpmPair]);
+    let mut off = case_of(&good());
+    off.edit("#provenance", "rule = \"off\"");
+    fails("nobody asks for provenance", off, &[]);
 }

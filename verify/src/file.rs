@@ -307,6 +307,8 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
         size: Option<u64>,
         bundle: Digest,
         version: Option<&'a Version>,
+        release_path: Option<&'a ArtifactPath>,
+        has_bytes: bool,
     }
     Digest::sha256_of(&to_canonical(&Looked {
         path: question.path,
@@ -314,6 +316,8 @@ fn evidence_digest(question: &FileQuestion<'_>, bundle: Digest) -> Digest {
         size: question.size,
         bundle,
         version: question.version,
+        release_path: question.release_path,
+        has_bytes: question.bytes.is_some(),
     }))
 }
 
@@ -612,6 +616,34 @@ mod tests {
         check(&judge(&case.policy), &[Code::ProvQuorum]);
         let spoken = case.policy.replace("signers = [\"key\"]", "signers = [\"key\", \"mute\"]");
         check(&judge(&spoken), &[]);
+    }
+
+    #[test]
+    fn the_evidence_is_all_that_was_asked_with() {
+        let (path, version) = ("a".parse().unwrap(), "v1".parse().unwrap());
+        let digests = [Digest::sha256_of(FILE), Digest::sha512_of(FILE)];
+        let least = FileQuestion {
+            path: None,
+            digests: &digests[..1],
+            size: None,
+            bytes: None,
+            bundle: b"",
+            version: None,
+            release_path: None,
+        };
+        let questions = [
+            least,
+            FileQuestion { path: Some(&path), ..least },
+            FileQuestion { digests: &digests, ..least },
+            FileQuestion { size: Some(5), ..least },
+            FileQuestion { bytes: Some(FILE), ..least },
+            FileQuestion { bundle: b"{}", ..least },
+            FileQuestion { version: Some(&version), ..least },
+            FileQuestion { release_path: Some(&path), ..least },
+        ];
+        let digest = |q: &FileQuestion<'_>| evidence_digest(q, Digest::sha256_of(q.bundle));
+        let found: std::collections::BTreeSet<_> = questions.iter().map(digest).collect();
+        assert_eq!(found.len(), questions.len());
     }
 
     #[test]

@@ -95,7 +95,8 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
             let signed_at = time(signed_at);
             Request { content, signed_at, logs, timestamps, ..Request::default() }
         };
-        let (early, late) = ("2025-07-01T12:00:00Z", "2026-09-01T12:00:00Z");
+        // Both have passed for every machine: the moments of the verdicts lie before and after them.
+        let (early, late) = ("2025-07-01T12:00:00Z", "2025-09-01T12:00:00Z");
         let old = request(Content::Statement(&signed), early, &[Log::V1], 0);
         let both = request(Content::Statement(&signed), early, &[Log::V2], 1);
         let new = request(Content::Statement(&signed), late, &[Log::V1], 0);
@@ -224,7 +225,8 @@ fn a_verdict_lasts_until_the_next_time_that_it_was_compared_with() {
     check(policy, 0, june, "2026-08-01T00:00:00Z"); // the exception ends
     check(policy, 3, "2026-05-01T00:00:00Z", "2026-06-30T12:00:01Z"); // the test result is too old
     check(policy, 5, june, "2026-07-01T00:00:00Z"); // the key ends
-    check(policy, 2, june, "2026-06-01T00:00:01Z"); // it claims to be from the future
+    // It claims to be from the future.
+    check(policy, 2, "2025-08-01T00:00:00Z", "2025-08-01T00:00:01Z");
     let clock = policy.replace("size(statements) > 1", "now > 7");
     check(&clock, 0, june, "2026-06-01T00:00:01Z"); // an expression looks at the number
 }

@@ -16,7 +16,9 @@ use crate::moment::Moment;
 use crate::policy::{DemandsAt, Pinned, Policy};
 use crate::provenance::{self, Assessed, Vouched};
 use crate::sbom;
-use crate::signature::{Against, Content, Material, Refused, SignedDocument, SignedFile, Verifier};
+use crate::signature::{
+    Against, Content, Material, Refused, SignedDocument, SignedFile, Verifier, is_by_clock,
+};
 use crate::verdict::SignedBy;
 use crate::vsa;
 
@@ -100,7 +102,13 @@ impl Attestation {
         }
         document.claimed_times().for_each(|time| claimed(frame.now, time));
         match authenticate(frame.verifier, &document, rules, file) {
-            Err(fault) => Self::unproved(document.into_content(), fault),
+            Err(fault) => {
+                // The machine's clock refused it, which may stand before `now` as well.
+                if is_by_clock(&fault) {
+                    frame.now.hold();
+                }
+                Self::unproved(document.into_content(), fault)
+            }
             Ok(signed) => {
                 let recognised = recognised(&signed, lack.as_ref(), rules, frame.now);
                 Self::authentic(frame, document.into_content(), &signed, recognised)
@@ -336,6 +344,9 @@ pub(crate) fn authenticate(
     }
     if !all.is_empty() {
         return Ok(all);
+    }
+    if let Some(at) = faults.iter().position(|(_, fault)| is_by_clock(fault)) {
+        return Err(faults.swap_remove(at).1);
     }
     // The hint is unsigned: it chooses which fault to tell, never which key to believe.
     let hinted = faults.iter().position(|(key, _)| hint.as_deref() == Some(hint_of(key).as_str()));

@@ -29,6 +29,7 @@ use crate::legacy::{Lack, Legacy};
 use crate::roots::{self, Voucher};
 use crate::trust::{TrustRoot, TrustRootError};
 use cosign::Opened;
+pub(crate) use library::is_by_clock;
 use shape::{Form, Profile, Shape};
 
 /// Decides whether signatures hold. A wrapper around the library is one; tests have another that

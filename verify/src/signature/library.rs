@@ -381,8 +381,22 @@ fn times_of(result: &VerificationResult) -> Result<Vec<Timestamp>, Fault> {
     seconds.map(|seconds| Timestamp::from_unix_seconds(seconds).map_err(era)).collect()
 }
 
+/// What is told where the machine's clock decides. The library's message has that clock in it, and a verdict must
+/// have none but its own.
+const FROM_THE_FUTURE: &str = "a log time from the future of the machine's clock";
+
+/// Whether a fault would be none on a machine whose clock is ahead of this one's.
+pub(crate) fn is_by_clock(fault: &Fault) -> bool {
+    fault.code == Code::SigTime && fault.seen == FROM_THE_FUTURE
+}
+
 fn fault_of(error: &Error) -> Fault {
     use sigstore_verify::bundle::error::Error as Structure;
+    if let Error::TransparencyLog(TransparencyLogError::IntegratedTime(why)) = error
+        && why.contains("is in the future")
+    {
+        return Fault::new(Code::SigTime, "a log time that has come", FROM_THE_FUTURE);
+    }
     let (code, expected) = match error {
         Error::Crypto(error) => return crypto_fault(error),
         Error::SignatureInvalid(_) => (Code::SigInvalid, "a signature that verifies"),

@@ -11,7 +11,10 @@ use bonded_model::{
     Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
 };
 use bonded_testsigner::{Content, Defect, Key, KeyKind, Log, Request, World};
-use bonded_verify::{Policy, TrustRoot, Verdict, Verifier, verify_release};
+use bonded_verify::{
+    FileExpectation, FileQuestion, Policy, TrustRoot, Verdict, Verifier, verify_file,
+    verify_release,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -229,4 +232,41 @@ fn a_verdict_lasts_until_the_next_time_that_it_was_compared_with() {
     check(policy, 2, "2025-08-01T00:00:00Z", "2025-08-01T00:00:01Z");
     let clock = policy.replace("size(statements) > 1", "now > 7");
     check(&clock, 0, june, "2026-06-01T00:00:01Z"); // an expression looks at the number
+}
+
+/// The library tells the time of the machine's clock where it refuses an entry from the clock's future: a verdict
+/// had it in its bytes, to the nanosecond.
+#[test]
+fn an_entry_from_the_future_is_refused_alike_at_any_time() {
+    let world = World::new();
+    let verifier = Verifier::new(TrustRoot::parse(&world.trusted_root()).unwrap()).unwrap();
+    let made = provenance(b"hello");
+    let signed_at = time("2100-01-01T00:00:00Z");
+    let request = Request { signed_at, content: Content::Statement(&made), ..Request::default() };
+    let bundle = world.keyless(&request).to_json();
+    let policy = Policy::parse(&SCENE.policy).unwrap();
+    let ask = |now: &str| {
+        let digests = [Digest::sha256_of(b"hello")];
+        let question = FileQuestion {
+            path: None,
+            digests: &digests,
+            size: None,
+            bytes: None,
+            bundle: &bundle,
+            version: None,
+            release_path: None,
+        };
+        verify_file(&verifier, &FileExpectation::Policy(&policy), &question, time(now))
+    };
+    for (now, next) in [
+        ("2026-06-01T00:00:00Z", "2026-06-01T00:00:01Z"),
+        ("2101-01-01T00:00:00Z", "2101-01-01T00:00:01Z"),
+    ] {
+        let (one, other) = (ask(now), ask(now));
+        assert_eq!(text(&one), text(&other));
+        let found = &one.findings()[0];
+        assert_eq!(found.code, bonded_verify::Code::SigTime, "{}", text(&one));
+        assert_eq!(found.seen, "a log time from the future of the machine's clock");
+        assert!(one.lasts_at(time(now)) && !one.lasts_at(time(next)));
+    }
 }

@@ -191,7 +191,9 @@ pub(crate) fn recognise<'p>(
     if nearest.1.is_empty() {
         nearest.1.push(stranger(signed));
     }
-    nearest.1.extend(lack.map(|lack| lack.fault.clone()));
+    // A signer whose conditions alone are not met has said whether it names the form.
+    let unsaid = lack.filter(|_| nearest.0 != Distance::Conditions);
+    nearest.1.extend(unsaid.map(|lack| lack.fault.clone()));
     Err(merged(nearest.1))
 }
 

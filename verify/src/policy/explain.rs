@@ -21,8 +21,9 @@ impl Policy {
     pub fn explain(&self, release: &Release) -> Vec<String> {
         let count = release.artifacts().len();
         let mut lines = vec![format!(
-            "policy {} holds {count} artifacts of {} to this:",
+            "policy {} holds {count} artifact{} of {} to this:",
             self.name,
+            if count == 1 { "" } else { "s" },
             release.name()
         )];
         for (group, artifacts) in self.groups(release) {

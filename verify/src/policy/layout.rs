@@ -40,7 +40,10 @@ impl LayoutRule {
     pub(crate) fn told(&self) -> String {
         let which = self.digest.map(|digest| format!(" {digest}")).unwrap_or_default();
         let of = self.selector.told();
-        format!("an in-toto layout{which} signed by {}, which makes {of}", self.told_owners())
+        format!(
+            "an in-toto layout{which} signed by {}, whose last step made {of}",
+            self.told_owners()
+        )
     }
 
     /// Who has to have signed it, in words.

@@ -7,6 +7,7 @@ mod conformance;
 mod crash;
 mod endpoints;
 mod memory;
+mod plans;
 mod runs;
 mod s3;
 #[path = "../../tests/world/verified.rs"]

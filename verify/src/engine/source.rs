@@ -240,7 +240,7 @@ mod tests {
         let roles: Vec<_> = verdict.artifacts()[0].accepted.iter().map(|a| a.role).collect();
         assert!(roles.contains(&Role::Source) && roles.contains(&Role::Provenance), "{roles:?}");
         assert_eq!(codes(good), []);
-        assert_eq!(codes(with(built(Some(OTHER)), &[one.clone()])), [Code::SrcMissing]);
+        assert_eq!(codes(with(built(Some(OTHER)), std::slice::from_ref(&one))), [Code::SrcMissing]);
         assert_eq!(codes(with(built(Some(OTHER)), &[one, other])), []);
     }
 

@@ -108,13 +108,7 @@ pub fn verify_file(
     let findings = found
         .chain(doubts)
         .map(|(severity, fault)| finding(question, Some(file), Some(document), severity, fault));
-    let papers = papers.0.into_iter().map(|paper| {
-        // Where the policy only warns of what the predicate says, or does not ask, a provenance that
-        // breaks a rule passes as a signed statement, and lends the file no level.
-        (if paper.level.is_some() { Role::Provenance } else { Role::Signature }, paper)
-    });
-    let summaries = summaries.0.into_iter().map(|summary| (Role::Summary, summary));
-    let accepted: Vec<_> = papers.chain(summaries).collect();
+    let accepted = in_roles(papers.0, summaries.0);
     let level = accepted.iter().filter_map(|(_, accepted)| accepted.level).max();
     let accepted = accepted.into_iter().map(|(role, accepted)| {
         let signer = accepted.signers.into_iter().next();
@@ -125,6 +119,15 @@ pub fn verify_file(
     let findings = findings.collect();
     let grounds = Grounds { lasts: moment.interval(), ..grounds };
     Verdict::new(about, grounds, vec![artifact], documents, findings)
+}
+
+/// Where the policy only warns of what the predicate says, or does not ask, a provenance that breaks a rule passes
+/// as a signed statement, and lends the file no level.
+fn in_roles(papers: Vec<Candidate>, summaries: Vec<Candidate>) -> Vec<(Role, Candidate)> {
+    let papers = papers.into_iter().map(|paper| {
+        (if paper.level.is_some() { Role::Provenance } else { Role::Signature }, paper)
+    });
+    papers.chain(summaries.into_iter().map(|summary| (Role::Summary, summary))).collect()
 }
 
 impl FileQuestion<'_> {

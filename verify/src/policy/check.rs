@@ -283,10 +283,10 @@ mod tests {
             let notes = Policy::parse(&case.policy).unwrap().check(None);
             notes.iter().filter(|note| note.text.starts_with("verifier ")).count()
         };
-        assert_eq!(holes(&three), 2);
+        assert_eq!(holes(&three), 3);
         let digest = bonded_model::Digest::sha256_of(b"");
         let closed = format!("{three}\nmax_age = \"1d\"\npolicies = [\"{digest}\"]");
-        assert_eq!(holes(&closed), 0);
+        assert_eq!(holes(&closed), 1);
     }
 
     #[test]

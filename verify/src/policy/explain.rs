@@ -214,10 +214,10 @@ fn explain_source(rule: &SourceRule, release: &Release) -> Vec<String> {
 
 /// Of an artifact the path stays open: what goes for each stands on one line.
 fn explain_verifier(rule: &VerifierRule, release: &Release) -> Vec<String> {
-    let name = release.name();
+    // Of which artifact is not said, so the path stands for itself: it is one, and would else stay unfilled.
+    let path = ResourceTemplate::PATH.parse().ok();
     let fill = |template: &ResourceTemplate| {
-        let text = template.as_str().replace("{project}", name.project.as_str());
-        text.replace("{version}", name.version.as_str())
+        template.uri(release.name(), path.as_ref()).unwrap_or_else(|| template.as_str().to_owned())
     };
     let artifacts = rule.resource.as_ref().map(|template| {
         let uri = fill(template);

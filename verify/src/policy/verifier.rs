@@ -51,7 +51,7 @@ impl VerifierRule {
 }
 
 impl ResourceTemplate {
-    const PATH: &'static str = "{path}";
+    pub(super) const PATH: &'static str = "{path}";
 
     /// The template of a text.
     pub fn new(text: impl Into<String>) -> Self {

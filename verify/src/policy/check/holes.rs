@@ -26,6 +26,10 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         let holes = [
             (verifier.policies.is_none(), "lists no policies: whatever it verified by counts"),
             (verifier.max_age.is_none(), "has no max_age: its summaries are good for ever"),
+            (
+                verifier.resource.is_some(),
+                "is believed in place of all of [provenance]: its summaries tell no source, ref, inputs or parameters",
+            ),
         ];
         let open = holes.into_iter().filter(|(is_open, _)| *is_open);
         open.map(|(_, what)| format!("verifier {:?} {what}", verifier.id))

@@ -45,10 +45,8 @@ pub use rebuild::{RebuildProgress, RebuildReport, rebuild};
 pub use record::BlobFacts;
 
 use engine::{Engine, Shelf, Update};
+use record::KEPT_BYTES_MAX;
 use tally::{Tally, TallyFile};
-
-/// What is kept by one key is no longer than this. A verdict on a release of 500 artifacts has some 400 KB.
-const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The facts of one store.
 pub struct Facts {

@@ -24,6 +24,9 @@ use crate::sniff::{self, ContentKind};
 
 const CHECK_BYTES: usize = 16;
 
+/// What is kept by one key is no longer than this. A verdict on a release of 500 artifacts has some 400 KB.
+pub(super) const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// What is known about a blob beyond its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobFacts {
@@ -116,7 +119,8 @@ pub(super) fn encode_kept(key: &Digest, bytes: &[u8]) -> Vec<u8> {
 /// `None` if the record fails its check, or is none.
 pub(super) fn decode_kept(key: &Digest, record: &[u8]) -> Option<Vec<u8>> {
     let (found, bytes) = record.split_first_chunk::<CHECK_BYTES>()?;
-    (*found == check(key, bytes)).then(|| bytes.to_vec())
+    let is_ours = bytes.len() <= KEPT_BYTES_MAX && *found == check(key, bytes);
+    is_ours.then(|| bytes.to_vec())
 }
 
 fn check(blob: &Digest, body: &[u8]) -> [u8; CHECK_BYTES] {
@@ -180,6 +184,8 @@ mod tests {
                 assert_eq!(decode_kept(&key, &record[..at]), None, "cut to {at}");
             }
         }
+        let long = encode_kept(&key, &vec![0; KEPT_BYTES_MAX + 1]);
+        assert_eq!(decode_kept(&key, &long), None);
     }
 
     #[test]

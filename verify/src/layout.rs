@@ -193,6 +193,7 @@ impl Judged<'_> {
                 times: Vec::new(),
                 logs: BTreeSet::new(),
                 clocks: BTreeSet::new(),
+                root: None,
             };
             match recognise(&signed, None, std::slice::from_ref(signer), self.now) {
                 Ok(rules) => owners.extend(rules.into_iter().map(|rule| signed.by(rule))),

@@ -63,7 +63,7 @@ fn they_change_with_the_evidence_and_with_nothing_else() {
         hold(&world, release, document);
         assert_eq!((papers(&world).digest, evidence(&world)), (before.digest, looked_at));
     }
-    assert_eq!(papers(&world).summaries, [summary.clone()]);
+    assert_eq!(papers(&world).summaries, std::slice::from_ref(&summary));
     let other = [
         spdx(b"SPDXVersion: SPDX-2.3\n"),
         statement(b"{}", None),

@@ -23,7 +23,7 @@ use crate::roots::verifier;
 use crate::{describe, output, report, state};
 
 /// This build of the program.
-const PROGRAM: &str = env!("BONDED_BUILD");
+pub(crate) const PROGRAM: &str = env!("BONDED_BUILD");
 
 /// All that verdicts depend on besides the evidence.
 #[derive(Debug)]
@@ -140,8 +140,8 @@ impl Judge {
             return Ok(None);
         }
         let evidence = snapshot.evidence(name).map_err(report::store_error)?;
-        let verdict = verify_summary(&self.verifier, policy, &evidence, self.now);
-        Ok(Some(verdict).filter(Verdict::is_pass))
+        let verdict = verify_summary(&self.verifier, policy, &evidence, self.now, PROGRAM);
+        Ok(Some(verdict))
     }
 
     /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr
@@ -180,13 +180,29 @@ impl Judge {
         }
         let release =
             snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
-        let verdict = match self.summarised(snapshot, name).map_err(Stays::Undecided)? {
-            Some(verdict) => verdict,
-            None => self.verdict(snapshot, name).map_err(Stays::Undecided)?,
+        let summarised = self.summarised(snapshot, name).map_err(Stays::Undecided)?;
+        let (verdict, unheard) = match summarised {
+            Some(verdict) if verdict.is_pass() => {
+                say_summary(name, &verdict);
+                (verdict, None)
+            }
+            unheard => (self.verdict(snapshot, name).map_err(Stays::Undecided)?, unheard),
         };
         verdict.admit(release).map_err(|verdict| {
-            Stays::Refused(format!("its verdict is a fail\n{}", describe::fails(&verdict)))
+            let fails = describe::fails(&verdict);
+            let why = unheard.map(|unheard| {
+                format!("\nno summary stands for it\n{}", describe::fails(&unheard))
+            });
+            Stays::Refused(format!("its verdict is a fail\n{fails}{}", why.unwrap_or_default()))
         })
+    }
+}
+
+/// Names the summary that opens the door.
+fn say_summary(name: &ReleaseName, verdict: &Verdict) {
+    let accepted = verdict.artifacts().iter().flat_map(|artifact| &artifact.accepted).next();
+    if let Some(accepted) = accepted {
+        output::say(&format!("{name} is taken on the summary {}", accepted.document));
     }
 }
 

@@ -77,6 +77,11 @@ impl Evidence {
     /// The digest of all that a verdict looks at: release, SHA-512 facts, documents, attachments;
     /// the same in whatever order the documents stand.
     pub fn digest(&self) -> Digest {
+        self.digest_of(|_| true)
+    }
+
+    /// The same, as if only those documents were held.
+    pub fn digest_of(&self, is_held: impl Fn(&Document) -> bool) -> Digest {
         #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
         struct Listed<'a> {
             digest: Digest,
@@ -87,6 +92,7 @@ impl Evidence {
         let mut documents: Vec<_> = self
             .documents
             .iter()
+            .filter(|document| is_held(document))
             .map(|document| Listed {
                 digest: document.digest,
                 kind: document.kind,

@@ -200,9 +200,9 @@ codes! {
         "docs/policy.md, [[verifier]]",
         "Make one with attest vsa, or let the verdict be reached from the evidence.";
     VsaInput = "VSA-INPUT",
-        "A document of evidence was not among the inputs of the summary of the release.",
+        "The summary of the release was made from other evidence, or under another trust root or other rules.",
         "SLSA v1.2, verification_summary.md, inputAttestations; docs/policy.md, [[verifier]]",
-        "Verify again and make a new summary: the document may change the verdict.";
+        "Verify again and make a new summary: the verdict may be another one.";
     VsaVerifier = "VSA-VERIFIER",
         "The verifier that the summary names is not in the policy.",
         "SLSA v1.2, verification_summary.md, How to verify; docs/policy.md, [[verifier]]",

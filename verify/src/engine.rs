@@ -117,11 +117,13 @@ pub fn verify_release(
     findings.extend(RELEASE_RULES.iter().flat_map(|rule| rule(&bench)));
     findings.extend(too_many(&bench, evidence.documents.len()));
     exception::apply(&policy.exceptions, &mut findings, &release.name().version, &moment);
+    let own = vsa::own(&bench);
     let documents = evidence.documents.iter().map(|document| document.digest).collect();
     let grounds = Grounds {
         policy: policy.digest(),
         trust_root: verifier.trust_root_digest(),
         evidence: evidence.digest(),
+        basis: evidence.digest_of(|document| !vsa::is_among(&own, document)),
         now,
         lasts: moment.interval(),
     };

@@ -218,7 +218,8 @@ fn read(
 }
 
 impl Inventory<'_> {
-    fn cover(&self, attestation: Attestation) -> Covering {
+    /// An attestation with what it names.
+    pub(crate) fn cover(&self, attestation: Attestation) -> Covering {
         let statement = attestation.statement.as_ref();
         Covering {
             covered: statement.map(|s| self.covered_by(s)).unwrap_or_default(),

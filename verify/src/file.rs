@@ -72,10 +72,12 @@ pub fn verify_file(
     let document = Digest::sha256_of(question.bundle);
     let policy = policy_of(expectation);
     let moment = Moment::new(now);
+    let evidence = evidence_digest(question, document);
     let grounds = Grounds {
         policy: policy.digest(),
         trust_root: verifier.trust_root_digest(),
-        evidence: evidence_digest(question, document),
+        evidence,
+        basis: evidence,
         now,
         lasts: moment.interval(),
     };

@@ -27,6 +27,7 @@ use crate::summary::SummaryRequest;
 use crate::trust::TrustRoot;
 use crate::verdict::Verdict;
 
+pub(crate) const PROGRAM: &str = "bonded";
 pub(crate) const BUILDER: &str = "https://example.com/builder";
 pub(crate) const SOURCE: &str = "https://github.com/o/r";
 pub(crate) const TAG: &str = "refs/tags/v1";
@@ -332,13 +333,16 @@ impl Case {
             Some(double) => Verifier::of_double(Box::new(double)),
             None => Verifier::new(TrustRoot::public_good()).unwrap(),
         };
-        let verify = if self.from_summary { verify_summary } else { verify_release };
-        verify(&verifier, &policy, &evidence, now)
+        match self.from_summary {
+            true => verify_summary(&verifier, &policy, &evidence, now, PROGRAM),
+            false => verify_release(&verifier, &policy, &evidence, now),
+        }
     }
 
     /// Attaches the signed summary of the verdict on what is there.
     pub(crate) fn summarise(&mut self, verifier_id: &str, resource_uri: &str, seed: u8) {
-        let request = SummaryRequest { resource_uri, policy_uri: None, verifier_id };
+        let request =
+            SummaryRequest { resource_uri, policy_uri: None, verifier_id, program: PROGRAM };
         let made = self.clone().verdict().to_summary(&request);
         self.attach_to_release(
             DocumentKind::Bundle,

@@ -51,6 +51,9 @@ pub(crate) struct Grounds {
     pub(crate) policy: Digest,
     pub(crate) trust_root: Digest,
     pub(crate) evidence: Digest,
+    /// The digest of the evidence but for what verifiers signed of this whole release under this policy: they
+    /// would not vouch for each other's summaries otherwise, nor for themselves a second time.
+    pub(crate) basis: Digest,
     pub(crate) now: Timestamp,
     /// When else the same verdict would be reached.
     pub(crate) lasts: Interval,
@@ -203,6 +206,10 @@ impl Verdict {
     /// The digest of all that was looked at.
     pub fn evidence_digest(&self) -> Digest {
         self.grounds.evidence
+    }
+
+    pub(crate) fn basis(&self) -> Digest {
+        self.grounds.basis
     }
 
     /// The time that the verdict was asked for.

@@ -182,7 +182,8 @@ pub(crate) fn level(rule: &VerifierRule, statement: &Statement, summary: &Summar
     })
 }
 
-fn level_fault(
+/// Why a summary does not say a level that is enough.
+pub(crate) fn level_fault(
     rule: &VerifierRule,
     wanted: u8,
     level: Option<u8>,

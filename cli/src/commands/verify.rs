@@ -74,8 +74,12 @@ fn record(
 ) -> Result<(), CliError> {
     let Some((name, _)) = verdict.release() else { return Ok(()) };
     let resource_uri = format!("pkg:generic/{}@{}", name.project, name.version);
-    let request =
-        SummaryRequest { resource_uri: &resource_uri, policy_uri: None, verifier_id: VERIFIER_ID };
+    let request = SummaryRequest {
+        resource_uri: &resource_uri,
+        policy_uri: None,
+        verifier_id: VERIFIER_ID,
+        program: judge::PROGRAM,
+    };
     let statement = verdict.to_summary(&request);
     let papers = snapshot.papers(name).map_err(report::store_error)?;
     let known = papers.map(|papers| papers.summaries).unwrap_or_default();

@@ -587,6 +587,7 @@ fn a_summary_names_release_files_inputs_and_level() {
         resource_uri: "https://example.com/demo",
         policy_uri: None,
         verifier_id: "https://example.com/bonded",
+        program: "bonded",
     };
     let verdict = Case::good().verdict();
     let made = Statement::parse(&verdict.to_summary(&request).to_bytes()).unwrap();
@@ -596,7 +597,7 @@ fn a_summary_names_release_files_inputs_and_level() {
     assert_eq!(summary.verified_levels, ["SLSA_BUILD_LEVEL_3"]);
     assert_eq!(summary.verification_result, SummaryResult::Passed);
     assert_eq!(summary.policy.digest, DigestSet::of(&[verdict.policy_digest()]));
-    assert_eq!(summary.input_attestations.len(), 1);
+    assert_eq!(summary.input_attestations.len(), 1 + 3);
     assert_eq!(summary.time_verified, Some(verdict.now()));
     let failed = Summary::parse(&Case::bare().verdict().to_summary(&request)).unwrap();
     assert_eq!(failed.verified_levels, ["FAILED"]);

@@ -74,6 +74,7 @@ struct Body<'a> {
     version: u32,
     question: CacheQuestion<'a>,
     evidence: Digest,
+    basis: Digest,
     lasts: Interval,
     digest: Digest,
     artifacts: &'a [ArtifactVerdict],
@@ -87,6 +88,7 @@ struct Kept {
     version: u32,
     question: Asked,
     evidence: Digest,
+    basis: Digest,
     lasts: Interval,
     digest: Digest,
     artifacts: Vec<ArtifactVerdict>,
@@ -123,7 +125,7 @@ impl Verdict {
     /// another question, and one that lasts for no longer than its own second.
     pub fn to_cache(&self, question: &CacheQuestion<'_>, key: &CacheKey) -> Option<Vec<u8>> {
         let About::Release { name, digest } = &self.about else { return None };
-        let Grounds { policy, trust_root, evidence, lasts, .. } = self.grounds;
+        let Grounds { policy, trust_root, evidence, basis, lasts, .. } = self.grounds;
         let same = *name == *question.release
             && (policy, trust_root) == (question.policy, question.trust_root);
         if !same || lasts.is_moment() {
@@ -133,6 +135,7 @@ impl Verdict {
             version: BODY_VERSION,
             question: *question,
             evidence,
+            basis,
             lasts,
             digest: *digest,
             artifacts: &self.artifacts,
@@ -175,6 +178,7 @@ impl Verdict {
             policy: asked.policy,
             trust_root: asked.trust_root,
             evidence: kept.evidence,
+            basis: kept.basis,
             now,
             lasts: kept.lasts,
         };

@@ -1,5 +1,5 @@
 //! `attest vsa`: reaches the verdict, and signs what it says of the release or of each artifact as a
-//! verification summary. A verdict that fails is signed by nobody here.
+//! verification summary. A verdict that fails is signed by nobody here, and none of another time than now.
 
 use bonded_model::evidence::Subject;
 use bonded_model::statement::Statement;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::{Context, Outcome, holder, lease_from};
 use crate::args::AttestVsaArgs;
 use crate::error::CliError;
-use crate::judge::Judge;
+use crate::judge::{Judge, PROGRAM};
 use crate::output::{self, Format};
 use crate::{describe, progress, report};
 
@@ -22,6 +22,14 @@ const ARTIFACT_URI: &str = "pkg:generic/{project}@{version}#{path}";
 
 pub(super) fn run(context: &Context, args: &AttestVsaArgs) -> Result<Outcome, CliError> {
     let template = template(args)?;
+    if args.verifier_id.is_empty() {
+        return Err(CliError::usage("the id of the verifier is empty")
+            .hint("for example --verifier-id https://example.com/verifier"));
+    }
+    if args.judge.at.is_some() {
+        return Err(CliError::usage("a summary says when it was verified, and that is now")
+            .hint("leave --at away"));
+    }
     let key = super::read_key(&args.key)?;
     let name: ReleaseName = args.release.parse().map_err(|source| {
         CliError::usage(format!("{:?} names no release", args.release)).because(source)
@@ -114,6 +122,7 @@ fn summaries(
             resource_uri: &resource_uri,
             policy_uri: args.policy_uri.as_deref(),
             verifier_id: &args.verifier_id,
+            program: PROGRAM,
         };
         let statement = statement(&request);
         Ok(Made { subject, resource_uri, statement })

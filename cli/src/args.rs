@@ -533,14 +533,14 @@ pub(crate) struct AttestVsaArgs {
     /// The private key, as `bonded keygen` writes it
     #[arg(long, value_name = "PEM")]
     pub(crate) key: PathBuf,
-    /// Who verified, as the policies of those who read it name it in [[verifier]]
+    /// Who verified, as the policies of those who read it name it in their `verifier` tables
     #[arg(long, value_name = "URI")]
     pub(crate) verifier_id: String,
     /// One summary for each artifact instead of one for the release
     #[arg(long)]
     pub(crate) per_artifact: bool,
     /// The URI of what was verified, in which {project}, {version} and {path} stand for those of it
-    /// [default: pkg:generic/{project}@{version}, with #{path} for an artifact]
+    /// (default: pkg:generic/{project}@{version}, with #{path} for an artifact)
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) resource_uri: Option<String>,
     /// Where the policy can be found

@@ -103,6 +103,7 @@ fn what_skopeo_writes_into_the_store_is_adopted() {
     let index: serde_json::Value = serde_json::from_str(&world.read("store/index.json")).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
     world.run("import --adopt").must(0).says(&["nothing to adopt"]);
+    world.run("fsck").must(0);
 
     // A name that is held cannot be moved from outside; both digests are told.
     skopeo(&world, &format!("copy -q --preserve-digests oci:new:latest oci:store:{NAME}"));

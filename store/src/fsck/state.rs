@@ -141,14 +141,22 @@ fn stray(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
     Ok(stray.into_iter().map(|(path, _)| path).collect())
 }
 
+/// Other OCI tools that write into the store write this file anew, each with its own spaces: what counts is
+/// what it says.
 fn layout_file(pool: &Pool) -> Result<Option<Finding>, StoreError> {
     let path = pool.layout.oci_layout();
     let seen = match pool.disk.read(&path, ROOT_BYTES_MAX) {
-        Ok(bytes) if bytes == OCI_LAYOUT => return Ok(None),
+        Ok(bytes) if says_the_same(&bytes, OCI_LAYOUT) => return Ok(None),
         Ok(_) => "it has another content".to_owned(),
         Err(error) => chain(&error),
     };
     Ok(Some(Finding::new(Code::LayoutFile, seen).at(path)))
+}
+
+fn says_the_same(found: &[u8], written: &[u8]) -> bool {
+    // What is no JSON says nothing.
+    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    found == written || read(found).is_some_and(|found| read(written) == Some(found))
 }
 
 /// Where the catalog cannot be read, that has its own finding. What is missing or behind may be so because

@@ -199,6 +199,15 @@ fn a_page_that_stands_where_it_must_not_is_told() {
 }
 
 #[test]
+fn another_tool_may_write_oci_layout_with_other_spaces() {
+    let world = world();
+    let spaced = b"{ \"imageLayoutVersion\": \"1.0.0\" }\n";
+    fs::write(world.store_path.join("oci-layout"), spaced).unwrap();
+    let report = super::fsck::check(&world.store);
+    assert!(report.findings.iter().all(|finding| finding.code != Code::LayoutFile), "{report:?}");
+}
+
+#[test]
 fn what_lies_beside_the_blobs_is_looked_at() {
     let check = |code: Code, disturb: &dyn Fn(&World)| {
         let world = world();

@@ -5,7 +5,7 @@
 //! taken so: it ends the evaluation.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -205,9 +205,32 @@ impl<'a> Run<'a> {
         .ok_or_else(missing)
     }
 
+    /// What a loop runs over, paid for.
+    fn items(&mut self, range: Cow<'a, Value>) -> Result<Vec<Cow<'a, Value>>, Stop> {
+        match range {
+            Cow::Borrowed(Value::Array(elements)) => {
+                self.spend(elements.len())?;
+                Ok(elements.iter().map(Cow::Borrowed).collect())
+            }
+            Cow::Owned(Value::Array(elements)) => {
+                self.spend(elements.len())?;
+                Ok(elements.into_iter().map(Cow::Owned).collect())
+            }
+            other => match other.as_ref() {
+                Value::Object(members) => {
+                    // Names are made anew, and may be as long as a document.
+                    members.keys().try_for_each(|name| self.spend(1 + name.len() / STEP_BYTES))?;
+                    let names: BTreeSet<&String> = members.keys().collect();
+                    Ok(names.into_iter().map(|name| Cow::Owned(name.clone().into())).collect())
+                }
+                other => Err(wrong("a list or a map", other)),
+            },
+        }
+    }
+
     fn iterate(&mut self, iteration: &'a Loop) -> Outcome<'a> {
-        let items = items(self.value(&iteration.range)?)?;
-        self.spend(items.len())?;
+        let range = self.value(&iteration.range)?;
+        let items = self.items(range)?;
         let start = self.value(&iteration.start);
         let depth = self.bound.len();
         self.bound.push((&iteration.accumulator, not_out(start)?));
@@ -231,20 +254,6 @@ fn not_out(outcome: Outcome<'_>) -> Result<Outcome<'_>, Stop> {
     match outcome {
         Err(Stop::Budget) => Err(Stop::Budget),
         outcome => Ok(outcome),
-    }
-}
-
-fn items(range: Cow<'_, Value>) -> Result<Vec<Cow<'_, Value>>, Stop> {
-    match range {
-        Cow::Borrowed(Value::Array(elements)) => Ok(elements.iter().map(Cow::Borrowed).collect()),
-        Cow::Owned(Value::Array(elements)) => Ok(elements.into_iter().map(Cow::Owned).collect()),
-        other => match other.as_ref() {
-            Value::Object(members) => {
-                let names: std::collections::BTreeSet<&String> = members.keys().collect();
-                Ok(names.into_iter().map(|name| Cow::Owned(name.clone().into())).collect())
-            }
-            other => Err(wrong("a list or a map", other)),
-        },
     }
 }
 

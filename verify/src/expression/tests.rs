@@ -14,6 +14,7 @@ fn variables() -> BTreeMap<&'static str, Value> {
         ("map", json!({"b": 2, "a": "x"})),
         ("many", Value::Array(many)),
         ("long", json!("x".repeat(100_000))),
+        ("named_at_length", json!({"x".repeat(100_000): 1})),
         ("now", json!(1_000)),
     ])
 }
@@ -221,6 +222,7 @@ fn a_run_ends_when_its_steps_are_used_up() {
         "list.all(a, list.all(b, many.all(c, many.exists(d, d == c))))",
         "many.all(x, many == many)",
         "many.all(x, size(long) == 100000)",
+        "many.all(x, named_at_length.all(name, true))",
         "[long, long, long].map(x, x + x).map(x, x + x).map(x, x + x).map(x, x + x).size() == 3 && many.all(x, many.all(y, true))",
     ];
     for text in slow {

@@ -236,7 +236,7 @@ impl Weighed<'_> {
             }
         };
         let document = Digest::sha256_of(self.question.bundle);
-        Candidate { document, signers, level, faults: judged.against.clone() }
+        Candidate { document, signers, level, faults: judged.against.clone(), heard_at: None }
     }
 
     fn demand(&self) -> Demand {

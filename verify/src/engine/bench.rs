@@ -4,6 +4,7 @@ use bonded_model::Digest;
 use bonded_model::statement::DigestMatch;
 
 use super::condition::Asking;
+use super::judge::Judge;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Inventory, Reading};
@@ -11,6 +12,7 @@ use crate::finding::{Fault, Finding, Severity};
 use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::sums::Sums;
+use crate::verdict::Role;
 
 /// Everything that the rules look at.
 #[derive(Clone, Copy)]
@@ -31,6 +33,17 @@ pub(super) struct Bench<'a> {
 impl Bench<'_> {
     pub(super) fn heard(&self, at: usize) -> impl Iterator<Item = &(&Fact<'_>, &Covering)> {
         self.heard.get(at).into_iter().flatten()
+    }
+
+    /// The provenance that its rule accepted of an artifact.
+    pub(super) fn provenance(
+        &self,
+        at: usize,
+        judge: &Judge<'_>,
+    ) -> impl Iterator<Item = &(&Fact<'_>, &Covering)> {
+        let accepted = judge.accepted(Role::Provenance);
+        let heard = self.heard(at).enumerate().filter(move |(at, _)| accepted.contains(at));
+        heard.map(|(_, line)| line)
     }
 
     /// Every line of every document of attestations.

@@ -15,6 +15,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
         signers: Vec::new(),
         level: None,
         faults: Vec::new(),
+        heard_at: None,
     });
     // Lists name files; an image has none that one could write down a checksum of. One that is there
     // all the same has to agree.

@@ -217,17 +217,16 @@ fn of_artifact<'a>(
             && bench.subject_fault(covering, held.at, Code::ReqSubject).is_none()
     };
     let heard: &'a [Said<'a>] = bench.heard.get(held.at).map_or(&[], Vec::as_slice);
-    let said: Vec<_> = heard.iter().filter(|(_, covering)| is_said(covering)).copied().collect();
-    let statements = asking.statements(&said)?;
+    let said = || heard.iter().enumerate().filter(|(_, (_, covering))| is_said(covering));
     let accepted = judge.accepted(Role::Provenance);
-    let chosen = said.iter().enumerate().find_map(|(at, (fact, covering))| {
-        let level = covering.attestation.level_under(held.under);
-        (accepted.contains(&fact.document.digest) && level.is_some()).then_some((at, level))
-    });
+    let chosen = said().position(|(at, _)| accepted.contains(&at));
+    let said: Vec<_> = said().map(|(_, line)| *line).collect();
+    let statements = asking.statements(&said)?;
     let mut provenance = Value::Null;
-    if let Some((told, level)) = chosen.and_then(|(at, level)| Some((statements.get(at)?, level))) {
+    let chosen = chosen.and_then(|at| Some((statements.get(at)?, said.get(at)?)));
+    if let Some((told, (_, covering))) = chosen {
         provenance = told.clone();
-        provenance["level"] = json!(level);
+        provenance["level"] = json!(covering.attestation.level_under(held.under));
     }
     let sight = Sight::of(held.artifact);
     let artifact = json!({

@@ -21,6 +21,9 @@ pub(crate) struct Candidate {
     pub(crate) signers: Vec<SignedBy>,
     pub(crate) level: Option<u8>,
     pub(crate) faults: Vec<Fault>,
+    /// Where it stands among what is heard about the artifact, for rules that look at what was accepted. The
+    /// document says too little: of its lines one may be accepted and another refused.
+    pub(crate) heard_at: Option<usize>,
 }
 
 /// A rule, as far as it is the same for every kind of paper.
@@ -43,6 +46,8 @@ pub(crate) struct Judge<'a> {
     verdict: ArtifactVerdict,
     findings: Vec<Finding>,
     now: &'a Moment,
+    /// What was accepted, by its place among what is heard about the artifact.
+    accepted: Vec<(Role, usize)>,
 }
 
 impl<'a> Judge<'a> {
@@ -53,7 +58,7 @@ impl<'a> Judge<'a> {
             level: None,
             accepted: Vec::new(),
         };
-        Self { verdict, findings: Vec::new(), now }
+        Self { verdict, findings: Vec::new(), now, accepted: Vec::new() }
     }
 
     pub(crate) fn decide(&mut self, rule: &Rule<'_>, candidates: Vec<Candidate>) {
@@ -76,16 +81,17 @@ impl<'a> Judge<'a> {
         });
         for accepted in accepted {
             self.verdict.level = self.verdict.level.max(accepted.level);
+            self.accepted.extend(accepted.heard_at.map(|at| (role, at)));
             let signer = accepted.signers.into_iter().next();
             let document = accepted.document;
             self.verdict.accepted.push(AcceptedDocument { document, role, signer });
         }
     }
 
-    /// The documents that a rule before this one accepted in that role.
-    pub(crate) fn accepted(&self, role: Role) -> BTreeSet<Digest> {
-        let accepted = self.verdict.accepted.iter().filter(|accepted| accepted.role == role);
-        accepted.map(|accepted| accepted.document).collect()
+    /// What a rule before this one accepted in that role, by its place among what is heard.
+    pub(crate) fn accepted(&self, role: Role) -> BTreeSet<usize> {
+        let accepted = self.accepted.iter().filter(|(of, _)| *of == role);
+        accepted.map(|(_, at)| *at).collect()
     }
 
     pub(crate) fn find(&mut self, severity: Severity, document: Option<Digest>, fault: Fault) {

@@ -23,6 +23,7 @@ pub(super) fn findings(bench: &Bench<'_>) -> Vec<Finding> {
         signers: chain.owners.clone(),
         level: None,
         faults: chain.faults.clone(),
+        heard_at: None,
     });
     let (held, mut found) =
         decided(&judged(rule, missing()), candidates.collect(), bench.now).into_parts();
@@ -59,6 +60,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
             signers: chain.owners.clone(),
             level: None,
             faults: fault.into_iter().collect(),
+            heard_at: None,
         }
     });
     let candidates: Vec<_> = candidates.collect();

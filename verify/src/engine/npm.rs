@@ -2,9 +2,6 @@
 //! attestation that this build is what it released under that name and version. Each without the other
 //! leaves a gap, so both are needed and have to name the same package by the same digest.
 
-use std::collections::BTreeSet;
-
-use bonded_model::Digest;
 use bonded_model::predicate::npm::NPM_PUBLISH_V0_1;
 use bonded_model::predicate::{Predicate, npm::NpmPublish};
 use bonded_model::statement::{DigestMatch, Statement};
@@ -13,7 +10,7 @@ use super::Held;
 use super::bench::Bench;
 use super::judge::{Candidate, Judge, Rule, joined};
 use crate::code::Code;
-use crate::facts::{Covering, digests_of};
+use crate::facts::{Covering, Fact, digests_of};
 use crate::finding::Fault;
 use crate::policy::{Count, NpmRule};
 use crate::verdict::Role;
@@ -30,7 +27,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
         too_few: Code::NpmMissing,
         too_old: Code::NpmMissing,
     };
-    let accepted = judge.accepted(Role::Provenance);
+    let accepted: Vec<_> = bench.provenance(held.at, judge).copied().collect();
     let publish = bench.heard(held.at).filter(|(_, covering)| is_publish(covering));
     let candidates = publish.map(|(fact, covering)| {
         let attestation = &covering.attestation;
@@ -45,9 +42,9 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
         faults.extend(bench.subject_fault(covering, held.at, Code::NpmSubject));
         if let Some(publish) = attestation.statement.as_ref().and_then(published) {
             faults.extend(package_fault(bench, npm, &publish));
-            faults.extend(pair_fault(bench, held, &accepted, &publish));
+            faults.extend(pair_fault(held, &accepted, &publish));
         }
-        Candidate { document: fact.document.digest, signers, level: None, faults }
+        Candidate { document: fact.document.digest, signers, level: None, faults, heard_at: None }
     });
     judge.decide(&rule, candidates.collect());
 }
@@ -79,21 +76,14 @@ fn package_fault(bench: &Bench<'_>, npm: &NpmRule, publish: &NpmPublish) -> Opti
 /// A provenance that the rule on provenance accepted must name the artifact as the publish attestation does. A
 /// summary that satisfied that rule in its place names no package.
 fn pair_fault(
-    bench: &Bench<'_>,
     held: &Held<'_>,
-    accepted: &BTreeSet<Digest>,
+    accepted: &[(&Fact<'_>, &Covering)],
     publish: &NpmPublish,
 ) -> Option<Fault> {
     let (purl, digests) = (publish.purl(), digests_of(held.artifact));
     let mut seen = Vec::new();
-    let heard = bench.heard(held.at);
-    for (_, covering) in heard.filter(|(fact, _)| accepted.contains(&fact.document.digest)) {
-        let attestation = &covering.attestation;
-        let (Some(_), Some(statement)) =
-            (attestation.level_under(held.under), &attestation.statement)
-        else {
-            continue;
-        };
+    for (_, covering) in accepted {
+        let Some(statement) = &covering.attestation.statement else { continue };
         let about = |s: &&bonded_model::statement::Subject| {
             s.digest.matches(&digests) == DigestMatch::Agrees
         };

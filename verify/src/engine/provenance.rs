@@ -34,7 +34,7 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge) {
 }
 
 fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {
-    let candidates = bench.heard(held.at).filter_map(|(fact, covering)| {
+    let candidates = bench.heard(held.at).enumerate().filter_map(|(at, (fact, covering))| {
         let attestation = &covering.attestation;
         if !matches!(attestation.purpose, Purpose::Provenance(_) | Purpose::Unreadable) {
             return None;
@@ -45,7 +45,8 @@ fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {
         }
         let signers = attestation.speakers_under(held.under);
         let level = attestation.assessed(held.under).and_then(|assessed| assessed.level);
-        Some(Candidate { document: fact.document.digest, signers, level, faults })
+        let document = fact.document.digest;
+        Some(Candidate { document, signers, level, faults, heard_at: Some(at) })
     });
     candidates.collect()
 }

@@ -97,7 +97,7 @@ fn candidate(
         let seen = if seen.is_empty() { "nobody".to_owned() } else { seen.join(", ") };
         faults.push(Fault::new(Code::ReqSigner, joined(&requirement.signers), seen));
     }
-    Candidate { document, signers, level: None, faults }
+    Candidate { document, signers, level: None, faults, heard_at: None }
 }
 
 fn wanted(requirement: &Requirement, attestation: &Attestation) -> Vec<SignedBy> {

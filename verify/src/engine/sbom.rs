@@ -46,7 +46,13 @@ fn wrapped(bench: &Bench<'_>, held: &Held<'_>, digests: &[Digest]) -> Vec<Candid
         }));
         faults.extend(signer_fault(rule, attestation));
         let signers = wanted_signers(rule, attestation);
-        Some(Candidate { document: fact.document.digest, signers, level: None, faults })
+        Some(Candidate {
+            document: fact.document.digest,
+            signers,
+            level: None,
+            faults,
+            heard_at: None,
+        })
     });
     wrapped.collect()
 }
@@ -70,7 +76,7 @@ fn plain(bench: &Bench<'_>, held: &Held<'_>, digests: &[Digest]) -> Vec<Candidat
                 Fault::new(Code::SbomSigner, joined(signers), "an unsigned document")
             }));
             let document = fact.document.digest;
-            Some(Candidate { document, signers: Vec::new(), level: None, faults })
+            Some(Candidate { document, signers: Vec::new(), level: None, faults, heard_at: None })
         });
     plain.collect()
 }

@@ -27,14 +27,9 @@ pub(super) fn decide(bench: &Bench<'_>, held: &Held<'_>, judge: &mut Judge<'_>) 
     if held.demands.provenance.demand == Demand::Off {
         return;
     }
-    let accepted = judge.accepted(Role::Provenance);
-    let named = bench.heard(held.at).filter(|(fact, covering)| {
-        accepted.contains(&fact.document.digest)
-            && covering.attestation.level_under(held.under).is_some()
-            && bench.subject_fault(covering, held.at, Code::ProvSubject).is_none()
-    });
+    let accepted = bench.provenance(held.at, judge);
     let commits: BTreeSet<&Commit> =
-        named.flat_map(|(_, covering)| commits_of(&covering.attestation)).collect();
+        accepted.flat_map(|(_, covering)| commits_of(&covering.attestation)).collect();
     if commits.is_empty() {
         let expected = "accepted provenance that names the commit";
         let fault = Fault::new(Code::SrcCommit, expected, "none");
@@ -109,7 +104,13 @@ fn candidates(bench: &Bench<'_>, source: &SourceRule, commit: &Commit) -> Vec<Ca
                 Err(fault) => faults.push(fault),
             }
         }
-        Some(Candidate { document: fact.document.digest, signers, level: None, faults })
+        Some(Candidate {
+            document: fact.document.digest,
+            signers,
+            level: None,
+            faults,
+            heard_at: None,
+        })
     });
     candidates.collect()
 }

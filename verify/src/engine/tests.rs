@@ -658,6 +658,7 @@ proptest! {
 }
 
 mod conditions;
+mod lines;
 mod npm;
 mod papers;
 mod scopes;

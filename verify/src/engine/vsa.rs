@@ -40,7 +40,7 @@ pub(super) fn candidates(bench: &Bench<'_>, held: &Held<'_>) -> Vec<Candidate> {
         faults.extend(worth.faults);
         faults.extend(bench.subject_fault(covering, held.at, Code::VsaSubject));
         let (document, signers) = (fact.document.digest, worth.signers);
-        Candidate { document, signers, level: worth.level, faults }
+        Candidate { document, signers, level: worth.level, faults, heard_at: None }
     });
     candidates.collect()
 }

@@ -18,6 +18,7 @@ mod lease;
 mod papers;
 mod repair;
 mod retention;
+mod sources;
 mod store;
 #[path = "../../../tests/world/vectors.rs"]
 mod vectors;

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use bonded_model::Digest;
 
-use crate::world::World;
+use crate::world::s3::answering;
+use crate::world::{Run, World};
 
 fn world() -> World {
     let world = World::with_store();
@@ -91,6 +92,49 @@ fn fsck_fetches_from_a_mirror_by_its_url() {
     assert_eq!(fs::read(blob(&world, b"tool")).unwrap(), b"tool");
 }
 
+/// A bucket that fails is told, and the next source is asked.
+#[test]
+fn fsck_asks_the_next_source_where_a_bucket_breaks() {
+    let whole =
+        "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n";
+    let closed = |length: usize, body: &str| {
+        format!("{whole}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    };
+    let status = |status: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
+    for (answer, expected) in [
+        (status("500 Internal Server Error"), "500"),
+        (status("403 Forbidden"), "refused"),
+        (closed(4, "to"), "cannot be read"),
+        (closed(4, "loot"), "hashes to sha256:"),
+        (closed(9, "tool, etc"), "has more than 4 bytes"),
+    ] {
+        let world = world();
+        fs::remove_file(blob(&world, b"tool")).unwrap();
+        let (endpoint, stop) = answering(answer);
+        world.write("bonded.toml", format!(
+            "[destinations.bucket]\nurl = \"s3://mirror\"\nendpoint = \"{endpoint}\"\nallow_http = true\n"
+        ));
+        let fsck = |sources: &[&str]| {
+            let mut command = world.command(&["fsck", "--format", "json"]);
+            for source in sources {
+                command.args(["--repair-from", source]);
+            }
+            command.env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "y");
+            Run::of(&command.output().unwrap())
+        };
+        let left = fsck(&["bucket"]).must(1);
+        assert!(left.stdout.contains(expected), "{expected}: {}", left.stdout);
+        assert!(!blob(&world, b"tool").exists());
+        world.write(&format!("heap/{}", Digest::sha256_of(b"tool").hex()), "tool");
+        let mended = fsck(&["bucket", "heap"]).must(0);
+        assert!(mended.stdout.contains(r#""from":"heap""#), "{}", mended.stdout);
+        assert_eq!(fs::read(blob(&world, b"tool")).unwrap(), b"tool");
+        drop(stop);
+    }
+}
+
 #[test]
 fn fsck_mends_what_the_store_can_prove() {
     let world = world();
@@ -108,6 +152,10 @@ fn fsck_mends_what_the_store_can_prove() {
     world.run("fsck --repair --no-quarantine").must(2);
     world.run("fsck --rate fast").must(2).says(&["200MiB"]);
     world.run("fsck --repair-from nonsense://x").must(2);
+    for nothing in ["misspelt", "store/bonded/ROOT"] {
+        let refused = world.run(&format!("fsck --repair-from {nothing}")).must(2);
+        refused.says(&[nothing, "no directory", "bonded.toml"]);
+    }
 }
 
 #[test]

@@ -446,8 +446,9 @@ pub(crate) struct FsckArgs {
     /// Mend what the store itself can prove: modes, index.json, facts, staging, ROOT, blobs in quarantine
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Also fetch lost blobs from here: another store, an OCI layout, a directory, a mirror's URL
-    #[arg(long, value_name = "DIR|URL")]
+    /// Also fetch lost blobs from here: another store, an OCI layout, a directory, a mirror's URL or its name
+    /// in bonded.toml
+    #[arg(long, value_name = "DIR|URL|NAME")]
     pub(crate) repair_from: Vec<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,

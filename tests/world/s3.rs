@@ -57,7 +57,7 @@ impl S3Server {
     }
 }
 
-/// Stops a server of [`always`] when dropped.
+/// Stops a server of [`always`] or [`answering`] when dropped.
 pub(crate) struct Stop(Arc<AtomicBool>, SocketAddr);
 
 impl Drop for Stop {
@@ -68,7 +68,12 @@ impl Drop for Stop {
 }
 
 /// A server that answers every request with one status and closes.
-pub(crate) fn always(status: &'static str) -> (String, Stop) {
+pub(crate) fn always(status: &str) -> (String, Stop) {
+    answering(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+}
+
+/// A server that answers every request with the same bytes and closes.
+pub(crate) fn answering(answer: String) -> (String, Stop) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let stopped = Arc::new(AtomicBool::new(false));
@@ -82,8 +87,6 @@ pub(crate) fn always(status: &'static str) -> (String, Stop) {
             let mut head = [0; 65536];
             let read = stream.read(&mut head).unwrap_or(0);
             if read > 0 {
-                let answer =
-                    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
                 drop(stream.write_all(answer.as_bytes()));
             }
         }

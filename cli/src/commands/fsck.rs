@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bonded_store::disk::{self, FileKind};
 use bonded_store::fsck::{
     BlobSource, Code, DirectorySource, Finding, FsckReport, FsckRequest, Judge, Mend, Remedy, Way,
     Weight, fsck,
@@ -50,10 +51,22 @@ pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<Outcome, CliErro
 }
 
 fn sources(context: &Context, args: &FsckArgs) -> Result<Vec<Box<dyn BlobSource>>, CliError> {
+    let names = context.config.destination_names();
     let source = |given: &String| -> Result<Box<dyn BlobSource>, CliError> {
-        match given.contains("://") {
-            true => Ok(Box::new(BucketSource::open(context, given)?)),
-            false => Ok(Box::new(DirectorySource::new(Path::new(given)))),
+        if given.contains("://") || names.contains(given) {
+            return Ok(Box::new(BucketSource::open(context, given)?));
+        }
+        let path = Path::new(given);
+        let kind = disk::kind_of(path)
+            .map_err(|source| report::unreadable("a source of copies", path, source))?;
+        match kind {
+            Some(FileKind::Directory) => Ok(Box::new(DirectorySource::new(path))),
+            // A directory that is misspelt would look like one that has nothing.
+            _ => {
+                let what = format!("{given} is no directory and no destination of that name");
+                let hint = "name a store, a layout, a directory of blobs, a mirror's URL, or a destination in bonded.toml";
+                Err(CliError::usage(what).hint(hint))
+            }
         }
     };
     args.repair_from.iter().map(source).collect()

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bonded_model::cosign::{self, Layer};
 use bonded_model::descriptor::ANNOTATION_TITLE;
 use bonded_model::evidence::Subject;
+use bonded_model::json::JsonError;
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, MANIFEST_BYTES_MAX};
 use bonded_model::manifest::Manifest;
 use bonded_model::release::ReleaseError;
@@ -294,14 +295,20 @@ impl<'a> Documents<'a> {
 
     /// Adds a layer of cosign's together with the annotations that it is worth nothing without.
     fn add_signed(&mut self, layer: &Descriptor, artifact: &Artifact) -> Result<(), ImportError> {
+        let image = artifact.file.digest;
+        // Left out, it would be missed by nobody: who signed an image is the point of keeping it.
+        let refused = |source| ImportError::SignedLayer { image, layer: layer.digest, source };
+        if layer.size > EVIDENCE_BYTES_MAX {
+            let (bytes, limit) = (layer.size, EVIDENCE_BYTES_MAX);
+            return Err(refused(JsonError::TooLarge { bytes, limit }.into()));
+        }
         let Some(content) = read(self.source, layer, EVIDENCE_BYTES_MAX)? else { return Ok(()) };
-        let Some(layer) = Layer::of(&layer.annotations, content) else { return Ok(()) };
-        let bytes = layer.to_bytes();
-        // What grew too long with its annotations stays a referrer.
-        let Ok(recognised) = recognise(Expected::Attestation, &bytes) else { return Ok(()) };
+        let Some(signed) = Layer::of(&layer.annotations, content) else { return Ok(()) };
+        let bytes = signed.to_bytes();
+        let recognised = recognise(Expected::Attestation, &bytes).map_err(refused)?;
         let (digest, size) =
             (Digest::sha256_of(&bytes), bytes.len().try_into().unwrap_or(u64::MAX));
-        if !self.attached.insert((artifact.file.digest, digest)) {
+        if !self.attached.insert((image, digest)) {
             return Ok(());
         }
         let subject = Subject::Artifact(artifact.path.clone());

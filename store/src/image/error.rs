@@ -15,6 +15,7 @@ use bonded_model::{Digest, ImageName, MediaType, ReleaseName};
 use super::archive::ArchiveError;
 use crate::disk::DiskError;
 use crate::error::StoreError;
+use crate::recognise::RecogniseError;
 
 /// The way to a blob: the entry that it began with, and every manifest on it, the blob last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -298,6 +299,17 @@ pub enum ImportError {
         digest: Digest,
         /// How many images there are.
         count: usize,
+    },
+    /// What cosign signed cannot be kept together with its signature.
+    #[error("cannot keep layer {layer}, which cosign signed, as evidence about image {image}")]
+    SignedLayer {
+        /// The image.
+        image: Digest,
+        /// The layer of the manifest beside it.
+        layer: Digest,
+        /// Why not. The document with the signature is a third longer than the layer.
+        #[source]
+        source: RecogniseError,
     },
     /// Two entries of the layout claim one name.
     #[error("{name} stands for {first} and for {second} in the layout; keep one of the entries")]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bonded_model::evidence::Subject;
-use bonded_model::limits::DOCUMENT_COUNT_MAX;
+use bonded_model::json::JsonError;
+use bonded_model::limits::{DOCUMENT_COUNT_MAX, EVIDENCE_BYTES_MAX};
 use bonded_model::manifest::Manifest;
 use bonded_model::{Descriptor, Digest, DocumentKind, MediaType, cosign, media_type};
 
@@ -15,6 +16,7 @@ use crate::image::{GivenName, ImageInput, ImportError};
 use crate::ingest::{
     How, IngestError, IngestOptions, IngestReport, IngestRequest, Outcome, ingest,
 };
+use crate::recognise::RecogniseError;
 use crate::tests::image::Image;
 use crate::tests::{holder, name};
 
@@ -217,6 +219,45 @@ fn what_cosign_signed_is_kept_with_its_annotations() {
     // The manifest itself is held as it came.
     let referrers = world.referrers(&image.top.digest);
     assert!(referrers.iter().any(|(digest, _)| *digest == tagged.top.digest));
+}
+
+/// Layers that are too long for a document disappeared: one was as long as the document may be, and longer
+/// with its signature. They are refused by name, and nothing is taken in.
+#[test]
+fn what_cosign_signed_is_refused_where_it_is_too_long_to_keep() {
+    let check = |bytes: u64, expected: std::ops::RangeInclusive<u64>| {
+        let world = World::in_memory();
+        let image = Image::of("amd64", "x");
+        let content = vec![b' '; usize::try_from(bytes).unwrap()];
+        let mut tagged = tagged_evidence(media_type::DSSE, &content);
+        let mut manifest = Manifest::parse(tagged.top_bytes()).unwrap();
+        let layer = &mut manifest.layers[0];
+        layer.annotations.insert(cosign::CERTIFICATE.into(), "x".into());
+        let digest = layer.digest;
+        let bytes = manifest.to_bytes();
+        tagged.top = Descriptor::of(tagged.top.media_type, &bytes);
+        tagged.blobs.insert(tagged.top.digest, bytes);
+        let layout = Layout::default().with(NAME, &image);
+        layout.with(&tag_of(&image.top.digest, ".att"), &tagged).write(&world.inputs);
+        let error = world.ingest_images(&[&world.inputs], &[]).unwrap_err();
+        let IngestError::Image {
+            source: ImportError::SignedLayer { image: about, layer, source },
+            ..
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((about, layer), (image.top.digest, digest));
+        let RecogniseError::Json(JsonError::TooLarge { bytes, limit }) = source else {
+            panic!("{source:?}")
+        };
+        assert!(expected.contains(&bytes) && limit == EVIDENCE_BYTES_MAX, "{bytes}");
+        world.must_be_untouched();
+    };
+    let least = EVIDENCE_BYTES_MAX / 4 * 3;
+    check(least, EVIDENCE_BYTES_MAX + 1..=EVIDENCE_BYTES_MAX + 256);
+    let beyond = EVIDENCE_BYTES_MAX + 1;
+    check(beyond, beyond..=beyond);
 }
 
 #[test]

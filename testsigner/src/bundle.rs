@@ -145,13 +145,13 @@ impl<'a> Draft<'a> {
         let chain = leaf::chain(self.world, &self.request, key, self.defect);
         let leaf = chain.first().cloned().unwrap_or_default();
         let entry = |der: &Vec<u8>| json!({"rawBytes": STANDARD.encode(der)});
-        let material = match self.media_type() {
-            BundleVersion::V01 | BundleVersion::V02 => {
+        let is_third =
+            matches!(self.media_type(), BundleVersion::V03 | BundleVersion::V03Parameter);
+        let material = match is_third && !self.has(Defect::ChainInThird) {
+            true => json!({"certificate": entry(&leaf)}),
+            false => {
                 let chain: Vec<_> = chain.iter().map(entry).collect();
                 json!({"x509CertificateChain": {"certificates": chain}})
-            }
-            BundleVersion::V03 | BundleVersion::V03Parameter => {
-                json!({"certificate": entry(&leaf)})
             }
         };
         (Verifier::Certificate(leaf), material)

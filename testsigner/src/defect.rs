@@ -49,6 +49,8 @@ pub enum Defect {
     TwoNames,
     /// There is no identity.
     NoName,
+    /// The chain above it stands in the bundle, whose version has the certificate alone.
+    ChainInThird,
 
     // The entry of the last log.
     /// The log is not in the trust root.

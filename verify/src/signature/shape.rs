@@ -41,6 +41,8 @@ pub(super) enum Profile {
 pub(super) struct Shape {
     pub(super) form: Form,
     by_certificate: bool,
+    /// A chain of certificates where its version has one certificate.
+    is_chain_in_third: bool,
     log_entries: Vec<LogEntry>,
 }
 
@@ -128,10 +130,13 @@ struct SignedNote {
     envelope: Option<String>,
 }
 
-/// The versions of a bundle that are understood; an absent one is read as the first.
-const MEDIA_TYPES: [&str; 4] = [
+/// The older versions of a bundle; an absent one is read as the first.
+const OLDER: [&str; 2] = [
     "application/vnd.dev.sigstore.bundle+json;version=0.1",
     "application/vnd.dev.sigstore.bundle+json;version=0.2",
+];
+/// The spellings of the version that is written today.
+const THIRD: [&str; 2] = [
     "application/vnd.dev.sigstore.bundle+json;version=0.3",
     "application/vnd.dev.sigstore.bundle.v0.3+json",
 ];
@@ -147,7 +152,7 @@ impl Shape {
             within("signatures", dsse.signatures.as_deref(), SIGNATURE_COUNT_MAX)?;
         }
         if document.media_type.as_deref() == Some(COSIGN_LAYER) {
-            return Ok(Self { form: Form::Layer, by_certificate: false, log_entries: Vec::new() });
+            return Ok(Self::of_others(Form::Layer));
         }
         let Some(material) = document.verification_material else {
             let by_cosign = document.blob_signature.is_some();
@@ -160,7 +165,7 @@ impl Shape {
                 (Some(_), None) if !by_cosign => Form::Statement,
                 _ => return Err(unknown()),
             };
-            return Ok(Self { form, by_certificate: false, log_entries: Vec::new() });
+            return Ok(Self::of_others(form));
         };
         known_media_type(document.media_type.as_deref())?;
         if document.dsse_envelope.is_some() && document.message_signature.is_some() {
@@ -168,16 +173,28 @@ impl Shape {
         }
         material.check_limits()?;
         material.check_reading()?;
+        let is_third = document.media_type.is_some_and(|found| THIRD.contains(&found.as_str()));
+        let is_chain = material.x509_certificate_chain.is_some();
         Ok(Self {
             form: Form::Bundle,
-            by_certificate: material.certificate.is_some()
-                || material.x509_certificate_chain.is_some(),
+            by_certificate: material.certificate.is_some() || is_chain,
+            is_chain_in_third: is_chain && is_third,
             log_entries: material.tlog_entries.unwrap_or_default(),
         })
     }
 
-    /// What the strict profile misses: an entry where there must be one, its proof, its checkpoint.
+    /// What is no bundle has none of what makes the profile.
+    fn of_others(form: Form) -> Self {
+        Self { form, by_certificate: false, is_chain_in_third: false, log_entries: Vec::new() }
+    }
+
+    /// What the strict profile misses: the material of its version, an entry where there must be one, its proof, its checkpoint.
     pub(super) fn profile(&self) -> Profile {
+        // The library is shown what rests on promises as a bundle of the first version, which has chains.
+        if self.is_chain_in_third {
+            let expected = "one certificate in a bundle of version 0.3";
+            return Profile::Broken(Fault::new(Code::SigMalformed, expected, "a chain"));
+        }
         let Some(fault) = self.profile_fault() else { return Profile::Kept };
         let vouched = |entry: &LogEntry| entry.is_proved() || entry.is_promised();
         let promised = !self.log_entries.is_empty() && self.log_entries.iter().all(vouched);
@@ -320,7 +337,7 @@ fn at_most(what: &str, count: usize, limit: usize) -> Result<(), Fault> {
 
 fn known_media_type(found: Option<&str>) -> Result<(), Fault> {
     match found {
-        Some(found) if !MEDIA_TYPES.contains(&found) => {
+        Some(found) if !OLDER.iter().chain(&THIRD).any(|known| *known == found) => {
             Err(Fault::new(Code::SigUnsupported, "a bundle of version 0.1, 0.2 or 0.3", found))
         }
         _ => Ok(()),

@@ -131,6 +131,7 @@ fn a_promise_excuses_the_proof_and_nothing_else() {
         (Defect::CertificateExpired, Code::SigCertificate, "CertExpired"),
         (Defect::UnknownAuthority, Code::SigCertificate, "UnknownIssuer"),
         (Defect::NoSct, Code::SigCertificate, "SCT"),
+        (Defect::ChainInThird, Code::SigMalformed, "version 0.3 / a chain"),
         (Defect::ClaimsDisagree, Code::SigCertificate, "older extension"),
     ] {
         fails(&ask(one, 0, defect), &[(code, words)], &format!("{defect:?}"));

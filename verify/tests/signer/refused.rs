@@ -172,6 +172,7 @@ fn certificates() {
         (Defect::NoCodeSigning, both, Code::SigCertificate, "RequiredEkuNotFound"),
         (Defect::NoDigitalSignature, both, Code::SigCertificate, "without this usage"),
         (Defect::LeafIsAuthority, both, Code::SigCertificate, "CaUsedAsEndEntity"),
+        (Defect::ChainInThird, LOGGED, Code::SigMalformed, "version 0.3 / a chain"),
         (Defect::NoSct, both, Code::SigCertificate, "missing SCT"),
         (Defect::SctForged, both, Code::SigCertificate, "SCT signature verification failed"),
         (Defect::SctOfAnotherCertificate, both, Code::SigCertificate, "signature invalid"),

@@ -226,15 +226,11 @@ fn layers_of_cosign_count_for_the_signer_who_names_their_form() {
     assert!(layer.annotations.contains_key(cosign::TIMESTAMP));
     passes(&stage.ask(&FileExpectation::Policy(&under(ATTESTATION)), &layer.to_bytes()), "stamped");
     let payload = image_payload(&Digest::sha256_of(FILE));
-    for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa3072] {
+    for kind in [KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa3072] {
         let key = Key::new(kind, "managed");
         let lines = format!("public_key = '''\n{}'''\n{SIGNATURE}", key.public_pem());
         let named = policy(&[("a", &lines)]).unwrap();
         for logs in [&[][..], &[Log::V1Promise]] {
-            // Signatures over payloads are over SHA-256, whatever the key.
-            if kind == KeyKind::P384 {
-                continue;
-            }
             let request = Request { logs, ..promised(Content::File(&payload)) };
             let layer = stage.world.managed(&key, &request).to_cosign_layer();
             let verdict = stage.ask(&FileExpectation::Policy(&named), &layer.to_bytes());
@@ -399,4 +395,46 @@ fn a_bare_signature_counts_for_the_key_that_made_it() {
             assert!(!verdict.is_pass(), "{text}");
         }
     }
+}
+
+/// A key on P-384, and what it signed over SHA-256: the file, and the payload that names it. OpenSSL made them,
+/// since the library for signing here makes signatures by such keys over SHA-384 alone.
+const P384: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEvNpYr1GNb1fLiAi+MQSeRl/PCp0IsW6F
+1aae8c/PsrUlU3pMYacDpEpLvyO31E63Em4uCu9ClFGPuMExMLfycuEsmHCf+PeK
+PATAXZftqiZ3aN4/5i1kdefgXpffs1hh
+-----END PUBLIC KEY-----
+";
+const P384_FILE: &str = "MGUCMAKd6gDzxpnSQuePx7q7D+GmLFWO7WuBfZ4yRg7J9O6x/Rw7Gu1TKUIvUh599k4CTwIxAPGl2TVqzJQF0eMbVWmCJFZMJst6Tx556QlY/pIkQbSpSpMObEqqivjAeQEopPRE+Q==";
+const P384_PAYLOAD: &str = "MGYCMQDznmF/5kcoDtGIqBj+MATWaLmSyWeWnAPN9d+LqX27k4KEzpGDvkfItVaQc0moHgkCMQCTvDx6g30IYynl2rhupb0Ip4CZyGa/+cn2upX/rwLUC1lCgH5nsyWux4pS0UGFxJ8=";
+
+/// Cosign signed over SHA-256 whatever the key, and says of no other hash.
+#[test]
+fn keys_on_p384_sign_over_sha256_as_cosign_did() {
+    let stage = Stage::new();
+    let by = |pem: &str| policy(&[("a", &format!("public_key = '''\n{pem}'''\n{SIGNATURE}"))]);
+    let ask =
+        |policy: &Policy, document: &[u8]| stage.ask(&FileExpectation::Policy(policy), document);
+    let payload = image_payload(&Digest::sha256_of(FILE));
+    let layer = |signature: &str| {
+        let annotations = [(cosign::SIGNATURE.to_owned(), signature.to_owned())].into();
+        Layer { annotations, content: payload.clone() }.to_bytes()
+    };
+    let named = by(P384).unwrap();
+    passes(&ask(&named, &layer(P384_PAYLOAD)), "a layer");
+    passes(&ask(&named, P384_FILE.as_bytes()), "a bare signature");
+    let invalid = [(Code::SigInvalid, "signature")];
+    fails(&ask(&named, &layer(P384_FILE)), &invalid, "a layer with the signature of the file");
+    fails(&ask(&named, P384_PAYLOAD.as_bytes()), &invalid, "the signature of the payload alone");
+
+    // The same key, over SHA-384.
+    let key = Key::new(KeyKind::P384, "managed");
+    let named = by(&key.public_pem()).unwrap();
+    let request = Request { logs: &[], ..promised(Content::File(&payload)) };
+    let layer = stage.world.managed(&key, &request).to_cosign_layer();
+    fails(&ask(&named, &layer.to_bytes()), &invalid, "a layer over SHA-384");
+    let request = Request { content: Content::File(FILE), ..request };
+    let layer = stage.world.managed(&key, &request).to_cosign_layer();
+    let bare = layer.annotations[cosign::SIGNATURE].as_bytes();
+    fails(&ask(&named, bare), &invalid, "a bare signature over SHA-384");
 }

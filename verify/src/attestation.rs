@@ -34,6 +34,16 @@ pub(crate) struct Attestation {
     pub(crate) faults: Vec<Fault>,
     /// The signers of the policy that made it.
     pub(crate) signers: Vec<SignedBy>,
+    /// What stands against signatures beside those that hold. It is for the record: they take nothing away.
+    pub(crate) asides: Vec<Fault>,
+}
+
+/// Who made a document, or else what stands against each who says so.
+struct Recognised {
+    signers: Vec<SignedBy>,
+    faults: Vec<Fault>,
+    /// What stands against others where somebody is recognised.
+    asides: Vec<Fault>,
 }
 
 /// What an attestation is for.
@@ -110,7 +120,8 @@ impl Attestation {
                 Self::unproved(document.into_content(), fault)
             }
             Ok(signed) => {
-                let recognised = recognised(&signed, lack.as_ref(), rules, frame.now);
+                let mut recognised = recognised(&signed, lack.as_ref(), rules, frame.now);
+                recognised.asides.extend(stray_fault(&document, rules));
                 Self::authentic(frame, document.into_content(), &signed, recognised)
             }
         }
@@ -124,6 +135,7 @@ impl Attestation {
                 statement: None,
                 faults: vec![fault],
                 signers: Vec::new(),
+                asides: Vec::new(),
             },
         }
     }
@@ -132,13 +144,13 @@ impl Attestation {
         frame: &Frame<'_>,
         content: Content,
         signed: &[Signed],
-        recognised: (Vec<SignedBy>, Vec<Fault>),
+        recognised: Recognised,
     ) -> Self {
-        let (signers, mut faults) = recognised;
+        let Recognised { signers, mut faults, asides } = recognised;
         let statement = match content {
             Content::Statement(statement) => statement,
             Content::File => {
-                return Self { purpose: Purpose::File, statement: None, faults, signers };
+                return Self { purpose: Purpose::File, statement: None, faults, signers, asides };
             }
         };
         let mut purpose = Purpose::of(&statement);
@@ -172,7 +184,7 @@ impl Attestation {
             Purpose::Other => faults.extend(predicate_fault(&statement)),
             Purpose::File | Purpose::Unreadable => {}
         }
-        Self { purpose, statement: Some(statement), faults, signers }
+        Self { purpose, statement: Some(statement), faults, signers, asides }
     }
 
     /// Whether its signature holds and a signer of the policy made it, so that it says what it says, be it
@@ -240,12 +252,14 @@ impl Attestation {
             Err(fault) => (Vec::new(), vec![refused.fault, fault]),
         };
         let purpose = Purpose::Provenance(assessed);
-        Self { purpose, statement: Some(statement), faults, signers: Vec::new() }
+        let (signers, asides) = (Vec::new(), Vec::new());
+        Self { purpose, statement: Some(statement), faults, signers, asides }
     }
 
     fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
         let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
-        Self { purpose, statement: claimed, faults: vec![fault], signers: Vec::new() }
+        let (signers, asides) = (Vec::new(), Vec::new());
+        Self { purpose, statement: claimed, faults: vec![fault], signers, asides }
     }
 }
 
@@ -305,19 +319,30 @@ fn recognised(
     lack: Option<&Lack>,
     rules: &[SignerRule],
     now: &Moment,
-) -> (Vec<SignedBy>, Vec<Fault>) {
-    let (mut signers, mut faults) = (Vec::new(), Vec::new());
+) -> Recognised {
+    let (mut signers, mut faults, mut asides) = (Vec::new(), Vec::new(), Vec::new());
     for signed in all {
         match recognise(signed, lack, rules, now) {
             Ok(rules) => signers.extend(rules.into_iter().map(|rule| signed.by(rule))),
-            Err(against) => faults.extend(against),
+            Err(against) => {
+                // What another trust root makes of the same signature is no second signature.
+                asides.extend(against.iter().filter(|_| signed.is_by_key_alone()).cloned());
+                faults.extend(against);
+            }
         }
     }
     // A key that is trusted no more takes nothing away from the others.
-    if !signers.is_empty() {
-        faults.clear();
+    match signers.is_empty() {
+        true => Recognised { signers, faults, asides: Vec::new() },
+        false => Recognised { signers, faults: Vec::new(), asides },
     }
-    (signers, faults)
+}
+
+/// Signatures beside those that hold, which no key of the policy made: by somebody else, or of something else.
+fn stray_fault(document: &SignedDocument, rules: &[SignerRule]) -> Option<Fault> {
+    let (strays, count) = document.strays(&keys(rules))?;
+    let seen = format!("{strays} of {count} signatures by another key, or over something else");
+    (strays > 0).then(|| Fault::new(Code::SigKey, expected_keys(rules), seen))
 }
 
 /// Verifies the signatures: by certificate for whoever holds it, by key with each key of the signers. An

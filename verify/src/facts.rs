@@ -251,6 +251,7 @@ pub(crate) fn attestations(
             statement: None,
             faults: vec![fault],
             signers: Vec::new(),
+            asides: Vec::new(),
         }];
     }
     lines.par_iter().map(|line| Attestation::assess(frame, line, file)).collect()

@@ -106,7 +106,6 @@ pub fn verify_file(
     let found = papers.1.into_iter().chain(summaries.1);
     let found = found.map(|(severity, _, fault)| (severity, fault));
     let doubts = judged.into_iter().flat_map(|judged| judged.doubts);
-    let doubts = doubts.map(|fault| (demands.provenance.demand.severity(), fault));
     let findings = found
         .chain(doubts)
         .map(|(severity, fault)| finding(question, Some(file), Some(document), severity, fault));
@@ -141,8 +140,8 @@ impl FileQuestion<'_> {
 /// What one attestation is worth as the paper of a file.
 struct Judged {
     against: Vec<Fault>,
-    /// What does not decide, and weighs as the policy demands.
-    doubts: Vec<Fault>,
+    /// What does not decide, with its weight.
+    doubts: Vec<(Severity, Fault)>,
     /// What it is worth in place of provenance, if it is a summary and the policy asks for one.
     instead: Option<Worth>,
 }
@@ -186,7 +185,9 @@ impl Weighed<'_> {
             let seen = seen.unwrap_or("a signature over the file");
             against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
         }
-        Judged { against, doubts, instead }
+        let doubts = doubts.into_iter().map(|fault| (self.demand().severity(), fault));
+        let asides = attestation.asides.iter().map(|fault| (Severity::Note, fault.clone()));
+        Judged { against, doubts: doubts.chain(asides).collect(), instead }
     }
 
     fn subject_fault(&self, attestation: &Attestation, code: Code) -> Option<Fault> {
@@ -527,6 +528,28 @@ mod tests {
         check(&ask(&expectation, b"other", Some(b"other"), &bundle), &[Code::SigSubject]);
         let undeclared = key.file_bundle(b"forged", &Digest::sha256_of(FILE));
         check(&ask(&expectation, FILE, Some(FILE), &undeclared), &[Code::SigInvalid]);
+    }
+
+    /// A bad signature beside a good one was told nowhere.
+    #[test]
+    fn a_signature_beside_one_that_holds_is_noted() {
+        let (mine, other) = (Key::from_seed(1), Key::from_seed(2));
+        let payload = provenance(FILE, |_| {}).to_bytes();
+        let mut envelope = mine.envelope(bonded_model::media_type::IN_TOTO, &payload);
+        let public = public(&mine);
+        let ask = |envelope: &bonded_model::dsse::Envelope| {
+            ask(&FileExpectation::Key(&public), FILE, None, &envelope.to_bytes())
+        };
+        check(&ask(&envelope), &[]);
+        let bytes =
+            other.sign(&bonded_model::dsse::pae(bonded_model::media_type::IN_TOTO, &payload));
+        envelope.signatures.push(bonded_model::dsse::Signature { key_id: None, bytes });
+        let verdict = ask(&envelope);
+        let [finding] = verdict.findings() else { panic!("{:?}", verdict.findings()) };
+        assert_eq!((finding.code, finding.severity), (Code::SigKey, Severity::Note));
+        assert_eq!(finding.document, Some(Digest::sha256_of(&envelope.to_bytes())));
+        assert!(finding.seen.starts_with("1 of 2 signatures"), "{}", finding.seen);
+        assert!(verdict.is_pass());
     }
 
     #[test]

@@ -284,6 +284,16 @@ impl SignedDocument {
         times.filter_map(|time| Timestamp::from_unix_seconds(time.as_second()).ok())
     }
 
+    /// How many of several signatures none of those keys made, and how many there are. A bundle has one.
+    pub(crate) fn strays(&self, keys: &[&PublicKey]) -> Option<(usize, usize)> {
+        match &self.wire {
+            Wire::Envelope(envelope) if envelope.signatures.len() > 1 => {
+                Some((library::strays(envelope, keys), envelope.signatures.len()))
+            }
+            Wire::Envelope(_) | Wire::Bundle(_) => None,
+        }
+    }
+
     pub(crate) fn material(&self) -> Material {
         match &self.wire {
             Wire::Envelope(_) => Material::Key { hint: None },

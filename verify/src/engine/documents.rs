@@ -23,7 +23,10 @@ impl Bench<'_> {
         let document = Some(fact.document.digest);
         let found = match &fact.reading {
             Reading::Attestations(coverings) => {
-                coverings.iter().flat_map(|c| self.attestation_faults(fact, c)).collect()
+                let asides = coverings.iter().flat_map(|c| c.attestation.asides.iter().cloned());
+                let asides = asides.map(|fault| (Severity::Note, fault));
+                let faults = coverings.iter().flat_map(|c| self.attestation_faults(fact, c));
+                faults.chain(asides).collect()
             }
             Reading::Sbom(read) if fact.attachments.to_artifacts.is_empty() => match read {
                 Err(fault) => vec![(self.sbom_demand().severity(), fault.clone())],

@@ -302,7 +302,10 @@ fn a_bare_envelope_verifies_against_managed_keys_only() {
     check(attach(&envelope.to_bytes()), &[]);
     let mut several = envelope.clone();
     several.signatures.insert(0, bonded_model::dsse::Signature { key_id: None, bytes: vec![1] });
-    check(attach(&several.to_bytes()), &[]);
+    let verdict = check(attach(&several.to_bytes()), &[(Note, Code::SigKey)]);
+    let told = &verdict.findings()[0];
+    assert_eq!(told.document, Some(Digest::sha256_of(&several.to_bytes())));
+    assert!(told.seen.starts_with("1 of 2 signatures"), "{}", told.seen);
     several.signatures.truncate(1);
     check(attach(&several.to_bytes()), &[(Fail, Code::SigInvalid)]);
     let mut case = Case::certified(crate::testing::workflow());

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::code::Code;
+use crate::finding::Severity;
 use crate::identity::{Claim, Signer};
 use crate::policy::{Policy, PolicyError};
 use crate::testing::{
@@ -258,12 +259,15 @@ fn every_signature_of_an_envelope_counts() {
     let ended = "valid_until = \"2026-01-01T00:00:00Z\"";
     for both in [[1, 2], [2, 1]] {
         assert_eq!(judge(&both, "quorum = 2", ""), [], "{both:?}");
-        assert_eq!(judge(&both, "", ended), [], "{both:?}");
-        assert_eq!(judge(&both, "quorum = 2", ended), [Code::ProvQuorum], "{both:?}");
+        // What stands against the other is noted.
+        assert_eq!(judge(&both, "", ended), [Code::IdValidity], "{both:?}");
+        let few = [Code::IdValidity, Code::ProvQuorum];
+        assert_eq!(judge(&both, "quorum = 2", ended), few, "{both:?}");
     }
-    for one in [&[1, 1][..], &[2], &[1, 3]] {
+    for one in [&[1, 1][..], &[2]] {
         assert_eq!(judge(one, "quorum = 2", ""), [Code::ProvQuorum], "{one:?}");
     }
+    assert_eq!(judge(&[1, 3], "quorum = 2", ""), [Code::SigKey, Code::ProvQuorum]);
     assert_eq!(judge(&[1], "", ended), [Code::IdValidity]);
     assert_eq!(judge(&[3], "", ""), [Code::SigKey]);
 }
@@ -294,10 +298,10 @@ fn key_ids_and_bad_signatures_count_for_nobody() {
     assert_eq!(judge(&[(1, "b", true), (2, "a", true)], two), []);
     // One good and one bad.
     for pair in [[(1, "a", true), (2, "b", false)], [(2, "b", false), (1, "a", true)]] {
-        assert_eq!(judge(&pair, ""), [], "{pair:?}");
-        assert_eq!(judge(&pair, two), [Code::ProvQuorum], "{pair:?}");
+        assert_eq!(judge(&pair, ""), [Code::SigKey], "{pair:?}");
+        assert_eq!(judge(&pair, two), [Code::SigKey, Code::ProvQuorum], "{pair:?}");
     }
-    assert_eq!(judge(&[(1, "a", false), (1, "a", true), (2, "b", true)], two), []);
+    assert_eq!(judge(&[(1, "a", false), (1, "a", true), (2, "b", true)], two), [Code::SigKey]);
     assert_eq!(judge(&[(1, "a", false), (2, "b", false)], ""), [Code::SigKey]);
 }
 
@@ -495,12 +499,19 @@ fn cloud_build(payload: &[u8], by: &Key) -> Vec<u8> {
     envelope.to_bytes()
 }
 
+/// What weighs: the regional signature is noted wherever the other one holds.
 fn of_cloud_build(id: &str, envelope: &[u8], keys: &str) -> Vec<Code> {
     let mut case = Case::bare();
     case.attach(DocumentKind::Envelope, envelope);
     case.edit(&format!("id = \"{BUILDER}\""), &format!("id = \"{id}\""));
     case.edit("#provenance", keys);
-    codes(case)
+    let verdict = case.verdict();
+    let (notes, weighty): (Vec<_>, Vec<_>) =
+        verdict.findings().iter().partition(|finding| finding.severity == Severity::Note);
+    assert!(notes.iter().all(|note| note.code == Code::SigKey), "{notes:?}");
+    let is_one = weighty.iter().any(|finding| finding.code == Code::SigInvalid);
+    assert_eq!(notes.len(), usize::from(!is_one), "{notes:?}");
+    weighty.into_iter().map(|finding| finding.code).collect()
 }
 
 #[test]

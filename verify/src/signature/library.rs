@@ -187,6 +187,16 @@ fn verify_envelope(envelope: &Envelope, key: &PublicKey) -> Result<Signed, Fault
     }
 }
 
+/// How many signatures of a bare envelope none of those keys made.
+pub(super) fn strays(envelope: &Envelope, keys: &[&PublicKey]) -> usize {
+    let pae = envelope.pae();
+    let is_stray = |bytes: &[u8]| {
+        let signature = SignatureBytes::from_bytes(bytes);
+        keys.iter().all(|key| verify_pae(key, &pae, &signature).is_err())
+    };
+    envelope.signatures.iter().filter(|signature| is_stray(&signature.bytes)).count()
+}
+
 fn verify_bare(bundle: &Bundle, key: &PublicKey, against: &Against<'_>) -> Result<Signed, Fault> {
     match &bundle.content {
         SignatureContent::DsseEnvelope(envelope) => {

@@ -316,8 +316,12 @@ fn bare_envelopes() {
     let stage = Stage::new();
     let statement = statement();
     let (ours, theirs) = (Key::new(KeyKind::P256, "ours"), Key::new(KeyKind::P256, "theirs"));
-    for keys in [vec![&ours], vec![&ours, &theirs], vec![&theirs, &ours]] {
-        passes(&stage.managed(&envelope(&keys, IN_TOTO, &statement), &ours), "among others");
+    passes(&stage.managed(&envelope(&[&ours], IN_TOTO, &statement), &ours), "alone");
+    for keys in [[&ours, &theirs], [&theirs, &ours]] {
+        let verdict = stage.managed(&envelope(&keys, IN_TOTO, &statement), &ours);
+        let [noted] = verdict.findings() else { panic!("{:?}", verdict.findings()) };
+        assert_eq!((noted.code, noted.severity), (Code::SigKey, Severity::Note));
+        assert!(verdict.is_pass() && noted.seen.starts_with("1 of 2 signatures"), "{noted:?}");
     }
     for keys in [vec![], vec![&theirs], vec![&theirs, &theirs]] {
         let bundle = envelope(&keys, IN_TOTO, &statement);

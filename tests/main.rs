@@ -16,12 +16,15 @@ mod cache;
 mod care;
 mod concurrency;
 mod conformance;
+// It damages the database of a default build.
+#[cfg(not(feature = "sled"))]
 mod facts;
 mod history;
 mod import;
 mod ingest;
 mod interop;
 mod kill;
+mod layouts;
 mod mirror;
 mod readme;
 mod reports;

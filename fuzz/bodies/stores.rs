@@ -13,7 +13,7 @@ use bonded_model::Digest;
 use bonded_model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use bonded_store::image::{ImportRequest, import};
 use bonded_store::ingest::{IngestOptions, IngestRequest, ingest};
-use bonded_store::{Holder, Store};
+use bonded_store::{BlobFacts, Holder, Store};
 use redb::TableDefinition;
 use tempfile::TempDir;
 
@@ -136,33 +136,49 @@ pub fn journal(bytes: &[u8]) {
     });
 }
 
-/// A record of what is known about a blob, with its check made right.
+/// A record of what is known about a blob, as it is, and one with its check made right.
 pub fn facts_record(bytes: &[u8]) {
+    drop(facts_of(bytes));
+}
+
+/// What is known by a record whose check is right.
+fn facts_of(bytes: &[u8]) -> Option<BlobFacts> {
     const BLOBS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("blobs");
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+    let mut known = None;
     with(|ground| {
-        let blob = Digest::sha256_of(b"a blob");
+        let [broken, whole] = [Digest::sha256_of(b"a blob"), Digest::sha256_of(b"another")];
         let mut check = [0; 16];
         let mut hash = blake3::Hasher::new();
-        hash.update(blob.as_bytes()).update(bytes).finalize_xof().fill(&mut check);
+        hash.update(whole.as_bytes()).update(bytes).finalize_xof().fill(&mut check);
         let path = ground.path("store/bonded/facts.redb");
         drop(fs::remove_file(path.with_extension("redb.count")));
         drop(fs::remove_file(&path));
         let database = redb::Database::create(&path).expect("a database");
         let writing = database.begin_write().expect("a transaction");
-        for record in [bytes.to_vec(), [&check, bytes].concat()] {
+        for (blob, record) in [(broken, bytes.to_vec()), (whole, [&check, bytes].concat())] {
             let mut blobs = writing.open_table(BLOBS).expect("a table");
             blobs.insert(blob.as_bytes(), record.as_slice()).expect("an entry");
         }
-        let tally = [1_u64.to_be_bytes(), 1_u64.to_be_bytes()].concat();
+        let tally = [1_u64.to_be_bytes(), 2_u64.to_be_bytes()].concat();
         let mut meta = writing.open_table(META).expect("a table");
         meta.insert("tally", tally.as_slice()).expect("an entry");
         drop(meta);
         writing.commit().expect("a commit");
         drop(database);
         let store = ground.store();
-        drop((store.facts().get(&blob), store.facts().notice()));
+        known = store.facts().get(&whole);
+        assert_eq!(store.facts().get(&broken), None, "nobody made its check by chance");
+        drop(store.facts().notice());
     });
+    known
+}
+
+/// That a record with its check made right is read.
+pub(super) fn reach() {
+    let record = [&[0; 32][..], b"\x00\x0blinux/amd64"].concat();
+    let known = facts_of(&record).expect("a record that is one");
+    assert_eq!(known.blake3.hex(), "0".repeat(64));
 }
 
 /// An OCI or docker archive.
@@ -223,10 +239,20 @@ fn take_in(ground: &Ground, path: &std::path::Path) {
     assert!(taken.is_ok() || after == before, "what is refused leaves the store as it was");
 }
 
+const NAMES: [&str; 7] = [
+    "tool.sigstore.json",
+    "tool.intoto.jsonl",
+    "tool.spdx.json",
+    "tool.cdx.json",
+    "SHA256SUMS",
+    "root.layout",
+    "build.776a00e2.link",
+];
+
 /// A document beside a file, under each name that makes it one.
 pub fn sidecar(bytes: &[u8]) {
     with(|ground| {
-        for name in ["tool.sigstore.json", "tool.intoto.jsonl", "tool.spdx.json", "SHA256SUMS"] {
+        for name in NAMES {
             let input = ground.path("in");
             ground.write("in/tool", b"hello");
             let document = ground.write(&format!("in/{name}"), bytes);

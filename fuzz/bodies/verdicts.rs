@@ -22,9 +22,10 @@ pub(super) const KEY: &str = include_str!("key.pem");
 
 const ROOT: &[u8] = include_bytes!("trusted_root.json");
 
-const IDENTITY: &str = "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1";
+pub(super) const IDENTITY: &str =
+    "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1";
 
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub(super) const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 pub(super) static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     Verifier::new(TrustRoot::parse(ROOT).expect("a trust root")).expect("a verifier")
@@ -43,12 +44,12 @@ pub(super) fn now() -> Timestamp {
 /// A bundle, an envelope, or lines of them, as the papers of one file.
 pub fn bundle(bytes: &[u8]) {
     let identity = FileExpectation::Identity { san: IDENTITY, issuer: ISSUER };
-    ask(&VERIFIER, &identity, bytes);
-    ask(&VERIFIER, &FileExpectation::Key(&SIGNER), bytes);
-    ask(&PUBLIC_GOOD, &identity, bytes);
+    drop(ask(&VERIFIER, &identity, bytes));
+    drop(ask(&VERIFIER, &FileExpectation::Key(&SIGNER), bytes));
+    drop(ask(&PUBLIC_GOOD, &identity, bytes));
 }
 
-pub(super) fn ask(verifier: &Verifier, expectation: &FileExpectation<'_>, bytes: &[u8]) {
+pub(super) fn ask(verifier: &Verifier, expectation: &FileExpectation<'_>, bytes: &[u8]) -> Verdict {
     let digests = [Digest::sha256_of(FILE), Digest::sha512_of(FILE)];
     let question = FileQuestion {
         path: None,
@@ -59,7 +60,9 @@ pub(super) fn ask(verifier: &Verifier, expectation: &FileExpectation<'_>, bytes:
         version: None,
         release_path: None,
     };
-    hold(&verify_file(verifier, expectation, &question, now()));
+    let verdict = verify_file(verifier, expectation, &question, now());
+    hold(&verdict);
+    verdict
 }
 
 /// What is so of every verdict.
@@ -129,7 +132,7 @@ const KINDS: [DocumentKind; 7] = [
 /// by the checksum of these bytes.
 pub fn evidence(bytes: &[u8]) {
     let policy = Policy::parse(&everything(bytes)).expect("a policy");
-    ask(&VERIFIER, &FileExpectation::Policy(&policy), bytes);
+    drop(ask(&VERIFIER, &FileExpectation::Policy(&policy), bytes));
     let documents = KINDS.into_iter().map(|kind| document(kind, bytes)).collect();
     let evidence = Evidence { release: release(), documents };
     hold(&verify_release(&VERIFIER, &policy, &evidence, now()));
@@ -200,7 +203,7 @@ cel = '''statements.all(s, has(s.predicate) && size(s.signers) >= 0) && (provena
     )
 }
 
-fn document(kind: DocumentKind, bytes: &[u8]) -> Document {
+pub(super) fn document(kind: DocumentKind, bytes: &[u8]) -> Document {
     let title = (kind == DocumentKind::Checksums).then(|| "SHA256SUMS".parse().expect("a path"));
     Document {
         digest: Digest::sha256_of(bytes),

@@ -1,5 +1,6 @@
 //! That every fuzz target is whole: a body, a file of its own for the fuzzer, a place in the manifest, and a
-//! corpus. Nothing here compiles `fuzz/`, which is a workspace of its own, so the files are held to one text.
+//! corpus, each file for the fuzzer the same text. `fuzz/` is a workspace of its own with a lock file of its own,
+//! which has to name the versions that the program is made of.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,10 @@ use super::{Violation, at, none, parse_toml, root};
 
 const BODIES: &str = "fuzz/bodies/lib.rs";
 const MANIFEST: &str = "fuzz/Cargo.toml";
+const LOCK: &str = "fuzz/Cargo.lock";
+
+/// What the fuzzer alone is made of.
+const OF_THE_FUZZER: [&str; 3] = ["arbitrary", "bonded-fuzz", "libfuzzer-sys"];
 
 /// What is there of the targets.
 #[derive(Default)]
@@ -110,4 +115,38 @@ fn half_a_target_is_found() {
     check(Found { bodies: BTreeSet::new(), ..whole() }, "has json, no target");
     let files = vec![("json".to_owned(), text_of("other"))];
     check(Found { files, ..whole() }, "the one line");
+}
+
+/// Names and versions in a lock file.
+fn locked(text: &str) -> BTreeSet<(String, String)> {
+    let packages = parse_toml(text);
+    let packages = packages.get("package").and_then(|found| found.as_array()).into_iter().flatten();
+    let text = |package: &toml::Value, key| Some(package.get(key)?.as_str()?.to_owned());
+    packages.filter_map(|one| Some((text(one, "name")?, text(one, "version")?))).collect()
+}
+
+fn unknown_versions(fuzz: &str, program: &str) -> Vec<Violation> {
+    let program = locked(program);
+    let own = |name: &str| OF_THE_FUZZER.contains(&name);
+    let unknown = locked(fuzz).into_iter().filter(|one| !own(&one.0) && !program.contains(one));
+    unknown
+        .map(|(name, version)| at(LOCK, 1, format!("{name} {version} is not what is shipped")))
+        .collect()
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a lock file");
+    let fuzz = read(LOCK);
+    assert!(locked(&fuzz).len() > 100);
+    none(unknown_versions(&fuzz, &read("Cargo.lock")));
+}
+
+#[test]
+fn another_version_is_found() {
+    let lock = |version: &str| format!("[[package]]\nname = \"a\"\nversion = \"{version}\"\n");
+    assert_eq!(unknown_versions(&lock("1.0.0"), &lock("1.0.0")), []);
+    assert_eq!(unknown_versions(&lock("1.0.1"), &lock("1.0.0")).len(), 1);
+    let own = "[[package]]\nname = \"libfuzzer-sys\"\nversion = \"0.4.0\"\n";
+    assert_eq!(unknown_versions(own, &lock("1.0.0")), []);
 }

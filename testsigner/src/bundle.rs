@@ -33,6 +33,7 @@ pub struct Draft<'a> {
     signer: Signer<'a>,
     request: Request<'a>,
     defect: Option<Defect>,
+    body: Option<&'a [u8]>,
 }
 
 /// What was signed, as far as others vouch for it.
@@ -44,13 +45,19 @@ struct Signed {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(world: &'a World, signer: Signer<'a>, request: Request<'a>) -> Self {
-        Self { world, signer, request, defect: None }
+        Self { world, signer, request, defect: None, body: None }
     }
 
     /// The same with a defect, in place of the one that it may have had.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
         Self { defect: Some(defect), ..self }
+    }
+
+    /// The same with log entries that say nothing but these bytes, which the logs hold and vouch for.
+    #[must_use]
+    pub fn with_body(self, body: &'a [u8]) -> Self {
+        Self { body: Some(body), ..self }
     }
 
     /// Makes the bundle.
@@ -218,7 +225,8 @@ impl<'a> Draft<'a> {
     fn entry(&self, log: Log, signed: &Signed, defect: Option<Defect>) -> Value {
         let rekor = self.rekor(log, defect);
         let kind = self.kind(log);
-        let body = body(kind, &self.facts(signed, defect));
+        let facts = || body(kind, &self.facts(signed, defect));
+        let body = self.body.map_or_else(facts, <[u8]>::to_vec);
         let at = if defect == Some(Defect::IntegratedLate) { HOUR } else { 0 };
         let mut entry = rekor.entry(kind, &body, self.at(at), lies(defect));
         if let (Log::V1Promise, Some(entry)) = (log, entry.as_object_mut()) {

@@ -57,6 +57,29 @@ fn a_verdict_is_found_again_without_its_evidence() {
     assert!(anew.stderr.contains("stays here: no verdict"), "{}", anew.stderr);
 }
 
+/// Where summaries count, the evidence was gathered for them before a kept verdict was asked for.
+#[test]
+fn a_kept_pass_is_asked_for_before_summaries_are() {
+    let world = world();
+    let verifier = r#"
+[[verifier]]
+id = "https://example.com/verifier"
+signers = ["demo key"]
+level = 2
+release = "pkg:generic/{project}@{version}"
+max_age = "7d"
+"#;
+    world.write("policy.toml", world.policy() + verifier);
+    verify(&world, "").must(0);
+    let gone = document(&world);
+    fs::remove_file(gone).unwrap();
+    let plan =
+        format!("mirror plan --policy policy.toml --to file://{}", world.path("out").display());
+    let kept = run(&world, &plan).stderr;
+    assert!(!kept.contains("stays here"), "{kept}");
+    assert!(run(&world, &format!("{plan} --no-cache")).stderr.contains("stays here: no verdict"));
+}
+
 #[test]
 fn a_fail_is_kept_as_well() {
     let world = world();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bonded_model::limits::POLICY_BYTES_MAX;
 use bonded_model::{Digest, Project, Release, ReleaseName, Timestamp};
-use bonded_store::{Snapshot, disk};
+use bonded_store::{Gathered, Snapshot, disk};
 use bonded_verify::{
     CacheKey, CacheQuestion, Policy, PublicKey, Verdict, Verified, Verifier, verify_release,
     verify_summary,
@@ -53,6 +53,13 @@ pub(crate) struct Judged {
     pub(crate) refused: usize,
     /// What kept a verdict from being reached at all, besides a missing policy.
     pub(crate) errors: Vec<CliError>,
+}
+
+/// What is asked of one release.
+struct Asked<'a> {
+    policy: &'a Policy,
+    /// Which kept verdict would answer it; none where none is looked for.
+    question: Option<(&'a CacheKey, CacheQuestion<'a>)>,
 }
 
 /// Why one release stays here.
@@ -107,41 +114,71 @@ impl Judge {
         snapshot: &Snapshot,
         name: &ReleaseName,
     ) -> Result<Verdict, CliError> {
-        let policy = self.policy(&name.project)?;
-        let asked = self.cache.as_ref().and_then(|key| Some((key, papers(snapshot, name)?)));
-        let asked = asked.map(|(key, papers)| {
-            let (policy, trust_root) = (policy.digest(), self.verifier.trust_root_digest());
-            (key, CacheQuestion { program: PROGRAM, release: name, papers, policy, trust_root })
-        });
-        if let Some((key, question)) = &asked
-            && let Some(bytes) = snapshot.facts().kept(&question.slot())
-            && let Some(verdict) = Verdict::from_cache(&bytes, question, key, self.now)
-        {
-            return Ok(verdict);
+        let asked = self.asked(snapshot, name)?;
+        match self.kept(snapshot, &asked) {
+            Some(verdict) => Ok(verdict),
+            None => Ok(self.reach(snapshot, &asked, &gather(snapshot, name)?)),
         }
-        let gathered = snapshot.gather(name).map_err(report::store_error)?;
-        let verdict = verify_release(&self.verifier, policy, &gathered.evidence, self.now);
-        if let Some((key, question)) = asked.filter(|_| gathered.is_certain)
-            && let Some(bytes) = verdict.to_cache(&question, key)
-        {
-            snapshot.facts().keep(&question.slot(), &bytes);
-        }
-        Ok(verdict)
     }
 
-    /// What the signed summaries of a release are enough for, if the policy names whose count.
-    fn summarised(
+    /// The verdict that decides whether a release may leave, and, where none of its signed summaries stands for
+    /// it, what they are worth. A summary is enough if the policy names whose count; the evidence is gathered
+    /// once, and not at all where a verdict that passes is kept.
+    fn decide(
         &self,
         snapshot: &Snapshot,
         name: &ReleaseName,
-    ) -> Result<Option<Verdict>, CliError> {
-        let policy = self.policy(&name.project)?;
-        if !policy.accepts_summaries() {
-            return Ok(None);
+    ) -> Result<(Verdict, Option<Verdict>), CliError> {
+        let asked = self.asked(snapshot, name)?;
+        let kept = match self.kept(snapshot, &asked) {
+            Some(kept) if kept.is_pass() || !asked.policy.accepts_summaries() => {
+                return Ok((kept, None));
+            }
+            kept => kept,
+        };
+        let gathered = gather(snapshot, name)?;
+        let reach = || kept.unwrap_or_else(|| self.reach(snapshot, &asked, &gathered));
+        if !asked.policy.accepts_summaries() {
+            return Ok((reach(), None));
         }
-        let evidence = snapshot.evidence(name).map_err(report::store_error)?;
-        let verdict = verify_summary(&self.verifier, policy, &evidence, self.now, PROGRAM);
-        Ok(Some(verdict))
+        let evidence = &gathered.evidence;
+        let summarised = verify_summary(&self.verifier, asked.policy, evidence, self.now, PROGRAM);
+        if summarised.is_pass() {
+            say_summary(name, &summarised);
+            return Ok((summarised, None));
+        }
+        Ok((reach(), Some(summarised)))
+    }
+
+    fn asked<'a>(
+        &'a self,
+        snapshot: &Snapshot,
+        name: &'a ReleaseName,
+    ) -> Result<Asked<'a>, CliError> {
+        let policy = self.policy(&name.project)?;
+        let papers = self.cache.as_ref().and_then(|key| Some((key, papers(snapshot, name)?)));
+        let question = papers.map(|(key, papers)| {
+            let (policy, trust_root) = (policy.digest(), self.verifier.trust_root_digest());
+            (key, CacheQuestion { program: PROGRAM, release: name, papers, policy, trust_root })
+        });
+        Ok(Asked { policy, question })
+    }
+
+    fn kept(&self, snapshot: &Snapshot, asked: &Asked<'_>) -> Option<Verdict> {
+        let (key, question) = asked.question.as_ref()?;
+        let bytes = snapshot.facts().kept(&question.slot())?;
+        Verdict::from_cache(&bytes, question, key, self.now)
+    }
+
+    /// Reaches a verdict, and keeps it.
+    fn reach(&self, snapshot: &Snapshot, asked: &Asked<'_>, gathered: &Gathered) -> Verdict {
+        let verdict = verify_release(&self.verifier, asked.policy, &gathered.evidence, self.now);
+        if let Some((key, question)) = asked.question.as_ref().filter(|_| gathered.is_certain)
+            && let Some(bytes) = verdict.to_cache(question, key)
+        {
+            snapshot.facts().keep(&question.slot(), &bytes);
+        }
+        verdict
     }
 
     /// Verdicts on several releases: the ones that pass may leave, the others are named on stderr
@@ -180,14 +217,7 @@ impl Judge {
         }
         let release =
             snapshot.release(name).map_err(|e| Stays::Undecided(report::store_error(e)))?;
-        let summarised = self.summarised(snapshot, name).map_err(Stays::Undecided)?;
-        let (verdict, unheard) = match summarised {
-            Some(verdict) if verdict.is_pass() => {
-                say_summary(name, &verdict);
-                (verdict, None)
-            }
-            unheard => (self.verdict(snapshot, name).map_err(Stays::Undecided)?, unheard),
-        };
+        let (verdict, unheard) = self.decide(snapshot, name).map_err(Stays::Undecided)?;
         verdict.admit(release).map_err(|verdict| {
             let fails = describe::fails(&verdict);
             let why = unheard.map(|unheard| {
@@ -204,6 +234,10 @@ fn say_summary(name: &ReleaseName, verdict: &Verdict) {
     if let Some(accepted) = accepted {
         output::say(&format!("{name} is taken on the summary {}", accepted.document));
     }
+}
+
+fn gather(snapshot: &Snapshot, name: &ReleaseName) -> Result<Gathered, CliError> {
+    snapshot.gather(name).map_err(report::store_error)
 }
 
 /// What stands for the evidence of a release.

@@ -330,6 +330,29 @@ fn bare_envelopes() {
     }
 }
 
+/// A bare envelope counts without being named, and claims no log; who wants one says so of the signer.
+#[test]
+fn bare_envelopes_where_a_log_is_required() {
+    let stage = Stage::new();
+    let key = Key::new(KeyKind::P256, "managed");
+    let envelope = envelope(&[&key], IN_TOTO, &statement());
+    for (log, is_refused) in
+        [("", false), ("log = \"if-present\"", false), ("log = \"require\"", true)]
+    {
+        let policy = format!(
+            "version = 1\nname = \"keys\"\n[[signer]]\nname = \"k\"\npublic_key = '''\n{}'''\n\
+             {log}\n[provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n",
+            key.public_pem()
+        );
+        let policy = bonded_verify::Policy::parse(&policy).unwrap();
+        let verdict = stage.ask(&FileExpectation::Policy(&policy), &envelope);
+        match is_refused {
+            true => fails(&verdict, Code::SigLog, "an entry in a transparency log / none", log),
+            false => passes(&verdict, log),
+        }
+    }
+}
+
 #[test]
 fn short_rsa_keys() {
     let stage = Stage::new();

@@ -47,7 +47,7 @@ pub use engine::{verify_release, verify_summary};
 pub use file::{FileExpectation, FileQuestion, verify_file};
 pub use finding::{Finding, Severity};
 pub use key::{PublicKey, PublicKeyError};
-pub use policy::{Policy, PolicyError, ResourceTemplate};
+pub use policy::{Policy, PolicyError, ResourceTemplate, Unheard};
 pub use signature::Verifier;
 pub use summary::SummaryRequest;
 pub use trust::{TrustRoot, TrustRootError};

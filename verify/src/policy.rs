@@ -43,8 +43,8 @@ pub(crate) use rule::{
 };
 pub(crate) use scope::{Scope, Selected, Sight};
 pub(crate) use source::SourceRule;
-pub use verifier::ResourceTemplate;
 pub(crate) use verifier::{Place, VerifierRule};
+pub use verifier::{ResourceTemplate, Unheard};
 
 /// A policy, checked and ready to be applied.
 #[derive(Clone, Debug)]

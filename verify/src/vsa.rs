@@ -29,7 +29,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) now: &'a Moment,
     /// The lowest level that is enough.
     pub(crate) level: u8,
-    /// How long ago it may have been made, beside what the verifier's rule says.
+    /// How long its `timeVerified` may lie back, beside what the verifier's rule says. How old the papers were
+    /// that its verifier looked at, a summary does not tell.
     pub(crate) max_age: Option<&'a Age>,
     pub(crate) place: Place<'a>,
 }

@@ -206,9 +206,8 @@ impl Door<'_> {
 
     /// Of what a verifier says no more is believed than it is trusted for, so the policy must not demand more.
     fn trust_fault(&self, rule: &VerifierRule) -> Option<Fault> {
-        let provenance = self.policy.all_demands().map(|demands| &demands.provenance);
-        let required = provenance.filter(|rule| rule.demand == Demand::Require);
-        let wanted = required.map(|rule| rule.level).max().filter(|level| *level > rule.level)?;
+        let wanted =
+            Some(self.policy.highest_required_level()).filter(|level| *level > rule.level)?;
         let seen = format!("a verifier for level {} at most", rule.level);
         Some(Fault::new(Code::VsaLevel, format!("level {wanted}"), seen))
     }

@@ -118,6 +118,33 @@ mod tests {
         check(&unsigned, NoteWeight::Hole, &["[sbom] names no signers"]);
     }
 
+    /// Of a verifier of releases it was told that it may verify by any policy, which is held against this one;
+    /// and not that its level is too low for the strictest scope.
+    #[test]
+    fn verifiers_of_releases_are_told_for_what_they_are() {
+        let of = |level: u8, resources: &str| {
+            format!(
+                "[[verifier]]\nid = \"https://v\"\nsigners = [\"key\"]\nlevel = {level}\nmax_age = \"7d\"\n\
+                 {resources}\n[[scope]]\nname = \"low\"\npaths = [\"doc/*\"]\n\
+                 provenance = {{ level = 1, source = \"any\", ref = \"any\" }}\n"
+            )
+        };
+        let told = |verifier: &str, weight: NoteWeight| -> Vec<String> {
+            let mut case = Case::bare();
+            case.edit("#sbom", verifier);
+            let notes = Policy::parse(&case.policy).unwrap().check(None).into_iter();
+            let notes = notes.filter(|note| note.weight == weight).map(|note| note.text);
+            notes.filter(|text| text.contains("verifier")).collect()
+        };
+        let (release, artifact) = ("release = \"pkg:x\"", "resource = \"pkg:x#{path}\"");
+        assert_eq!(told(&of(3, release), NoteWeight::Hole), Vec::<String>::new());
+        assert_eq!(told(&of(3, artifact), NoteWeight::Hole).len(), 2);
+        assert_eq!(told(&of(3, release), NoteWeight::Unused), Vec::<String>::new());
+        assert_eq!(told(&of(2, artifact), NoteWeight::Unused), Vec::<String>::new());
+        let low = told(&of(2, release), NoteWeight::Unused);
+        assert!(low.len() == 1 && low[0].contains("below the highest required level 3"), "{low:?}");
+    }
+
     const SCOPE: &str = "[[scope]]\nname = \"a\"\npaths = [\"bin/*\"]\n";
 
     #[test]

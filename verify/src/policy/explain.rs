@@ -219,22 +219,25 @@ fn explain_verifier(rule: &VerifierRule, release: &Release) -> Vec<String> {
     let fill = |template: &ResourceTemplate| {
         template.uri(release.name(), path.as_ref()).unwrap_or_else(|| template.as_str().to_owned())
     };
-    let artifacts = rule.resource.as_ref().map(|template| {
-        let uri = fill(template);
-        format!("in place of provenance: a summary of {uri} by {} (level {})", rule.id, rule.level)
-    });
-    let whole = rule.release.as_ref().map(|template| {
-        let uri = fill(template);
-        format!("in place of a verdict: a summary of {uri} by {} under this policy", rule.id)
-    });
+    let signers = format!("  signed by {}", listed(Some(&rule.signers), ANY));
+    let age = rule.max_age.as_ref().map(|age| format!("  verified within {} before", age.as_str()));
     let policies: Option<BTreeSet<_>> =
         rule.policies.as_ref().map(|digests| digests.iter().map(ToString::to_string).collect());
-    let details = [
-        Some(format!("  signed by {}", listed(Some(&rule.signers), ANY))),
-        Some(format!("  under the policies {}", listed(policies.as_ref(), ANY))),
-        rule.max_age.as_ref().map(|age| format!("  made within {} before", age.as_str())),
-    ];
-    artifacts.into_iter().chain(whole).chain(details.into_iter().flatten()).collect()
+    let mut lines = Vec::new();
+    if let Some(template) = &rule.resource {
+        let (uri, id, level) = (fill(template), &rule.id, rule.level);
+        lines.push(format!("in place of provenance: a summary of {uri} by {id} (level {level})"));
+        lines.push(signers.clone());
+        lines.push(format!("  under the policies {}", listed(policies.as_ref(), ANY)));
+        lines.extend(age.clone());
+    }
+    if let Some(template) = &rule.release {
+        let (uri, id) = (fill(template), &rule.id);
+        lines.push(format!("in place of a verdict: a summary of {uri} by {id} under this policy"));
+        lines.push(signers);
+        lines.extend(age);
+    }
+    lines
 }
 
 fn explain_condition(condition: &Condition) -> String {
@@ -401,10 +404,16 @@ mod tests {
         case.edit("#sbom", verifier);
         let policy = Policy::parse(&case.policy).unwrap();
         let text = policy.explain(&case.evidence().release).join("\n");
-        let told = "in place of provenance: a summary of pkg:demo@v1#{path} by https://v (level 2)\n\
+        let told = "in place of provenance: a summary of pkg:demo@v1#{path} by https://v (level 2)\n  \
+                    signed by key\n  under the policies any\n  verified within 7d before\n\
                     in place of a verdict: a summary of pkg:demo@v1 by https://v under this policy\n  \
-                    signed by key\n  under the policies any\n  made within 7d before";
+                    signed by key\n  verified within 7d before";
         assert!(text.contains(told), "{text}");
+        // Under which policies is asked of summaries of artifacts alone.
+        case.edit("resource = \"pkg:{project}@{version}#{path}\"\n", "");
+        let policy = Policy::parse(&case.policy).unwrap();
+        let text = policy.explain(&case.evidence().release).join("\n");
+        assert!(text.contains("in place of a verdict") && !text.contains("policies"), "{text}");
     }
 
     #[test]

@@ -7,11 +7,52 @@ use std::collections::BTreeSet;
 
 use bonded_model::{ArtifactPath, Digest, Project, ReleaseName, Version};
 
+use super::Policy;
 use super::error::PolicyError;
 use super::resolve::{known_signers, not_empty};
-use super::rule::Age;
+use super::rule::{Age, Demand};
 use super::written::WrittenVerifier;
 use crate::identity::SignerRule;
+
+impl Policy {
+    /// What a verifier has to be trusted for so that a summary of a release by it can count: no less than what
+    /// is required of any artifact.
+    pub(crate) fn highest_required_level(&self) -> u8 {
+        let provenance = self.all_demands().map(|demands| &demands.provenance);
+        let required = provenance.filter(|rule| rule.demand == Demand::Require);
+        required.map(|rule| rule.level).max().unwrap_or_default()
+    }
+
+    /// Why a summary by a verifier with that id about that resource, of a release or of an artifact in it, would
+    /// count for nothing under this policy; `None` where nothing is known against it. Who signs it, and how, is
+    /// not asked.
+    pub fn unheard(
+        &self,
+        verifier_id: &str,
+        resource_uri: &str,
+        release: &ReleaseName,
+        path: Option<&ArtifactPath>,
+    ) -> Option<Unheard> {
+        let Some(rule) = self.verifier(verifier_id) else { return Some(Unheard::Verifier) };
+        let wanted = match path {
+            None => rule.of_release(release),
+            Some(_) => rule.resource.as_ref().and_then(|template| template.uri(release, path)),
+        };
+        (wanted.as_deref() != Some(resource_uri)).then_some(Unheard::Resource { wanted })
+    }
+}
+
+/// Why a summary counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// The policy names no such verifier.
+    Verifier,
+    /// The verifier is heard about another resource.
+    Resource {
+        /// About which; `None` where it is not heard about anything of the kind.
+        wanted: Option<String>,
+    },
+}
 
 /// A verifier whose word is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +68,7 @@ pub(crate) struct VerifierRule {
     pub(crate) release: Option<ResourceTemplate>,
     /// The policies that it may have applied; `None` accepts any.
     pub(crate) policies: Option<BTreeSet<Digest>>,
-    /// How long after it was made a summary is good.
+    /// How long after its `timeVerified` a summary is good.
     pub(crate) max_age: Option<Age>,
 }
 

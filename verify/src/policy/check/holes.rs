@@ -23,11 +23,16 @@ pub(super) fn texts(policy: &Policy) -> Vec<String> {
         texts.push("[npm] is not required".to_owned());
     }
     texts.extend(policy.verifiers.iter().flat_map(|verifier| {
+        // A summary of a release counts under this very policy alone, and stands in place of nothing in it.
+        let instead = verifier.resource.is_some();
         let holes = [
-            (verifier.policies.is_none(), "lists no policies: whatever it verified by counts"),
+            (
+                instead && verifier.policies.is_none(),
+                "lists no policies: whatever it verified artifacts by counts",
+            ),
             (verifier.max_age.is_none(), "has no max_age: its summaries are good for ever"),
             (
-                verifier.resource.is_some(),
+                instead,
                 "is believed in place of all of [provenance]: its summaries tell no source, ref, inputs or parameters",
             ),
         ];

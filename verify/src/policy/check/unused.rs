@@ -60,9 +60,20 @@ fn low_levels(policy: &Policy) -> Vec<String> {
     let low = policy.builders.iter().filter(|builder| builder.level < wanted);
     let low = low.map(|builder| ("builder", &builder.id));
     let verifiers = policy.verifiers.iter().filter(|verifier| verifier.level < wanted);
-    low.chain(verifiers.map(|verifier| ("verifier", &verifier.id)))
-        .map(|(what, id)| format!("{what} {id:?} is below the required level {wanted}"))
-        .collect()
+    let low = low.chain(verifiers.map(|verifier| ("verifier", &verifier.id)));
+    let low = low.map(|(what, id)| format!("{what} {id:?} is below the required level {wanted}"));
+    low.chain(low_for_releases(policy, wanted)).collect()
+}
+
+/// Verifiers who are trusted for some artifacts, and whose summaries of releases count for none.
+fn low_for_releases(policy: &Policy, least: u8) -> impl Iterator<Item = String> {
+    let most = policy.highest_required_level();
+    let of_releases = policy.verifiers.iter().filter(|verifier| verifier.release.is_some());
+    let low = of_releases.filter(move |verifier| (least..most).contains(&verifier.level));
+    low.map(move |verifier| {
+        let id = &verifier.id;
+        format!("the release of verifier {id:?} is below the highest required level {most}")
+    })
 }
 
 fn shadowed_scopes(policy: &Policy) -> Vec<String> {

@@ -216,6 +216,27 @@ fn a_signed_summary_opens_the_door_until_something_changes() {
     attest("verifier", "--at 2026-01-31T00:00:00Z").must(2).says(&["leave --at away"]);
 }
 
+/// Somebody who mistypes id or resource has to be told, though a summary may be meant for others.
+#[test]
+fn a_summary_that_opens_nothing_is_told() {
+    let world = with_verifier("release = \"pkg:generic/{project}@{version}\"");
+    let line = "attest vsa demo@v1.0.0 --policy policy.toml --key verifier --verifier-id";
+    let opens_nothing = "a summary that opens nothing";
+    let other = world.run(&format!("{line} {VERIFIER}/other")).must(0);
+    other.says(&[opens_nothing, "no [[verifier]] with the id"]);
+    let elsewhere = format!("{line} {VERIFIER} --resource-uri pkg:generic/other");
+    let elsewhere = world.run(&elsewhere).must(0);
+    elsewhere
+        .says(&[opens_nothing, "expects \"pkg:generic/demo@v1.0.0\", not \"pkg:generic/other\""]);
+    let each = world.run(&format!("{line} {VERIFIER} --per-artifact")).must(0);
+    each.says(&[opens_nothing, "expects nothing"]);
+    let heard = world.run(&format!("{line} {VERIFIER}")).must(0);
+    assert!(!heard.stderr.contains(opens_nothing), "{}", heard.stderr);
+    let mut empty: Vec<_> = line.split(' ').collect();
+    empty.push("");
+    world.run_arguments(&empty).must(2).says(&["the id of the verifier is empty"]);
+}
+
 #[test]
 fn each_artifact_gets_a_summary_in_place_of_its_provenance() {
     let world = with_verifier("resource = \"https://dl.example.com/{version}/{path}\"");

@@ -5,7 +5,7 @@ use bonded_model::evidence::Subject;
 use bonded_model::statement::Statement;
 use bonded_model::{Digest, DocumentKind, MediaType, ReleaseName, media_type, vsa};
 use bonded_store::{AttachEachRequest, NewDocument, attach_each};
-use bonded_verify::{ResourceTemplate, SummaryRequest, Verdict};
+use bonded_verify::{Policy, ResourceTemplate, SummaryRequest, Unheard, Verdict};
 use serde_json::{Value, json};
 
 use super::super::{Context, Outcome, holder, lease_from};
@@ -45,8 +45,10 @@ pub(super) fn run(context: &Context, args: &AttestVsaArgs) -> Result<Outcome, Cl
         output::say(&format!("nothing is signed: the verdict on {name} is a fail\n{fails}"));
         return Ok(Outcome::VerdictFail);
     }
+    let made = summaries(args, &template, &name, &verdict)?;
+    say_unheard(args, judge.policy(&name.project)?, &name, &made);
     let mut bundles = Vec::new();
-    for made in summaries(args, &template, &name, &verdict)? {
+    for made in made {
         let bundle = key
             .sign_statement(&made.statement)
             .map_err(|source| CliError::environment("cannot sign the summary").because(source))?;
@@ -77,6 +79,28 @@ pub(super) fn run(context: &Context, args: &AttestVsaArgs) -> Result<Outcome, Cl
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Tells where the policy of the verdict would not hear its own summary. It may be meant for others.
+fn say_unheard(args: &AttestVsaArgs, policy: &Policy, name: &ReleaseName, made: &[Made]) {
+    let id = &args.verifier_id;
+    let unheard = made.iter().find_map(|made| {
+        let path = match &made.subject {
+            Subject::Release => None,
+            Subject::Artifact(path) => Some(path),
+        };
+        Some((made, policy.unheard(id, &made.resource_uri, name, path)?))
+    });
+    let why = match unheard {
+        None => return,
+        Some((_, Unheard::Verifier)) => format!("it names no [[verifier]] with the id {id:?}"),
+        Some((made, Unheard::Resource { wanted })) => {
+            let kind = if args.per_artifact { "resource" } else { "release" };
+            let wanted = wanted.map_or_else(|| "nothing".to_owned(), |uri| format!("{uri:?}"));
+            format!("as {kind} of this verifier it expects {wanted}, not {:?}", made.resource_uri)
+        }
+    };
+    output::say(&format!("a summary that opens nothing under policy {:?}: {why}", policy.name()));
 }
 
 /// A summary that is to be signed.

@@ -1,8 +1,16 @@
 //! `diff` and `list --at`: what the store held before, and a ROOT that was lost.
 
 use std::fs;
+use std::time::Duration;
+
+use bonded_model::manifest::Index;
+use bonded_model::{Descriptor, ReleaseName, Timestamp};
+use bonded_store::catalog::Key;
+use bonded_store::{Holder, Snapshot, Store};
+use serde_json::{Value, json};
 
 use crate::world::World;
+use crate::world::image::Image;
 
 fn world() -> World {
     let world = World::with_store();
@@ -55,6 +63,216 @@ fn differences_are_told_in_names_people_know() {
     world.run("diff 2 2").must(0).says(&["no difference"]);
     world.run("diff 2 9").must(2).says(&["there is no epoch 9"]);
     world.run("diff 2").must(2);
+}
+
+/// A layout of one image.
+fn layout(world: &World, directory: &str, image: &Image) {
+    world.write(&format!("{directory}/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let index = Index::plain(vec![image.top.clone()]);
+    world.write(&format!("{directory}/index.json"), index.to_bytes());
+    for (digest, bytes) in &image.blobs {
+        world.write(&format!("{directory}/blobs/sha256/{}", digest.hex()), bytes);
+    }
+}
+
+/// Epoch 1 has a release, 2 an image as well; in 3 both are others under their old names, as no verb of ours
+/// leaves them, and another image and release have come.
+fn changed_world() -> (World, [Key; 4]) {
+    let world = World::with_store();
+    world.write("in/tool", "one");
+    world.ok("ingest --release demo@v1 in");
+    let [first, second] = ["first", "second"].map(|text| Image::of("amd64", text));
+    layout(&world, "l1", &first);
+    layout(&world, "l2", &second);
+    world.ok("import l1 --name example.com/a:v1");
+    world.write("other/in/tool", "two");
+    world.ok("init spare");
+    world.ok("--store spare ingest --release demo@v1 other/in");
+    let spare = Store::open(&world.path("spare")).unwrap();
+    let other = spare.snapshot().unwrap().release(&name("demo@v1")).unwrap();
+    let store = Store::open(&world.path("store")).unwrap();
+    let holder = Holder { who: "a test".into(), since: Timestamp::from_unix_seconds(0).unwrap() };
+    let mut writer = store.lock(Duration::from_secs(20), &holder, &mut |_| {}).unwrap();
+    for blob in fs::read_dir(world.path("spare/blobs/sha256")).unwrap() {
+        let bytes = fs::read(blob.unwrap().path()).unwrap();
+        writer.hold(first.top.media_type.clone(), &bytes).unwrap();
+    }
+    for bytes in second.blobs.values() {
+        writer.hold(first.top.media_type.clone(), bytes).unwrap();
+    }
+    let image = |name: &str| Key::image(&"example.com/a".parse().unwrap(), &name.parse().unwrap());
+    let [v1, v2] = ["demo@v1", "demo@v2"].map(|release| Key::release(&name(release)));
+    let [old, new] = ["v1", "v2"].map(image);
+    for (key, to) in
+        [(&v1, other.index()), (&v2, other.index()), (&old, &second.top), (&new, &first.top)]
+    {
+        writer.insert(key.clone(), to.clone()).unwrap();
+    }
+    writer.commit().unwrap();
+    (world, [v1, v2, old, new])
+}
+
+fn name(name: &str) -> ReleaseName {
+    name.parse().unwrap()
+}
+
+fn at(world: &World, epoch: u64) -> Snapshot {
+    Store::open(&world.path("store")).unwrap().snapshot_at(epoch).unwrap()
+}
+
+#[test]
+fn every_kind_of_difference_has_its_exact_form() {
+    let (world, [v1, v2, old, new]) = changed_world();
+    let held = |epoch, key| at(&world, epoch).catalog().get(key).unwrap().unwrap();
+    let (one, two) = (held(1, &v1), held(3, &v1));
+    let (first, second) = (held(2, &old), held(3, &old));
+    assert!(one != two && first != second && held(3, &v2) == two && held(3, &new) == first);
+    let [o, t, f, s] = [&one, &two, &first, &second].map(|descriptor| descriptor.digest);
+    let check = |from: u64, to: u64, text: &str, changes: Value| {
+        let line = format!("diff {from} {to}");
+        assert_eq!(world.ok(&line), text, "{line}");
+        let expected = json!({ "changes": changes, "from": from, "to": to });
+        assert_eq!(world.json(&line, 0), expected, "{line}");
+        // Byte for byte, in the order of keys, and as one line.
+        assert_eq!(world.ok(&format!("{line} --format json")), format!("{expected}\n"));
+    };
+    let (image, release) = ("example.com/a:v1", "demo@v1");
+    let entry = |change, kind, name, before: Option<&Descriptor>, after: Option<&Descriptor>| {
+        let mut entry = json!({ "change": change, "kind": kind, "name": name });
+        before.into_iter().for_each(|before| entry["before"] = json!(before));
+        after.into_iter().for_each(|after| entry["after"] = json!(after));
+        entry
+    };
+    check(
+        0,
+        2,
+        &format!("added    image {image}  {f}\nadded    release {release}  {o}\n"),
+        json!([
+            entry("added", "image", image, None, Some(&first)),
+            entry("added", "release", release, None, Some(&one)),
+        ]),
+    );
+    check(
+        2,
+        3,
+        &format!(
+            "changed  image {image}  {f} -> {s}\nadded    image example.com/a:v2  {f}\n\
+             changed  release {release}  {o} -> {t}\nadded    release demo@v2  {t}\n"
+        ),
+        json!([
+            entry("changed", "image", image, Some(&first), Some(&second)),
+            entry("added", "image", "example.com/a:v2", None, Some(&first)),
+            entry("changed", "release", release, Some(&one), Some(&two)),
+            entry("added", "release", "demo@v2", None, Some(&two)),
+        ]),
+    );
+    check(
+        3,
+        1,
+        &format!(
+            "removed  image {image}  {s}\nremoved  image example.com/a:v2  {f}\n\
+             changed  release {release}  {t} -> {o}\nremoved  release demo@v2  {t}\n"
+        ),
+        json!([
+            entry("removed", "image", image, Some(&second), None),
+            entry("removed", "image", "example.com/a:v2", Some(&first), None),
+            entry("changed", "release", release, Some(&two), Some(&one)),
+            entry("removed", "release", "demo@v2", Some(&two), None),
+        ]),
+    );
+    check(3, 3, "", json!([]));
+}
+
+#[test]
+fn evidence_that_came_has_its_exact_form() {
+    let world = world();
+    let catalog = |epoch| at(&world, epoch).catalog().clone();
+    let came = catalog(2);
+    let came: Vec<_> = came.diff(&catalog(1)).map(|change| change.unwrap()).collect();
+    let evidence = came.iter().find(|change| change.key.to_evidence().is_some()).unwrap();
+    let after = evidence.after.as_ref().unwrap();
+    assert_eq!(world.ok("diff 1 2"), format!("added    evidence of demo@v1  {}\n", after.digest));
+    assert_eq!(world.ok("diff 2 1"), format!("removed  evidence of demo@v1  {}\n", after.digest));
+    let changes = world.json("diff 1 2", 0)["changes"].clone();
+    let [first, second] = &changes.as_array().unwrap()[..] else { panic!("{changes:#}") };
+    let of = |kind, name: String| json!({ "change": "added", "kind": kind, "name": name, "after": after });
+    assert_eq!(*first, of("evidence", "demo@v1".to_owned()));
+    let referrer = came.iter().find(|change| change.key.to_referrer().is_some()).unwrap();
+    let (subject, by) = referrer.key.to_referrer().unwrap();
+    assert_eq!((by, referrer.after.as_ref()), (after.digest, Some(after)));
+    assert_eq!(*second, of("referrer", subject.to_string()));
+}
+
+#[test]
+fn earlier_states_are_listed_in_their_exact_form() {
+    let (world, [v1, _, old, _]) = changed_world();
+    let held = |epoch, key| at(&world, epoch).catalog().get(key).unwrap().unwrap();
+    let release = |epoch, of: &str| json!(at(&world, epoch).release(&name(of)).unwrap());
+    let check = |epoch: u64, text: &str, releases: Value, images: Value| {
+        assert_eq!(world.ok(&format!("list --at {epoch}")), text);
+        let expected =
+            json!({ "damaged": [], "epoch": epoch, "images": images, "releases": releases });
+        let line = format!("list --at {epoch} --format json");
+        assert_eq!(world.ok(&line), format!("{expected}\n"));
+    };
+    let (one, two) = (held(1, &v1), held(3, &v1));
+    let (first, second) = (held(2, &old), held(3, &old));
+    let image = |tag: &str, image: &Descriptor| json!({ "image": image, "name": format!("example.com/a:{tag}") });
+    let row = |version: &str, index: &Descriptor| {
+        format!("demo@{version}  1 artifacts, 3 B  {}\n", index.digest)
+    };
+    let image_row =
+        |tag: &str, image: &Descriptor| format!("example.com/a:{tag}  image  {}\n", image.digest);
+    check(0, "", json!([]), json!([]));
+    check(1, &row("v1", &one), json!([release(1, "demo@v1")]), json!([]));
+    check(
+        2,
+        &(row("v1", &one) + &image_row("v1", &first)),
+        json!([release(1, "demo@v1")]),
+        json!([image("v1", &first)]),
+    );
+    check(
+        3,
+        &(row("v1", &two)
+            + &row("v2", &two)
+            + &image_row("v1", &second)
+            + &image_row("v2", &first)),
+        json!([release(3, "demo@v1"), release(3, "demo@v2")]),
+        json!([image("v1", &second), image("v2", &first)]),
+    );
+}
+
+#[test]
+fn an_epoch_that_is_not_kept_is_refused_with_those_that_are() {
+    let world = world();
+    let says = |line: &str, wanted: u64, kept: &str| {
+        let told = format!("there is no epoch {wanted}; those kept are {kept}");
+        for format in ["", " --format json"] {
+            let run = world.run(&format!("{line}{format}")).must(2).says(&[&told]);
+            assert_eq!(run.stdout, "", "{line}{format}");
+        }
+    };
+    for (line, wanted) in [
+        ("list --at 4".to_owned(), 4),
+        (format!("list --at {}", u64::MAX), u64::MAX),
+        ("diff 4 1".to_owned(), 4),
+        ("diff 1 4".to_owned(), 4),
+        ("diff 5 4".to_owned(), 5),
+    ] {
+        says(&line, wanted, "0 to 3");
+    }
+    world.ok("gc --keep-epochs 2 --grace 0s");
+    for (line, wanted) in [("list --at 1", 1), ("list --at 0", 0), ("diff 1 3", 1), ("diff 3 1", 1)]
+    {
+        says(line, wanted, "2 to 3");
+    }
+    assert!(world.ok("diff 2 3").starts_with("added    release demo@v2  sha256:"));
+    assert_eq!(world.ok("list --at 3"), world.ok("list"));
+    world.ok("gc --keep-epochs 1 --grace 0s");
+    says("diff 2 3", 2, "3 to 3");
+    for line in ["list --at -1", "list --at x", "diff 2 x", "diff 1 2 3"] {
+        assert_eq!(world.run(line).must(2).stdout, "", "{line}");
+    }
 }
 
 #[test]

@@ -155,9 +155,20 @@ impl Disk {
 
     /// The entries of a directory with their types, ordered by name.
     pub(crate) fn list(&self, path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
-        let mut entries = self.system.list(path).map_err(failed(Action::List, path))?;
+        let mut entries = Vec::new();
+        self.list_each(path, |entry, kind| entries.push((entry, kind)))?;
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries)
+    }
+
+    /// Tells the entries of a directory with their types, one by one and in no order, where there may be
+    /// more of them than one wants in memory. What is told may not call the disk.
+    pub(crate) fn list_each(
+        &self,
+        path: &Path,
+        mut each: impl FnMut(PathBuf, FileKind),
+    ) -> Result<(), DiskError> {
+        self.system.list(path, &mut each).map_err(failed(Action::List, path))
     }
 
     /// Opens a regular file for reading. The type is looked at before opening, since opening a FIFO

@@ -22,8 +22,7 @@
 //! Another tool's blobs are young, for which there is the grace period; should it name one that was set
 //! aside already, the next run puts that back.
 //!
-//! Names of blobs are held in memory: at most 70 bytes for each that is marked, and while the pool is
-//! listed some 200 for each that it holds.
+//! Names of blobs are held in memory: at most 70 bytes for each that is marked, and 260 for each that is not.
 
 mod retain;
 mod sweep;

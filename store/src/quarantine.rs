@@ -26,7 +26,10 @@ pub(crate) struct Generation {
 
 /// The generations in quarantine, the oldest first. Whatever else lies there is nobody's to remove.
 pub(crate) fn generations(pool: &Pool) -> Result<Vec<Generation>, DiskError> {
-    let entries = list(pool, &pool.layout.unreachable())?.into_iter();
+    let entries = match pool.disk.list(&pool.layout.unreachable()) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        entries => entries?.into_iter(),
+    };
     let directories = entries.filter(|(_, kind)| *kind == FileKind::Directory);
     let named = directories.filter_map(|(directory, _)| {
         let name = directory.file_name()?.to_str()?;
@@ -38,10 +41,21 @@ pub(crate) fn generations(pool: &Pool) -> Result<Vec<Generation>, DiskError> {
 }
 
 impl Generation {
+    /// Where a blob lies, if it belongs to this generation.
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(digest.hex())
+    }
+
     /// The blobs of a generation, in the order of their names.
-    pub(crate) fn blobs(&self, pool: &Pool) -> Result<Vec<(Digest, PathBuf)>, DiskError> {
-        let entries = list(pool, &self.directory)?.into_iter();
-        Ok(entries.filter_map(|(path, kind)| Some((blob_name(&path, kind)?, path))).collect())
+    pub(crate) fn blobs(&self, pool: &Pool) -> Result<Vec<Digest>, DiskError> {
+        let mut blobs = Vec::new();
+        let listed =
+            pool.disk.list_each(&self.directory, |path, kind| blobs.extend(blob_name(&path, kind)));
+        match listed {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => blobs.sort_unstable(),
+        }
+        Ok(blobs)
     }
 }
 
@@ -59,7 +73,7 @@ pub(crate) fn read(
     limit: u64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     for generation in generations(pool)?.iter().rev() {
-        match pool.disk.read(&generation.directory.join(digest.hex()), limit) {
+        match pool.disk.read(&generation.blob(digest), limit) {
             Ok(bytes) if Digest::sha256_of(&bytes) == *digest => return Ok(Some(bytes)),
             Ok(_damaged) => {}
             Err(error) if error.is_not_found() => {}
@@ -67,12 +81,4 @@ pub(crate) fn read(
         }
     }
     Ok(None)
-}
-
-/// Entries of a directory, none if it is not there.
-fn list(pool: &Pool, path: &Path) -> Result<Vec<(PathBuf, FileKind)>, DiskError> {
-    match pool.disk.list(path) {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        result => result,
-    }
 }

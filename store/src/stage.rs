@@ -230,7 +230,7 @@ impl Stage {
             Err(error) => return Err(error.into()),
         }
         for generation in quarantine::generations(&self.pool)?.iter().rev() {
-            if self.take_back(&generation.directory.join(digest.hex()), &path, digest)? {
+            if self.take_back(&generation.blob(digest), &path, digest)? {
                 return Ok(());
             }
         }

@@ -15,7 +15,8 @@ use rustix::io::Errno;
 
 use super::memory::{InLine, MemoryFile};
 use super::system::{
-    Cloned, FileKind, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile, Opening,
+    Cloned, EachEntry, FileKind, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile,
+    Opening,
 };
 use super::{Action, Disk};
 
@@ -138,9 +139,9 @@ impl FileSystem for Faulty {
         self.inner.resolve(path)
     }
 
-    fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, FileKind)>> {
+    fn list(&self, directory: &Path, each: &mut EachEntry<'_>) -> io::Result<()> {
         self.reach(Action::List, directory)?;
-        self.inner.list(directory)
+        self.inner.list(directory, each)
     }
 
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>> {
@@ -195,7 +196,9 @@ impl FileSystem for Faulty {
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        for (entry, kind) in self.list(path)? {
+        let mut entries = Vec::new();
+        self.list(path, &mut |entry, kind| entries.push((entry, kind)))?;
+        for (entry, kind) in entries {
             match kind {
                 FileKind::Directory => self.remove_tree(&entry)?,
                 _ => self.remove(&entry)?,

@@ -27,8 +27,8 @@ use rustix::io::Errno;
 
 use super::Disk;
 use super::system::{
-    Cloned, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile,
-    Opening,
+    Cloned, EachEntry, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt,
+    OpenFile, Opening,
 };
 
 mod loss;
@@ -407,12 +407,13 @@ impl FileSystem for Memory {
         Ok(way.iter().skip(1).fold(PathBuf::from("/"), |path, (_, name)| path.join(name)))
     }
 
-    fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, FileKind)>> {
+    fn list(&self, directory: &Path, each: &mut EachEntry<'_>) -> io::Result<()> {
         let state = self.lock();
         let names = state.inodes[state.find(directory)?].names()?;
-        let entries =
-            names.iter().map(|(name, inode)| (directory.join(name), state.inspect(*inode).kind));
-        Ok(entries.collect())
+        names.iter().for_each(|(name, inode)| {
+            each(directory.join(name), state.inspect(*inode).kind);
+        });
+        Ok(())
     }
 
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>> {
@@ -540,7 +541,9 @@ impl FileSystem for Memory {
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        for (entry, kind) in self.list(path)? {
+        let mut entries = Vec::new();
+        self.list(path, &mut |entry, kind| entries.push((entry, kind)))?;
+        for (entry, kind) in entries {
             match kind {
                 FileKind::Directory => self.remove_tree(&entry)?,
                 _ => self.remove(&entry)?,

@@ -17,8 +17,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::system::{
-    Cloned, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt, OpenFile,
-    Opening,
+    Cloned, EachEntry, FileKind, FileState, FileSystem, Flusher, Inspected, Links, LockAttempt,
+    OpenFile, Opening,
 };
 
 /// The bits of a mode that are permissions; the others say what kind of file it is.
@@ -40,12 +40,12 @@ impl FileSystem for Real {
         fs::canonicalize(path)
     }
 
-    fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, FileKind)>> {
-        let entries = fs::read_dir(directory)?.map(|entry| {
+    fn list(&self, directory: &Path, each: &mut EachEntry<'_>) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            Ok((entry.path(), kind_of(entry.file_type()?)))
-        });
-        entries.collect()
+            each(entry.path(), kind_of(entry.file_type()?));
+        }
+        Ok(())
     }
 
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>> {

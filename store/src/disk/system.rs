@@ -115,11 +115,15 @@ pub(crate) enum Cloned {
     Unsupported,
 }
 
+/// Told the path of an entry of a directory, and what stands there.
+pub(super) type EachEntry<'a> = dyn FnMut(PathBuf, FileKind) + 'a;
+
 /// The calls on paths.
 pub(super) trait FileSystem: fmt::Debug + Send + Sync + Any {
     fn inspect(&self, path: &Path, links: Links) -> io::Result<Inspected>;
     fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
-    fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, FileKind)>>;
+    /// Tells every entry, in no order. What is told may call nothing here.
+    fn list(&self, directory: &Path, each: &mut EachEntry<'_>) -> io::Result<()>;
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn OpenFile>>;
     /// Those above it as well; existing ones are fine.
     fn create_directory(&self, path: &Path) -> io::Result<()>;

@@ -66,12 +66,18 @@ pub(super) fn list(pool: &Pool) -> Result<(Vec<Listed>, Vec<Finding>), DiskError
             findings.push(Finding::new(Code::ForeignFile, seen).at(path));
         }
     }
-    for (path, kind) in disk.list(&layout.blobs())? {
-        let Some(digest) = blob_name(&path, kind) else {
+    let mut named = Vec::new();
+    disk.list_each(&layout.blobs(), |path, kind| match blob_name(&path, kind) {
+        Some(digest) => named.push(raw(&digest)),
+        None => {
             let seen = format!("a {kind} that is not named as a blob");
             findings.push(Finding::new(Code::ForeignFile, seen).at(path));
-            continue;
-        };
+        }
+    })?;
+    named.sort_unstable();
+    for name in named {
+        let digest = Digest::from_sha256(name);
+        let path = layout.blob(&digest);
         let Attributes { bytes, mode, .. } = match disk.read_attributes(&path) {
             Ok(found) => found,
             Err(error) if error.is_not_found() => continue,
@@ -81,9 +87,8 @@ pub(super) fn list(pool: &Pool) -> Result<(Vec<Listed>, Vec<Finding>), DiskError
             let seen = format!("mode {mode:04o}, expected 0444 or less");
             findings.push(Finding::new(Code::WrongMode, seen).about(digest).at(path));
         }
-        blobs.push(Listed { digest: raw(&digest), bytes });
+        blobs.push(Listed { digest: name, bytes });
     }
-    blobs.sort_unstable_by_key(|blob| blob.digest);
     Ok((blobs, findings))
 }
 

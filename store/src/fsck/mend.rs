@@ -218,7 +218,7 @@ impl<'a> Mending<'a> {
     ) -> Result<Result<(), String>, StoreError> {
         let limit = self.sizes.get(digest).copied().unwrap_or(CATALOG_PAGE_BYTES_MAX);
         for generation in set_aside.iter().rev() {
-            let path = generation.directory.join(digest.hex());
+            let path = generation.blob(digest);
             let Ok(handle) = self.pool().disk.open(&path) else { continue };
             let from = "what gc had set aside".to_owned();
             let copy = Copy { read: Box::new(Reading(handle)), path, from };

@@ -28,12 +28,13 @@ pub(super) fn survey(
     reached: &Reached,
     report: &mut GcReport,
 ) -> Result<Vec<Digest>, DiskError> {
-    let mut candidates = Vec::new();
-    for (path, kind) in pool.disk.list(&pool.layout.blobs())? {
-        let Some(digest) = quarantine::blob_name(&path, kind) else { continue };
-        if reached.contains(&digest) {
-            continue;
-        }
+    let (mut unmarked, mut candidates) = (Vec::new(), Vec::new());
+    pool.disk.list_each(&pool.layout.blobs(), |path, kind| {
+        let blob = quarantine::blob_name(&path, kind);
+        unmarked.extend(blob.filter(|digest| !reached.contains(digest)));
+    })?;
+    unmarked.sort_unstable();
+    for digest in unmarked {
         match look(pool, &digest, request)? {
             Some((Age::Young, bytes)) => report.young.add(bytes),
             Some((Age::Old, bytes)) => {
@@ -114,7 +115,7 @@ pub(super) fn restore(
 ) -> Result<(), StoreError> {
     for generation in quarantine::generations(pool)?.iter().rev() {
         let blobs = generation.blobs(pool)?.into_iter();
-        for (digest, path) in blobs.filter(|(digest, _)| reached.contains(digest)) {
+        for digest in blobs.filter(|digest| reached.contains(digest)) {
             let held = match request.dry_run {
                 true => pool.disk.read_kind(&pool.layout.blob(&digest)).is_ok(),
                 false => is_held(pool, &digest)?,
@@ -122,6 +123,7 @@ pub(super) fn restore(
             if held {
                 continue;
             }
+            let path = generation.blob(&digest);
             report.restored.add(bytes_of(pool, &path)?);
             if !request.dry_run {
                 put_back(pool, &digest, &path)?;
@@ -191,10 +193,11 @@ pub(super) fn delete(
         };
         let fate = fate(&generation, last, request, &leases);
         let mut amount = Amount::default();
-        for (digest, path) in generation.blobs(pool)? {
+        for digest in generation.blobs(pool)? {
             if request.dry_run && reached.contains(&digest) {
                 continue; // it would have been restored
             }
+            let path = generation.blob(&digest);
             amount.add(bytes_of(pool, &path)?);
             if fate == Fate::Deleted && !request.dry_run {
                 pool.disk.remove(&path)?;

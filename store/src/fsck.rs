@@ -177,7 +177,7 @@ fn judge(mut held: Vec<Listed>, bad: Vec<Bad>) -> (Judged, Vec<Bad>) {
         bad.into_iter().partition(|bad| matches!(bad.what, What::Vanished));
     let vanished: BTreeSet<_> = vanished.iter().map(|bad| bytes::raw(&bad.digest)).collect();
     held.retain(|listed| !vanished.contains(&listed.digest));
-    let not_whole = bad.iter().filter(|bad| !matches!(bad.what, What::Facts));
+    let not_whole = bad.iter().filter(|bad| !matches!(bad.what, What::Facts(_)));
     let not_whole = not_whole.map(|bad| bad.digest).collect();
     (Judged { held, not_whole }, bad)
 }
@@ -186,8 +186,8 @@ fn judge(mut held: Vec<Listed>, bad: Vec<Bad>) -> (Judged, Vec<Bad>) {
 fn of_bytes(bad: Bad, walked: &Walked, pool: &Pool) -> Option<Finding> {
     let Bad { digest, what } = bad;
     let (code, seen, remedy) = match what {
-        What::Facts => {
-            let seen = "its BLAKE3 or SHA-512 is not the one among the facts".to_owned();
+        What::Facts(wrong) => {
+            let seen = format!("the facts are wrong about its {}", wrong.join(", "));
             (Code::FactsOutOfStep, seen, Remedy::Nothing)
         }
         What::Vanished => return None,

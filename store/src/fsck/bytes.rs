@@ -1,7 +1,8 @@
 //! Every blob is read to its end and hashed again, by several threads at one shared rate.
 //!
 //! The largest blobs come first, so that no thread is left with one when the others are done. SHA-256 alone
-//! is computed, unless a fact is compared as well. Whatever is read is paid for at the rate.
+//! is computed, unless a fact is compared as well; kind and platform need no more than the beginning, which is
+//! read anyway. Whatever is read is paid for at the rate.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::error::StoreError;
 use crate::facts::{BlobFacts, Facts};
 use crate::hashing::joined;
 use crate::quarantine::blob_name;
+use crate::sniff::{Sniffed, Window};
 
 use super::finding::{Code, Finding, Remedy};
 use super::rate::Rate;
@@ -49,8 +51,8 @@ pub(super) enum What {
     Corrupt { found: Digest, bytes: u64, remedy: Remedy },
     /// They could not be read.
     Unreadable(DiskError),
-    /// They are right, but a fact about them is not.
-    Facts,
+    /// They are right, but these facts about them are not.
+    Facts(Vec<&'static str>),
     /// It went between the listing and the reading.
     Vanished,
 }
@@ -184,24 +186,30 @@ impl Check<'_> {
             (Judge::Sha256, Some(_)) if state.bytes > SMALL_BYTES => None,
             (_, Some(known)) => Some(known.blake3),
         };
-        // Verdicts rest on this one, and few blobs have it.
-        let sha512 = known.and_then(|known| known.sha512);
         if self.request.judge == Judge::Facts && fact.is_some() {
             if self.hash(&mut handle, buffer, Wanted::BLAKE3)?.blake3 == fact {
                 return Ok(None);
             }
             handle = self.pool.disk.open(handle.path())?;
         }
-        // SHA-256 decides about the bytes; the fact is compared only if they are right.
-        let wanted = Wanted { sha256: true, blake3: fact.is_some(), sha512: sha512.is_some() };
+        // SHA-256 decides about the bytes; facts are compared only if they are right. Verdicts rest on SHA-512,
+        // which few blobs have, and on what a file is.
+        let wanted = Wanted {
+            sha256: true,
+            blake3: fact.is_some(),
+            sha512: known.is_some_and(|known| known.sha512.is_some()),
+            kind: known.is_some_and(|known| known.kind.is_some()),
+        };
         let found = self.hash(&mut handle, buffer, wanted)?;
         match found.sha256 {
             Some(sha256) if sha256 != *digest => {
                 let remedy = self.set_aside(digest, sha256, &state);
                 Ok(Some(What::Corrupt { found: sha256, bytes: found.bytes, remedy }))
             }
-            _ if found.blake3 != fact || found.sha512 != sha512 => Ok(Some(What::Facts)),
-            _ => Ok(None),
+            _ => {
+                let wrong = known.map(|known| found.wrong_facts(known)).unwrap_or_default();
+                Ok((!wrong.is_empty()).then_some(What::Facts(wrong)))
+            }
         }
     }
 
@@ -224,6 +232,7 @@ impl Check<'_> {
         let mut sha256 = wanted.sha256.then(Sha256::new);
         let mut blake3 = wanted.blake3.then(blake3::Hasher::new);
         let mut sha512 = wanted.sha512.then(Sha512::new);
+        let mut window = wanted.kind.then(Window::default);
         let mut bytes = 0_u64;
         loop {
             let count = handle.read(buffer)?;
@@ -240,6 +249,9 @@ impl Check<'_> {
             if let Some(hash) = &mut sha512 {
                 hash.update(chunk);
             }
+            if let Some(window) = &mut window {
+                window.see(chunk);
+            }
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             bytes = bytes.saturating_add(count);
             self.progress.advanced(count);
@@ -249,6 +261,7 @@ impl Check<'_> {
             sha256: sha256.map(|hash| Digest::from_sha256(hash.finalize().into())),
             blake3: blake3.map(|hash| Digest::from_blake3(*hash.finalize().as_bytes())),
             sha512: sha512.map(|hash| Digest::from_sha512(hash.finalize().into())),
+            sniffed: window.map(|window| window.sniff(bytes)),
             bytes,
         })
     }
@@ -259,15 +272,32 @@ struct Wanted {
     sha256: bool,
     blake3: bool,
     sha512: bool,
+    kind: bool,
 }
 
 impl Wanted {
-    const BLAKE3: Self = Self { sha256: false, blake3: true, sha512: false };
+    const BLAKE3: Self = Self { sha256: false, blake3: true, sha512: false, kind: false };
 }
 
 struct Hashed {
     sha256: Option<Digest>,
     blake3: Option<Digest>,
     sha512: Option<Digest>,
+    sniffed: Option<Sniffed>,
     bytes: u64,
+}
+
+impl Hashed {
+    /// Which facts are others than what was found. What was not looked for is not compared.
+    fn wrong_facts(&self, known: &BlobFacts) -> Vec<&'static str> {
+        let kind = self.sniffed.as_ref().map(|sniffed| sniffed.kind);
+        let platform = self.sniffed.as_ref().map(|sniffed| &sniffed.platform);
+        let facts = [
+            ("BLAKE3", self.blake3.is_some_and(|found| found != known.blake3)),
+            ("SHA-512", self.sha512.is_some() && self.sha512 != known.sha512),
+            ("kind", kind.is_some() && kind != known.kind),
+            ("platform", platform.is_some_and(|found| *found != known.platform)),
+        ];
+        facts.into_iter().filter_map(|(name, is_wrong)| is_wrong.then_some(name)).collect()
+    }
 }

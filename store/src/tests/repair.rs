@@ -16,11 +16,13 @@ use super::{World, holder, ingest_into, name};
 use crate::Store;
 use crate::disk::memory::Memory;
 use crate::disk::{Action, Disk};
+use crate::facts::BlobFacts;
 use crate::fsck::{
-    BlobSource, Code, DirectorySource, FsckReport, FsckRequest, Mend, Progress, Remedy,
+    BlobSource, Code, DirectorySource, FsckReport, FsckRequest, Judge, Progress, Remedy,
     SourceError, fsck,
 };
 use crate::lock::Holder;
+use crate::sniff::ContentKind;
 
 const STORE: &str = "/disks/store";
 
@@ -323,18 +325,55 @@ fn reading_and_walking_keep_to_the_rate() {
     assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
 }
 
-#[test]
-fn a_wrong_sha512_among_the_facts_is_told() {
+/// Tells which facts about a file are wrong after a change of them, and that they are made anew.
+fn check_facts(bytes: &[u8], change: fn(&mut BlobFacts), expected: Option<&str>) {
     let world = World::in_memory();
-    world.file("a", b"a");
+    world.file("a", bytes);
     world.ingest("demo@v1").unwrap();
-    let digest = Digest::sha256_of(b"a");
+    let digest = Digest::sha256_of(bytes);
     let known = world.store.facts().get(&digest).unwrap();
-    let wrong = crate::facts::BlobFacts { sha512: Some(Digest::from_sha512([1; 64])), ..known };
-    world.store.facts().put_many(&[(digest, wrong)].into());
-    assert_eq!(problems(&check(&world.store)), [(Code::FactsOutOfStep, 1)]);
+    assert_eq!((known.kind, &known.platform), (Some(ContentKind::Text), &None));
+    let mut changed = known.clone();
+    change(&mut changed);
+    world.store.facts().put_many(&[(digest, changed.clone())].into());
+    let report = check(&world.store);
+    let told: Vec<_> = report.findings.iter().map(|found| (found.code, &*found.seen)).collect();
+    let seen = expected.map(|facts| format!("the facts are wrong about its {facts}"));
+    let all: Vec<_> = seen.iter().map(|seen| (Code::FactsOutOfStep, &**seen)).collect();
+    assert_eq!(told, all);
+    // The faster way looks no further where BLAKE3 is right.
     let holder = holder();
-    let mend = FsckRequest { mend: Mend::From(&[]), ..request(&holder) };
-    assert!(!fsck(&world.store, &mend, &()).unwrap().remains());
+    let fast = FsckRequest { judge: Judge::Facts, ..request(&holder) };
+    let fast = fsck(&world.store, &fast, &()).unwrap();
+    assert_eq!(fast.remains(), changed.blake3 != known.blake3, "{expected:?}");
+    assert!(!mend(&world.store, &[]).remains());
     assert_eq!(problems(&check(&world.store)), []);
+    let left = world.store.facts().get(&digest).unwrap();
+    let sha512 = changed.sha512.map(|_| Digest::sha512_of(bytes));
+    let mended = BlobFacts { sha512, ..known };
+    assert_eq!(left, if expected.is_some() { mended } else { changed });
+}
+
+#[test]
+fn facts_that_the_bytes_do_not_give_are_told_and_made_anew() {
+    // Of a large blob its beginning alone says what it is.
+    let (small, large) = (b"text".to_vec(), b"text".repeat(500_000));
+    for bytes in [&small, &large] {
+        let check = |change, expected| check_facts(bytes, change, expected);
+        check(|_| {}, None);
+        check(|facts| facts.sha512 = Some(Digest::from_sha512([1; 64])), Some("SHA-512"));
+        check(|facts| facts.kind = Some(ContentKind::Elf), Some("kind"));
+        check(|facts| facts.kind = Some(ContentKind::Unknown), Some("kind"));
+        check(|facts| facts.platform = Some("linux/amd64".parse().unwrap()), Some("platform"));
+        let all: fn(&mut BlobFacts) = |facts| {
+            facts.sha512 = Some(Digest::from_sha512([1; 64]));
+            facts.kind = Some(ContentKind::Pe);
+            facts.platform = Some("windows/386".parse().unwrap());
+        };
+        check(all, Some("SHA-512, kind, platform"));
+    }
+    let blake3: fn(&mut BlobFacts) = |facts| facts.blake3 = Digest::from_blake3([1; 32]);
+    check_facts(&small, blake3, Some("BLAKE3"));
+    // The thorough way does not compute it for a large one.
+    check_facts(&large, blake3, None);
 }

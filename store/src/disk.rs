@@ -25,6 +25,7 @@ use std::sync::Arc;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod exclusive;
 #[cfg(test)]
 pub(crate) mod faulty;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod real;
 mod system;
 
 pub use error::{Action, DiskError, DiskFault};
+pub use exclusive::Exclusive;
 pub use plain::{
     HashedFile, create_dir_all, hash_file, kind_of, read_dir, read_file, read_private_file,
     remove_tree, replace_private_file, write_file_new, write_private_file_new,

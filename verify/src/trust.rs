@@ -4,6 +4,10 @@
 //! `sigstore_trustroot.proto`). It is an input with a digest that stands in every verdict; nothing
 //! here fetches or refreshes one.
 
+mod members;
+
+pub use members::{Change, Member, MemberKind};
+
 use bonded_model::Digest;
 use bonded_model::json::{self, JsonError};
 use bonded_model::limits::TRUST_ROOT_BYTES_MAX;
@@ -112,6 +116,11 @@ impl TrustRoot {
             return Err(TrustRootError::Name { name: name.to_owned() });
         }
         Ok(Self { name: Some(name.to_owned()), ..self })
+    }
+
+    /// Whether a text can be the name of a trust root: lower-case letters, digits and hyphens.
+    pub fn is_name(text: &str) -> bool {
+        is_root_name(text)
     }
 
     /// What to call it; the embedded ones have names.

@@ -20,6 +20,7 @@ mod key;
 mod log;
 mod request;
 mod tsa;
+mod tuf;
 mod world;
 
 pub use bundle::{Draft, envelope};
@@ -28,6 +29,7 @@ pub use cosign::image_payload;
 pub use defect::Defect;
 pub use key::{Key, KeyKind};
 pub use request::{Authority, BundleVersion, Claim, Content, Extensions, Log, Request};
+pub use tuf::{TufRepository, TufRole};
 pub use world::World;
 
 /// SHA-256.

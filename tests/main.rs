@@ -29,5 +29,6 @@ mod mirror;
 mod readme;
 mod reports;
 mod serve;
+mod trust;
 mod vectors;
 mod world;

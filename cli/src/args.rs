@@ -1,6 +1,10 @@
 //! The command line, as typed. Each verb's arguments are a struct here; the verb itself is a module
 //! of the same name under `commands`.
 
+mod trust;
+
+pub(crate) use trust::{TrustUpdateArgs, TrustVerb};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -73,6 +77,9 @@ pub(crate) enum Verb {
     /// Sign a statement about artifacts of a release, and attach it
     #[command(subcommand)]
     Attest(AttestKind),
+    /// Fetch trusted roots from TUF repositories, and show those that are at hand
+    #[command(subcommand)]
+    Trust(TrustVerb),
     /// Show the whole idea on a small release, in seconds
     Demo(DemoArgs),
     /// Show the configuration in force
@@ -244,9 +251,9 @@ pub(crate) struct JudgeArgs {
     /// The policy [default: the project's policy in bonded.toml]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// The trusted root: a file, NAME=FILE, or the embedded `public-good` or `staging`; several times for
-    /// several side by side [default: those in bonded.toml, then public-good]
-    #[arg(long = "trusted-root", value_name = "[NAME=]FILE|public-good|staging")]
+    /// The trusted root: a file, NAME=FILE, `stored:` and what trust update took, or the embedded
+    /// `public-good` or `staging`; several times for several side by side [default: those in bonded.toml, then public-good]
+    #[arg(long = "trusted-root", value_name = "[NAME=]FILE|stored:ROOT|public-good|staging")]
     pub(crate) trusted_roots: Vec<String>,
     /// Reach the verdict as of this time (RFC 3339) instead of now, and anew
     #[arg(long, value_name = "TIME")]
@@ -328,7 +335,7 @@ pub(crate) enum PolicyVerb {
         #[arg(long = "key", value_name = "PEM")]
         keys: Vec<PathBuf>,
         /// The trusted root [default: as for verify]
-        #[arg(long = "trusted-root", value_name = "[NAME=]FILE|public-good|staging")]
+        #[arg(long = "trusted-root", value_name = "[NAME=]FILE|stored:ROOT|public-good|staging")]
         trusted_roots: Vec<String>,
     },
     /// Read a policy and say what is wrong or dangerous in it

@@ -23,6 +23,7 @@ mod runtime;
 mod sarif;
 mod signing;
 mod state;
+mod trust;
 
 use std::process::ExitCode;
 

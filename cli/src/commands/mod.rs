@@ -19,6 +19,7 @@ mod mirror;
 mod policy;
 mod serve;
 mod show;
+mod trust;
 mod verify;
 
 use std::cell::OnceCell;
@@ -118,6 +119,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Outcome, CliError> {
         Verb::Index(args) => index::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Attest(kind) => attest::run(context, &kind),
+        Verb::Trust(verb) => trust::run(context, &verb),
         Verb::Demo(args) => demo::run(&args),
         Verb::Config(verb) => config::run(context, verb),
         Verb::Completions { shell } => completions::run(shell),

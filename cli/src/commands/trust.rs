@@ -1,0 +1,347 @@
+//! `trust update`, `show`: trusted roots from TUF repositories. The only verb that fetches trust, and it
+//! changes nothing but what is stored for the user.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bonded_model::{Digest, Timestamp};
+use bonded_store::disk::Exclusive;
+use bonded_verify::{Change, TrustRoot, Verifier};
+use serde_json::json;
+use sigstore_tuf::Error;
+
+use super::{Context, Outcome};
+use crate::args::{TrustUpdateArgs, TrustVerb};
+use crate::error::{CliError, ErrorKind};
+use crate::judge::read;
+use crate::output::{self, Format};
+use crate::roots::{GivenRoot, kept, kept_error};
+use crate::trust::client::{self, ROOT_BYTES_MAX, Start, UpdateError};
+use crate::trust::kept::{Kept, Record, Standing, Taken};
+use crate::trust::repository::{Address, Name};
+use crate::{clock, runtime};
+
+/// What a repository calls its trusted root, if nobody says otherwise.
+const TARGET: &str = "trusted_root.json";
+
+pub(super) fn run(context: &Context, verb: &TrustVerb) -> Result<Outcome, CliError> {
+    match verb {
+        TrustVerb::Update(args) => update(context, args),
+        TrustVerb::Show { root: Some(root) } => show_root(context, root),
+        TrustVerb::Show { root: None } => show(context),
+    }
+}
+
+/// Where an update starts.
+struct Beginning {
+    address: Address,
+    root: Vec<u8>,
+    record: Record,
+}
+
+fn update(context: &Context, args: &TrustUpdateArgs) -> Result<Outcome, CliError> {
+    let kept = kept(&context.config).map_err(kept_error)?;
+    let held = kept.lock(context.wait(&args.wait)).map_err(kept_error)?;
+    let earlier = kept.read(&args.name).map_err(kept_error)?;
+    let now = clock::now()?;
+    let is_new = earlier.is_none();
+    let Beginning { address, root, mut record } = beginning(args, earlier, now)?;
+    let refuse = |error| update_error(&args.name, &address, error);
+    let repository = address.open().map_err(|source| {
+        refuse(UpdateError::Unreachable { asked: "anything".to_owned(), source })
+    })?;
+    let start = Start { root: &root, kept: &record.metadata, target: &record.target };
+    let ended = runtime::block_on(async { Ok(client::update(repository, start, now).await) })?;
+    let update = Update { name: &args.name, kept: &kept, held: &held, now };
+    match ended.target {
+        Ok(bytes) => {
+            record.metadata = ended.metadata;
+            record.checked = now;
+            update.take(context.format, &bytes, record)
+        }
+        Err(error) => {
+            // A new root stays believed: those of the former one may have lost their keys.
+            if !is_new && ended.metadata != record.metadata {
+                record.metadata = ended.metadata;
+                kept.keep_record(&held, &args.name, &record).map_err(kept_error)?;
+            }
+            Err(refuse(error))
+        }
+    }
+}
+
+/// What the command line says, else what was known, else what the program knows.
+fn beginning(
+    args: &TrustUpdateArgs,
+    earlier: Option<Record>,
+    now: Timestamp,
+) -> Result<Beginning, CliError> {
+    let name = &args.name;
+    let known = name.instance();
+    let given =
+        args.root.as_deref().map(|file| read(file, ROOT_BYTES_MAX, "TUF root")).transpose()?;
+    let unknown = |what: &str| {
+        CliError::usage(format!("{what} of the repository {name} is not known"))
+            .hint("give --repository URL and --root FILE, a root.json of it that you trust; they are remembered")
+    };
+    let last = earlier.as_ref().map(|record| record.repository.clone());
+    let address = match (&args.repository, last.as_deref().or(known.map(|known| known.tuf_url()))) {
+        (Some(address), _) => address.clone(),
+        (None, Some(text)) => {
+            text.parse().map_err(|source| unknown("the address").because(source))?
+        }
+        (None, None) => return Err(unknown("the address")),
+    };
+    let target = TARGET.parse().expect("it is the path of a target");
+    let mut record = earlier.unwrap_or_else(|| Record::new(String::new(), target, now));
+    let own = record.root.clone().map(String::into_bytes);
+    let own = own.or_else(|| known.map(|known| known.tuf_root().to_vec()));
+    let root = match (given, own) {
+        (Some(given), Some(own)) if !record.taken.is_empty() && given != own => {
+            return Err(CliError::usage(format!("the repository {name} starts from another root"))
+                .hint("call the repository of the new root otherwise, or leave --root away"));
+        }
+        (Some(given), _) => given,
+        (None, Some(own)) => own,
+        (None, None) => return Err(unknown("the root")),
+    };
+    if known.is_none_or(|known| known.tuf_root() != root) {
+        let text = String::from_utf8(root.clone()).map_err(|source| {
+            CliError::usage("the TUF root is not UTF-8").because(source).hint("name a root.json")
+        })?;
+        record.root = Some(text);
+    }
+    record.repository = address.to_string();
+    if let Some(target) = &args.target {
+        record.target = target.clone();
+    }
+    Ok(Beginning { address, root, record })
+}
+
+/// An update that has its answer.
+struct Update<'a> {
+    name: &'a Name,
+    kept: &'a Kept,
+    held: &'a Exclusive,
+    now: Timestamp,
+}
+
+impl Update<'_> {
+    /// Looks whether the target is of use, keeps it, and tells what it changes.
+    fn take(&self, format: Format, bytes: &[u8], mut record: Record) -> Result<Outcome, CliError> {
+        let refuse = || {
+            CliError::new(
+                ErrorKind::Remote,
+                format!(
+                    "{} of {} is no trusted root that can be used",
+                    record.target, record.repository
+                ),
+            )
+            .hint("name another one with --target PATH; what is stored is as it was")
+        };
+        let root = TrustRoot::parse(bytes).map_err(|source| refuse().because(source))?;
+        Verifier::of_roots(vec![root.clone()]).map_err(|source| refuse().because(source))?;
+        let earlier = self.earlier(&record)?;
+        let digest = self.kept.keep_root(self.held, bytes).map_err(kept_error)?;
+        let outcome = match record.current() {
+            None => "first",
+            Some(current) if current == digest => "unchanged",
+            Some(_) => "changed",
+        };
+        if outcome != "unchanged" {
+            record.taken.push(Taken { digest, at: self.now });
+        }
+        self.kept.keep_record(self.held, self.name, &record).map_err(kept_error)?;
+        let told = Told {
+            name: self.name,
+            digest,
+            earlier: earlier.as_ref().map(TrustRoot::digest),
+            outcome,
+            changes: earlier.map(|earlier| root.changes_since(&earlier)).unwrap_or_default(),
+            record: &record,
+        };
+        told.print(format)
+    }
+
+    /// What is in force without this update: the one that is stored, else the one in the program.
+    fn earlier(&self, record: &Record) -> Result<Option<TrustRoot>, CliError> {
+        let Some(current) = record.current() else {
+            return Ok(TrustRoot::embedded(self.name.as_str()));
+        };
+        let which = crate::trust::kept::Which::Exactly(current);
+        let bytes = self.kept.read_root(&which).map_err(kept_error)?;
+        Ok(TrustRoot::parse(&bytes).ok()) // kept by a version that took more
+    }
+}
+
+/// What an update did.
+struct Told<'a> {
+    name: &'a Name,
+    digest: Digest,
+    earlier: Option<Digest>,
+    outcome: &'static str,
+    changes: Vec<Change>,
+    record: &'a Record,
+}
+
+impl Told<'_> {
+    fn print(&self, format: Format) -> Result<Outcome, CliError> {
+        match format {
+            Format::Json => output::data_json(&self.json())?,
+            Format::Text => {
+                output::data(&self.text())?;
+                self.say_how_to_use();
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "changes": self.changes, "digest": self.digest, "earlier": self.earlier,
+            "metadata": standings(self.record), "name": self.name.as_str(), "outcome": self.outcome,
+            "repository": self.record.repository, "target": self.record.target,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { name, digest, earlier, record, .. } = self;
+        let mut lines = vec![format!("{name}: {} from {}", record.target, record.repository)];
+        lines.push(match earlier {
+            Some(earlier) if earlier == digest => format!("  {digest}, as before"),
+            Some(earlier) => format!("  {earlier} -> {digest}"),
+            None => format!("  {digest}, the first one"),
+        });
+        for change in &self.changes {
+            lines.push(match change {
+                Change::Added(member) => format!("  added    {member}"),
+                Change::Removed(member) => format!("  removed  {member}"),
+                Change::Changed { before, after } => {
+                    format!("  changed  {before}\n      now  {after}")
+                }
+            });
+        }
+        if self.changes.is_empty() && earlier.is_some_and(|earlier| earlier != *digest) {
+            lines.push("  names the same authorities, logs and keys as before".to_owned());
+        }
+        lines.extend(standings_text(record));
+        lines.join("\n") + "\n"
+    }
+
+    fn say_how_to_use(&self) {
+        output::say(&format!(
+            "no verdict uses it unless you name it: --trusted-root stored:{}, or pinned to these bytes \
+             --trusted-root stored:{digest}, also in trusted_roots of bonded.toml; a signer in a policy pins \
+             it with root = \"{digest}\"",
+            self.name,
+            digest = self.digest,
+        ));
+    }
+}
+
+fn standings(record: &Record) -> BTreeMap<&'static str, Standing> {
+    record.standings().into_iter().collect()
+}
+
+fn standings_text(record: &Record) -> impl Iterator<Item = String> {
+    record.standings().into_iter().map(|(role, Standing { version, expires })| {
+        format!("  {role:9} version {version}, good until {expires}")
+    })
+}
+
+/// Whose matter it is, and what to do.
+fn update_error(name: &Name, address: &Address, error: UpdateError) -> CliError {
+    let stays = "what is stored is as it was";
+    let (kind, hint) = match &error {
+        UpdateError::Start(_) => (
+            ErrorKind::Usage,
+            "--root FILE: a root.json of this repository that you have from somewhere you trust".to_owned(),
+        ),
+        UpdateError::Kept { .. } => (
+            ErrorKind::Environment,
+            "call the repository otherwise: it has become another one, or its files were changed by hand".to_owned(),
+        ),
+        UpdateError::NoTarget { .. } => (ErrorKind::Usage, format!("--target PATH names another; {stays}")),
+        UpdateError::Unreachable { .. } | UpdateError::Slow { .. } => {
+            (ErrorKind::Remote, format!("run it again later; {stays}"))
+        }
+        UpdateError::Refused { source: Error::Expired { .. }, .. } => (
+            ErrorKind::Remote,
+            format!("see whether this machine's clock is right; if it is, the repository is not looked after, or somebody holds back its news; {stays}"),
+        ),
+        UpdateError::Refused { .. } => (
+            ErrorKind::Remote,
+            format!("ask those who run the repository, by another way than this one; {stays}"),
+        ),
+    };
+    CliError::new(kind, format!("cannot update the trusted root {name} from {address}"))
+        .because(error)
+        .hint(hint)
+}
+
+fn show(context: &Context) -> Result<Outcome, CliError> {
+    let embedded = ["public-good", "staging"].map(|name| (name, TrustRoot::embedded(name)));
+    let embedded: Vec<_> =
+        embedded.into_iter().filter_map(|(name, root)| Some((name, root?.digest()))).collect();
+    let stored = match kept(&context.config) {
+        Ok(kept) => kept.read_all().map_err(kept_error)?,
+        // Nothing can be stored where there is no place for it.
+        Err(_no_place) => Vec::new(),
+    };
+    match context.format {
+        Format::Json => output::data_json(&json!({
+            "embedded": embedded.iter().map(|(name, digest)| json!({"digest": digest, "name": name})).collect::<Vec<_>>(),
+            "stored": stored.iter().map(|(name, record)| stored_json(name, record)).collect::<Vec<_>>(),
+        }))?,
+        Format::Text => {
+            let now = clock::now()?;
+            for (name, digest) in embedded {
+                output::data_line(&format!("{name:24} {digest}  in the program"))?;
+            }
+            stored
+                .iter()
+                .try_for_each(|(name, record)| output::data(&stored_text(name, record, now)))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn stored_json(name: &Name, record: &Record) -> serde_json::Value {
+    json!({
+        "checked": record.checked, "digest": record.current(), "metadata": standings(record),
+        "name": name.as_str(), "repository": record.repository, "taken": record.taken,
+        "target": record.target,
+    })
+}
+
+fn stored_text(name: &Name, record: &Record, now: Timestamp) -> String {
+    let mut lines = Vec::new();
+    for (place, taken) in record.taken.iter().rev().enumerate() {
+        let what = if place == 0 { format!("stored:{name}") } else { "  before".to_owned() };
+        lines.push(format!("{what:24} {}  taken {}", taken.digest, taken.at));
+    }
+    lines.push(format!("  {} of {}, checked {}", record.target, record.repository, record.checked));
+    let over = record.standings().into_iter().filter(|(_, standing)| standing.expires < now);
+    let over: Vec<_> =
+        over.map(|(role, standing)| format!("{role} at {}", standing.expires)).collect();
+    lines.extend(standings_text(record));
+    if !over.is_empty() {
+        lines.push(format!("  expired: {}; bonded trust update {name}", over.join(", ")));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn show_root(context: &Context, text: &str) -> Result<Outcome, CliError> {
+    let root = GivenRoot::parse(text, Path::new("")).open(&context.config)?;
+    let members = root.members();
+    match context.format {
+        Format::Json => output::data_json(&json!({
+            "digest": root.digest(), "members": members, "name": root.name(),
+        }))?,
+        Format::Text => {
+            output::data_line(&root.digest().to_string())?;
+            members.iter().try_for_each(|member| output::data_line(&member.to_string()))?;
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,435 @@
+//! TUF repositories: which ones are known, where another one may be, and how its files are fetched.
+//!
+//! ```text
+//! <address>/N.root.json, timestamp.json, N.snapshot.json, N.targets.json
+//! <address>/targets/<hash>.trusted_root.json
+//! ```
+//!
+//! A file that comes in is strict JSON of a bounded size, or it is refused before the TUF client sees it.
+//! Nobody is asked but the host of the address: redirects are errors, and no proxy is used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bonded_model::json;
+use bonded_store::disk::{self, DiskFault};
+use bonded_verify::TrustRoot;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sigstore_trust_root::SigstoreInstance;
+use sigstore_tuf::transport::FetchFuture;
+use sigstore_tuf::{Error, HttpRepository, Repository, reqwest};
+use url::{Host, Url};
+
+/// How long a connection may take.
+const CONNECT_SECONDS_MAX: u64 = 30;
+/// How long nothing may come.
+const SILENCE_SECONDS_MAX: u64 = 30;
+/// How long one file may take.
+const FILE_SECONDS_MAX: u64 = 120;
+/// No path that anybody publishes a trusted root at is longer.
+const PATH_BYTES_MAX: usize = 512;
+
+/// What a repository is called here: lower-case letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// As text, which can be the name of a file.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The instance of Sigstore that is known by this name.
+    pub(crate) fn instance(&self) -> Option<SigstoreInstance> {
+        match self.as_str() {
+            "public-good" => Some(SigstoreInstance::PublicGood),
+            "staging" => Some(SigstoreInstance::Staging),
+            "github" => Some(SigstoreInstance::GitHub),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that names no repository.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no name of a repository: lower-case letters, digits and hyphens, at most 64")]
+pub(crate) struct NameError {
+    text: String,
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if TrustRoot::is_name(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(NameError { text: text.chars().take(80).collect() })
+    }
+}
+
+/// The path of a target: names with `/` between, of which none leads upwards or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct TargetPath(String);
+
+impl TargetPath {
+    /// As the repository writes it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is no path of a target.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no path of a target: letters, digits, `-`, `_`, `+` and `.`, and single `/` between names"
+)]
+pub(crate) struct PathError {
+    text: String,
+}
+
+impl FromStr for TargetPath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        let is_name = |name: &str| {
+            let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+            !matches!(name, "" | "." | "..") && name.bytes().all(known)
+        };
+        if text.len() <= PATH_BYTES_MAX && text.split('/').all(is_name) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(PathError { text: text.chars().take(80).collect() })
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address(Url);
+
+/// Why an address is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AddressError {
+    /// No URL at all.
+    #[error("{text:?} is no URL")]
+    Url {
+        /// As given.
+        text: String,
+        /// What is wrong.
+        source: url::ParseError,
+    },
+    /// One that nothing is fetched from.
+    #[error(
+        "{text:?} is no address of a repository: https://HOST/PATH or file:///DIRECTORY without anything behind it, or http:// of this machine itself"
+    )]
+    Form {
+        /// As given.
+        text: String,
+    },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let url: Url =
+            text.parse().map_err(|source| AddressError::Url { text: text.to_owned(), source })?;
+        let is_here = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        let is_fetched = match url.scheme() {
+            "https" => true,
+            "http" => is_here,
+            "file" => url.to_file_path().is_ok(),
+            _ => false,
+        };
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        if is_fetched && is_plain && url.query().is_none() && url.fragment().is_none() {
+            return Ok(Self(url));
+        }
+        // The password of somebody who wrote one is not repeated.
+        Err(AddressError::Form {
+            text: if is_plain { text.to_owned() } else { "…@…".to_owned() }
+        })
+    }
+}
+
+impl Address {
+    /// What fetches from there. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// The client's, if this machine cannot make connections at all.
+    pub(crate) fn open(&self) -> Result<Box<dyn Repository>, Error> {
+        if let Ok(directory) = self.0.to_file_path() {
+            return Ok(Box::new(Directory(directory)));
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
+            .read_timeout(Duration::from_secs(SILENCE_SECONDS_MAX))
+            .timeout(Duration::from_secs(FILE_SECONDS_MAX))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("bonded/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|source| Error::transport_with_source("cannot make a client", source))?;
+        Ok(Box::new(HttpRepository::new(self.0.as_str())?.with_http_client(client)))
+    }
+}
+
+/// A repository in a directory.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn read(&self, name: &str, max_length: u64) -> Result<Option<Vec<u8>>, Error> {
+        match disk::read_file(&self.0.join(name), max_length) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.fault() == DiskFault::NotFound => Ok(None),
+            Err(error) => Err(Error::transport_with_source(format!("cannot read {name}"), error)),
+        }
+    }
+}
+
+impl Repository for Directory {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        let read = self.read(name, max_length);
+        Box::pin(async move { read })
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        let read = self.read(&format!("targets/{path}"), max_length);
+        Box::pin(async move { read })
+    }
+}
+
+/// The name of the last file that a repository had, or was asked for in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked(Arc<Mutex<String>>);
+
+impl Asked {
+    /// Nothing was asked for yet.
+    pub(crate) fn nothing() -> Self {
+        Self(Arc::new(Mutex::new("the root to start from".to_owned())))
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, name: &str) -> String {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *asked, name.to_owned())
+    }
+}
+
+/// A repository of which nothing passes that another program could read in another way.
+pub(crate) struct Guarded {
+    /// Who is asked.
+    pub(crate) inner: Box<dyn Repository>,
+    /// For what.
+    pub(crate) asked: Asked,
+}
+
+impl Repository for Guarded {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(async move {
+            let before = self.asked.set(name);
+            check_name(name)?;
+            let Some(bytes) = self.inner.fetch_metadata(name, max_length).await? else {
+                if name.ends_with(".root.json") {
+                    // The end of the chain of roots is no file that something could be wrong with.
+                    self.asked.set(&before);
+                }
+                return Ok(None);
+            };
+            check_metadata(&bytes, max_length)?;
+            Ok(Some(bytes))
+        })
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(async move {
+            self.asked.set(path);
+            // The hash before its name is what the metadata say, and is not looked at by anybody else.
+            let path: TargetPath = path.parse().map_err(|error: PathError| malformed(&error))?;
+            self.inner.fetch_target(path.as_str(), max_length).await
+        })
+    }
+}
+
+fn malformed(error: &dyn fmt::Display) -> Error {
+    Error::Malformed(error.to_string())
+}
+
+/// A metadata file lies in one directory; names of roles come with `%2F` for what would lead elsewhere.
+fn check_name(name: &str) -> Result<(), Error> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte);
+    if name.len() <= PATH_BYTES_MAX && name.ends_with(".json") && name.bytes().all(known) {
+        return Ok(());
+    }
+    Err(Error::Malformed("a role has a name that no file can have".to_owned()))
+}
+
+/// Checks what the client takes as it comes: JSON that can be read in one way, and roles whose keys are
+/// different ones, so that nobody is counted twice under two names.
+pub(super) fn check_metadata(bytes: &[u8], max_length: u64) -> Result<(), Error> {
+    let value: Value = json::check(bytes, max_length)
+        .and_then(|()| json::parse(bytes, max_length))
+        .map_err(|error| malformed(&format!("no strict JSON: {error}")))?;
+    let signed = &value["signed"];
+    let roles = signed["roles"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let delegated = signed["delegations"]["roles"].as_array().into_iter().flatten();
+    let all = roles.map(|role| (&signed["keys"], role));
+    for (keys, role) in all.chain(delegated.map(|role| (&signed["delegations"]["keys"], role))) {
+        check_keys(keys, role)?;
+    }
+    Ok(())
+}
+
+fn check_keys(keys: &Value, role: &Value) -> Result<(), Error> {
+    let mut seen = std::collections::BTreeMap::new();
+    for id in role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let Some(public) = keys[id]["keyval"]["public"].as_str() else { continue };
+        let is_hex = !public.contains("-----");
+        let public = public.split_whitespace().collect::<String>();
+        let public = if is_hex { public.to_ascii_lowercase() } else { public };
+        if let Some(other) = seen.insert(public, id).filter(|other| *other != id) {
+            return Err(Error::Malformed(format!("{id:?} and {other:?} of one role are one key")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_address_is_a_place_that_is_asked_and_nobody_else() {
+        for good in [
+            "https://tuf.example.com",
+            "https://tuf.example.com:8443/a/b/",
+            "http://127.0.0.1:80/x",
+            "http://[::1]:80",
+            "http://localhost/x",
+            "file:///srv/tuf",
+        ] {
+            assert!(good.parse::<Address>().is_ok(), "{good}");
+        }
+        for bad in [
+            "http://tuf.example.com",
+            "http://127.0.0.1.example.com",
+            "https://user:secret@tuf.example.com",
+            "https://tuf.example.com/?a",
+            "https://tuf.example.com/#a",
+            "ftp://tuf.example.com",
+            "file://host/srv",
+            "data:text/plain,x",
+        ] {
+            let error = bad.parse::<Address>().unwrap_err();
+            assert!(matches!(error, AddressError::Form { .. }), "{bad}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        for bad in ["", "tuf.example.com", "/srv/tuf"] {
+            assert!(matches!(bad.parse::<Address>(), Err(AddressError::Url { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_nowhere_else() {
+        for good in ["trusted_root.json", "a/b.json", "0a.trusted_root.json", "a+b-c_d"] {
+            assert_eq!(good.parse::<TargetPath>().unwrap().as_str(), good);
+        }
+        let long = "a".repeat(PATH_BYTES_MAX + 1);
+        for bad in [
+            "", ".", "..", "../x", "a/../b", "a//b", "/a", "a/", "a\\b", "a%2fb", "a?b", "a#b",
+            "a:b", "a b", "a\n", "ü", &long,
+        ] {
+            assert!(bad.parse::<TargetPath>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_file_stands_in_one_directory() {
+        for good in ["1.root.json", "timestamp.json", "3.a%2Fb.json"] {
+            check_name(good).unwrap();
+        }
+        for bad in ["../timestamp.json", "a/b.json", "a.txt", "http://x/a.json", "", "a?.json"] {
+            assert!(matches!(check_name(bad), Err(Error::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_are_strict_json_in_which_nobody_counts_twice() {
+        let check = |text: &str| check_metadata(text.as_bytes(), 10_000);
+        for bad in ["", "{", "{} {}", r#"{"signed":1,"signed":2}"#, "\u{feff}{}"] {
+            assert!(
+                matches!(check(bad), Err(Error::Malformed(text)) if text.contains("strict")),
+                "{bad}"
+            );
+        }
+        assert!(check_metadata(b"{\"a\":1}", 4).is_err());
+        let root = |one: &str, other: &str| {
+            let key = |public: &str| json!({"keyval": {"public": public}});
+            let keys = json!({"a": key(one), "b": key(other)});
+            let roles = json!({"root": {"keyids": ["a", "b"], "threshold": 2}});
+            json!({"signed": {"keys": keys, "roles": roles}}).to_string()
+        };
+        check(&root("00", "01")).unwrap();
+        for (one, other) in [("0a", "0A"), ("-----B\nAQ==\n", "-----B\nA\nQ==")] {
+            let error = check(&root(one, other)).unwrap_err();
+            assert!(error.to_string().contains("are one key"), "{error}");
+        }
+        let delegated = json!({"signed": {"delegations": {
+            "keys": {"a": {"keyval": {"public": "00"}}, "b": {"keyval": {"public": "00"}}},
+            "roles": [{"keyids": ["a", "b"]}],
+        }}});
+        check(&delegated.to_string()).unwrap_err();
+    }
+
+    #[test]
+    fn the_embedded_roots_are_strict() {
+        for name in ["public-good", "staging", "github"] {
+            let instance = name.parse::<Name>().unwrap().instance().unwrap();
+            check_metadata(instance.tuf_root(), 512_000).unwrap();
+            assert!(instance.tuf_url().parse::<Address>().is_ok());
+        }
+        assert!("corp".parse::<Name>().unwrap().instance().is_none());
+        for bad in ["", "A", "../x", "a.b", "a/b"] {
+            assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+}

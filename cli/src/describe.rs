@@ -89,6 +89,9 @@ pub(crate) fn kind(kind: DocumentKind) -> &'static str {
         DocumentKind::CycloneDx => "CycloneDX",
         DocumentKind::Checksums => "checksums",
         DocumentKind::Metablock => "in-toto layout or link",
+        DocumentKind::Signature => "signature",
+        DocumentKind::Certificate => "certificate",
+        DocumentKind::LogEntry => "log entry",
     }
 }
 

@@ -34,6 +34,12 @@ pub enum DocumentKind {
     Checksums,
     /// A classic in-toto layout or link: `{"signed": …, "signatures": […]}`.
     Metablock,
+    /// A signature that stands in a file alone.
+    Signature,
+    /// The certificate in a file beside one.
+    Certificate,
+    /// The entry of a log in a file beside one.
+    LogEntry,
 }
 
 /// What a document was attached to when it came in.

@@ -9,6 +9,7 @@ pub mod checksums;
 pub mod content_kind;
 pub mod cosign;
 pub mod descriptor;
+pub mod detached;
 pub mod digest;
 pub mod dsse;
 pub mod evidence;

@@ -40,6 +40,10 @@ pub const SIGNATURE_COUNT_MAX: usize = 16;
 /// A classic in-toto layout or link. One over the 80,000 files of a kernel's source has 12 MiB.
 pub const METABLOCK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// A file beside a detached signature, or that itself. The most certificates in base64 of PEM have 230 KiB, and an
+/// entry with the largest body, proof and checkpoint 100 KiB.
+pub const DETACHED_BYTES_MAX: u64 = 512 * 1024;
+
 /// Statements in one JSON-lines attestation file.
 pub const LINE_COUNT_MAX: usize = 1024;
 

@@ -55,6 +55,14 @@ pub const IN_TOTO_METABLOCK: &str = "application/vnd.bonded.in-toto.metablock.v1
 pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 /// A layer of one of cosign's manifests, with its annotations.
 pub const COSIGN_LAYER: &str = "application/vnd.bonded.cosign-layer.v1+json";
+/// A signature with the files beside it, as one document.
+pub const COSIGN_FILES: &str = "application/vnd.bonded.cosign-files.v1+json";
+/// A signature in base64 that stands in a file alone.
+pub const DETACHED_SIGNATURE: &str = "application/vnd.bonded.detached.signature.v1";
+/// The certificate of such a signature: PEM, or base64 of it.
+pub const DETACHED_CERTIFICATE: &str = "application/vnd.bonded.detached.certificate.v1";
+/// The entry of a log beside such a signature.
+pub const DETACHED_LOG_ENTRY: &str = "application/vnd.bonded.detached.log-entry.v1+json";
 /// SPDX as JSON.
 pub const SPDX_JSON: &str = "application/spdx+json";
 /// SPDX as tag-value text.
@@ -169,6 +177,10 @@ mod tests {
             IN_TOTO,
             IN_TOTO_METABLOCK,
             DSSE,
+            COSIGN_FILES,
+            DETACHED_SIGNATURE,
+            DETACHED_CERTIFICATE,
+            DETACHED_LOG_ENTRY,
             SPDX_JSON,
             SPDX_TEXT,
             CYCLONEDX_JSON,

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonded_model::cosign::{BUNDLE, CERTIFICATE, CHAIN, Layer, SIGNATURE, TIMESTAMP};
+use bonded_model::detached::Files;
 use serde_json::{Value, json};
 
 use crate::bundle::Draft;
@@ -37,9 +38,33 @@ impl Draft<'_> {
         .into_bytes()
     }
 
+    /// Makes the signature of a file with the files that lie beside it: the certificate as cosign writes it, and the
+    /// first entry as Rekor answers it.
+    pub fn to_files(&self) -> Files<'static> {
+        let bundle = self.to_value();
+        let layer = self.layer_of(&bundle);
+        let said = |key: &str| layer.annotations.get(key).cloned().unwrap_or_default();
+        let certificate = Some(said(CERTIFICATE) + &said(CHAIN)).filter(|pem| !pem.is_empty());
+        let entry = bundle.pointer("/verificationMaterial/tlogEntries/0").map(answered);
+        let file = |text: String| text.into_bytes().into();
+        Files {
+            signature: file(said(SIGNATURE)),
+            certificates: certificate.map(|pem| file(STANDARD.encode(pem))).into_iter().collect(),
+            entries: entry.map(|entry| file(entry.to_string())).into_iter().collect(),
+        }
+    }
+
     /// Makes the layer: of a `.att` manifest for a statement, of a `.sig` manifest for a file.
     pub fn to_cosign_layer(&self) -> Layer {
-        let bundle: Value = serde_json::from_slice(&self.to_json()).expect("a bundle is JSON");
+        self.layer_of(&self.to_value())
+    }
+
+    /// The bundle: one with another signature each time that it is made.
+    fn to_value(self) -> Value {
+        serde_json::from_slice(&self.to_json()).expect("a bundle is JSON")
+    }
+
+    fn layer_of(&self, bundle: &Value) -> Layer {
         let at = |pointer: &str| bundle.pointer(pointer);
         let text = |pointer: &str| at(pointer).and_then(Value::as_str).unwrap_or_default();
         let material = "/verificationMaterial";
@@ -77,12 +102,44 @@ impl Draft<'_> {
     }
 }
 
-/// An entry as Rekor v1 answers it.
-fn promised(entry: &Value) -> Value {
-    let number = |key: &str| {
-        let text = entry.get(key).and_then(Value::as_str).unwrap_or("0");
-        text.parse::<i64>().expect("a number in an entry")
+/// An entry as Rekor v1 answers it, by a name.
+fn answered(entry: &Value) -> Value {
+    let promised = promised(entry);
+    let hex = |base64: &Value| {
+        let bytes = STANDARD.decode(base64.as_str().unwrap_or_default());
+        let bytes = bytes.expect("base64 in an entry");
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
+    let mut verification = json!({});
+    let promise = &promised["SignedEntryTimestamp"];
+    if promise != "" {
+        verification["signedEntryTimestamp"] = promise.clone();
+    }
+    if let Some(proof) = entry.get("inclusionProof") {
+        let hashes = proof["hashes"].as_array().into_iter().flatten();
+        let mut written = json!({
+            "hashes": hashes.map(hex).collect::<Vec<_>>(),
+            "logIndex": number(proof, "logIndex"),
+            "rootHash": hex(&proof["rootHash"]),
+            "treeSize": number(proof, "treeSize"),
+        });
+        if let Some(checkpoint) = proof.pointer("/checkpoint/envelope") {
+            written["checkpoint"] = checkpoint.clone();
+        }
+        verification["inclusionProof"] = written;
+    }
+    let mut answer = promised["Payload"].clone();
+    answer["verification"] = verification;
+    json!({"24296fb24b8ad77a": answer})
+}
+
+fn number(object: &Value, key: &str) -> i64 {
+    let text = object.get(key).and_then(Value::as_str).unwrap_or("0");
+    text.parse().expect("a number in an entry")
+}
+
+/// What Rekor v1 promised of an entry, as cosign kept it.
+fn promised(entry: &Value) -> Value {
     let id = entry.pointer("/logId/keyId").and_then(Value::as_str).unwrap_or_default();
     let id = STANDARD.decode(id).expect("base64 in an entry");
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -90,8 +147,8 @@ fn promised(entry: &Value) -> Value {
         "SignedEntryTimestamp": entry.pointer("/inclusionPromise/signedEntryTimestamp").unwrap_or(&json!("")),
         "Payload": {
             "body": entry.get("canonicalizedBody"),
-            "integratedTime": number("integratedTime"),
-            "logIndex": number("logIndex"),
+            "integratedTime": number(entry, "integratedTime"),
+            "logIndex": number(entry, "logIndex"),
             "logID": id,
         },
     })

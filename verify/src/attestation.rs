@@ -1,6 +1,7 @@
 //! Attestations: signed documents as the rules see them, with everything known about each that does
 //! not depend on an artifact. One document is verified once, however many artifacts it covers.
 
+use bonded_model::detached::Files;
 use bonded_model::predicate::Predicate;
 use bonded_model::sbom::SbomView;
 use bonded_model::statement::Statement;
@@ -18,6 +19,7 @@ use crate::provenance::{self, Assessed, Vouched};
 use crate::sbom;
 use crate::signature::{
     Against, Content, Material, Refused, SignedDocument, SignedFile, Verifier, is_by_clock,
+    statement_of,
 };
 use crate::verdict::SignedBy;
 use crate::vsa;
@@ -95,20 +97,32 @@ impl Attestation {
             Err(refused) => {
                 return match pinned(frame.policy, bytes, &refused) {
                     Some(pinned) => Self::pinned(frame, refused, pinned),
-                    None => Self::refused(refused.claimed, refused.fault),
+                    None => Self::refused(refused.claimed, refused.fault, file),
                 };
             }
         };
         Self::signed(frame, document, file)
     }
 
+    /// Reads and assesses a signature in a file of its own, with what lies beside it.
+    pub(crate) fn assess_files(
+        frame: &Frame<'_>,
+        files: &Files<'_>,
+        file: Option<SignedFile<'_>>,
+    ) -> Self {
+        match SignedDocument::of_files(files) {
+            Ok(document) => Self::signed(frame, document, file),
+            Err(refused) => Self::refused(refused.claimed, refused.fault, file),
+        }
+    }
+
     fn signed(frame: &Frame<'_>, document: SignedDocument, file: Option<SignedFile<'_>>) -> Self {
         let rules = &frame.policy.signers;
-        let lack = document.lack().cloned();
+        let lacks = document.lacks().to_vec();
         let excused = |lack: &Lack| rules.iter().any(|rule| rule.legacy.contains(&lack.form));
         // What no signer may lack need not be looked at any further.
-        if let Some(lack) = lack.as_ref().filter(|lack| !excused(lack)) {
-            return Self::unproved(document.into_content(), lack.fault.clone());
+        if let Some(lack) = lacks.iter().find(|lack| !excused(lack)) {
+            return Self::refused(Some(document.into_content()), lack.fault.clone(), file);
         }
         document.claimed_times().for_each(|time| claimed(frame.now, time));
         match authenticate(frame.verifier, &document, rules, file) {
@@ -117,42 +131,35 @@ impl Attestation {
                 if is_by_clock(&fault) {
                     frame.now.hold();
                 }
-                Self::unproved(document.into_content(), fault)
+                Self::refused(Some(document.into_content()), fault, file)
             }
             Ok(signed) => {
-                let mut recognised = recognised(&signed, lack.as_ref(), rules, frame.now);
+                let mut recognised = recognised(&signed, &lacks, rules, frame.now);
                 recognised.asides.extend(stray_fault(&document, rules));
-                Self::authentic(frame, document.into_content(), &signed, recognised)
+                match document.into_content() {
+                    Content::Statement(statement) => {
+                        Self::authentic(frame, statement, &signed, recognised)
+                    }
+                    Content::File => Self::of_file(file, recognised),
+                }
             }
         }
     }
 
-    fn unproved(content: Content, fault: Fault) -> Self {
-        match content {
-            Content::Statement(statement) => Self::refused(Some(statement), fault),
-            Content::File => Self {
-                purpose: Purpose::File,
-                statement: None,
-                faults: vec![fault],
-                signers: Vec::new(),
-                asides: Vec::new(),
-            },
-        }
+    /// A signature over a file, with what it says of it.
+    fn of_file(file: Option<SignedFile<'_>>, recognised: Recognised) -> Self {
+        let Recognised { signers, faults, asides } = recognised;
+        let statement = file.as_ref().and_then(statement_of);
+        Self { purpose: Purpose::File, statement, faults, signers, asides }
     }
 
     fn authentic(
         frame: &Frame<'_>,
-        content: Content,
+        statement: Statement,
         signed: &[Signed],
         recognised: Recognised,
     ) -> Self {
         let Recognised { signers, mut faults, asides } = recognised;
-        let statement = match content {
-            Content::Statement(statement) => statement,
-            Content::File => {
-                return Self { purpose: Purpose::File, statement: None, faults, signers, asides };
-            }
-        };
         let mut purpose = Purpose::of(&statement);
         match &mut purpose {
             Purpose::Provenance(assessed) => {
@@ -239,8 +246,12 @@ impl Attestation {
     /// A provenance without a signature whose checksum the policy names. Anything else stays unsigned.
     fn pinned(frame: &Frame<'_>, refused: Refused, pinned: &Pinned) -> Self {
         let statement = match refused.claimed {
-            Some(statement) if provenance::is_type(&statement.predicate_type) => statement,
-            claimed => return Self::refused(claimed, refused.fault),
+            Some(Content::Statement(statement))
+                if provenance::is_type(&statement.predicate_type) =>
+            {
+                statement
+            }
+            claimed => return Self::refused(claimed, refused.fault, None),
         };
         let assessed = provenance::assess(frame, &statement, &Vouched::Pinned(pinned));
         let (assessed, faults) = match assessed {
@@ -256,10 +267,14 @@ impl Attestation {
         Self { purpose, statement: Some(statement), faults, signers, asides }
     }
 
-    fn refused(claimed: Option<Statement>, fault: Fault) -> Self {
-        let purpose = claimed.as_ref().map_or(Purpose::Unreadable, Purpose::of);
-        let (signers, asides) = (Vec::new(), Vec::new());
-        Self { purpose, statement: claimed, faults: vec![fault], signers, asides }
+    fn refused(claimed: Option<Content>, fault: Fault, file: Option<SignedFile<'_>>) -> Self {
+        let (signers, faults, asides) = (Vec::new(), vec![fault], Vec::new());
+        let (purpose, statement) = match claimed {
+            Some(Content::Statement(statement)) => (Purpose::of(&statement), Some(statement)),
+            Some(Content::File) => return Self::of_file(file, Recognised { signers, faults, asides }),
+            None => (Purpose::Unreadable, None),
+        };
+        Self { purpose, statement, faults, signers, asides }
     }
 }
 
@@ -316,13 +331,13 @@ impl Purpose {
 /// The signers who made any of the signatures, or else what stands against each.
 fn recognised(
     all: &[Signed],
-    lack: Option<&Lack>,
+    lacks: &[Lack],
     rules: &[SignerRule],
     now: &Moment,
 ) -> Recognised {
     let (mut signers, mut faults, mut asides) = (Vec::new(), Vec::new(), Vec::new());
     for signed in all {
-        match recognise(signed, lack, rules, now) {
+        match recognise(signed, lacks, rules, now) {
             Ok(rules) => signers.extend(rules.into_iter().map(|rule| signed.by(rule))),
             Err(against) => {
                 // What another trust root makes of the same signature is no second signature.

@@ -1,8 +1,10 @@
 //! Facts: every document of the evidence read once, in parallel, and what it covers.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::checksums::{self, Checksum};
+use bonded_model::detached::Files;
 use bonded_model::evidence::Subject;
 use bonded_model::json;
 use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX};
@@ -45,6 +47,8 @@ pub(crate) enum Reading {
     Checksums(Result<Vec<Checksum>, Fault>),
     /// An in-toto layout or link: read together with the others, where the policy asks for a layout.
     Metablock,
+    /// A certificate or a log's entry that stands beside no signature, in words.
+    Piece(&'static str),
 }
 
 /// An attestation with what its subjects name.
@@ -154,6 +158,85 @@ pub(crate) fn digests_of(artifact: &Artifact) -> Vec<Digest> {
     [Some(artifact.file.digest), artifact.sha512].into_iter().flatten().collect()
 }
 
+/// What stands beside a detached signature, and over which content it is: one signature with other pieces, or
+/// over another file, is another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Pieces {
+    content: Option<usize>,
+    certificates: Vec<Digest>,
+    entries: Vec<Digest>,
+}
+
+/// The pieces of one kind beside each artifact, by their digests.
+type Beside<'a> = BTreeMap<&'a Subject, BTreeMap<Digest, &'a Document>>;
+
+/// The pieces of detached signatures of the evidence.
+#[derive(Debug, Default)]
+struct Lying<'a> {
+    signed: BTreeSet<&'a Subject>,
+    certificates: Beside<'a>,
+    entries: Beside<'a>,
+}
+
+impl<'a> Lying<'a> {
+    fn of(evidence: &'a Evidence) -> Self {
+        let mut lying = Self::default();
+        for document in &evidence.documents {
+            let beside = match document.kind {
+                DocumentKind::Signature => {
+                    lying.signed.insert(&document.subject);
+                    continue;
+                }
+                DocumentKind::Certificate => &mut lying.certificates,
+                DocumentKind::LogEntry => &mut lying.entries,
+                _ => continue,
+            };
+            beside.entry(&document.subject).or_default().insert(document.digest, document);
+        }
+        lying
+    }
+
+    /// Whether a document is part of what is read with a signature.
+    fn is_part(&self, document: &Document) -> bool {
+        matches!(document.kind, DocumentKind::Certificate | DocumentKind::LogEntry)
+            && self.signed.contains(&document.subject)
+            && document.subject != Subject::Release
+    }
+
+    fn beside(&self, document: &Document, inventory: &Inventory<'_>) -> Pieces {
+        let Subject::Artifact(path) = &document.subject else { return Pieces::default() };
+        if document.kind != DocumentKind::Signature {
+            return Pieces::default();
+        }
+        // Two are as many too many as all of them.
+        let first = |beside: &Beside<'_>| -> Vec<Digest> {
+            let all = beside.get(&document.subject);
+            all.into_iter().flat_map(BTreeMap::keys).take(2).copied().collect()
+        };
+        let at = inventory.at_path(path.as_str());
+        Pieces {
+            content: at.and_then(|at| inventory.content_of(at)),
+            certificates: first(&self.certificates),
+            entries: first(&self.entries),
+        }
+    }
+
+    /// The signature with the bytes of what stands beside it.
+    fn files(&self, document: &'a Document, pieces: &Pieces) -> Files<'a> {
+        let bytes = |document: &'a Document| Cow::Borrowed(&*document.bytes);
+        let of = |beside: &Beside<'a>, digests: &[Digest]| {
+            let held = beside.get(&document.subject);
+            let held = digests.iter().filter_map(|digest| held?.get(digest).copied());
+            held.map(bytes).collect()
+        };
+        Files {
+            signature: bytes(document),
+            certificates: of(&self.certificates, &pieces.certificates),
+            entries: of(&self.entries, &pieces.entries),
+        }
+    }
+}
+
 /// Reads every document once. The order is that of the documents' digests, whatever order the
 /// evidence stands in.
 pub(crate) fn gather<'a>(
@@ -161,14 +244,16 @@ pub(crate) fn gather<'a>(
     evidence: &'a Evidence,
     inventory: &Inventory<'_>,
 ) -> Vec<Fact<'a>> {
+    let lying = Lying::of(evidence);
     let mut unique: BTreeMap<_, (&Document, Attachments)> = BTreeMap::new();
-    for document in &evidence.documents {
+    for document in evidence.documents.iter().filter(|document| !lying.is_part(document)) {
         // A checksum document's name says which algorithm and file it is about, so it counts.
         let title = match document.kind {
             DocumentKind::Checksums => document.title.as_ref(),
             _ => None,
         };
-        let key = (document.digest, document.kind, title);
+        let pieces = lying.beside(document, inventory);
+        let key = (document.digest, document.kind, title, pieces);
         let entry = unique.entry(key).or_insert_with(|| (document, Attachments::default()));
         match &document.subject {
             Subject::Release => entry.1.to_release = true,
@@ -180,16 +265,20 @@ pub(crate) fn gather<'a>(
             },
         }
     }
-    let unique: Vec<_> = unique.into_values().collect();
+    let unique: Vec<_> = unique.into_iter().collect();
     unique
         .into_par_iter()
-        .map(|(document, attachments)| {
-            let reading = read(frame, document, &attachments, inventory);
+        .map(|((_, _, _, pieces), (document, attachments))| {
+            let files = lying.files(document, &pieces);
+            let reading = read(frame, document, &files, &attachments, inventory);
             let covered = match &reading {
                 Reading::Attestations(lines) => {
                     lines.iter().flat_map(|line| line.covered.keys()).copied().collect()
                 }
-                Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock => BTreeSet::new(),
+                Reading::Sbom(_)
+                | Reading::Checksums(_)
+                | Reading::Metablock
+                | Reading::Piece(_) => BTreeSet::new(),
             };
             Fact { document, attachments, reading, covered }
         })
@@ -199,18 +288,25 @@ pub(crate) fn gather<'a>(
 fn read(
     frame: &Frame<'_>,
     document: &Document,
+    files: &Files<'_>,
     attachments: &Attachments,
     inventory: &Inventory<'_>,
 ) -> Reading {
+    let first = attachments.to_artifacts.first().copied();
+    let artifact = first.and_then(|at| inventory.release.artifacts().get(at));
+    let digests = artifact.map(digests_of);
+    let file = digests.as_deref().map(|digests| SignedFile { digests, bytes: None });
     match document.kind {
         DocumentKind::Bundle | DocumentKind::Envelope | DocumentKind::Statement => {
-            let first = attachments.to_artifacts.first().copied();
-            let artifact = first.and_then(|at| inventory.release.artifacts().get(at));
-            let digests = artifact.map(digests_of);
-            let file = digests.as_deref().map(|digests| SignedFile { digests, bytes: None });
             let attestations = attestations(frame, &document.bytes, file);
             Reading::Attestations(attestations.into_iter().map(|a| inventory.cover(a)).collect())
         }
+        DocumentKind::Signature => {
+            let attestation = Attestation::assess_files(frame, files, file);
+            Reading::Attestations(vec![inventory.cover(attestation)])
+        }
+        DocumentKind::Certificate => Reading::Piece("a certificate without signature beside it"),
+        DocumentKind::LogEntry => Reading::Piece("a log's entry without signature beside it"),
         DocumentKind::Spdx | DocumentKind::CycloneDx => Reading::Sbom(sbom::read(&document.bytes)),
         DocumentKind::Checksums => Reading::Checksums(read_checksums(document)),
         DocumentKind::Metablock => Reading::Metablock,

@@ -181,8 +181,12 @@ impl Weighed<'_> {
         against.extend(self.subject_fault(attestation, code));
         let answers = instead.is_some() || matches!(attestation.purpose, Purpose::Provenance(_));
         if self.demand() == Demand::Require && !answers && against.is_empty() {
-            let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
-            let seen = seen.unwrap_or("a signature over the file");
+            let seen = match &attestation.statement {
+                Some(statement) if !matches!(attestation.purpose, Purpose::File) => {
+                    statement.predicate_type.as_str()
+                }
+                _ => "a signature over the file",
+            };
             against.push(Fault::new(Code::ProvMissing, "provenance of the file", seen));
         }
         let doubts = doubts.into_iter().map(|fault| (self.demand().severity(), fault));

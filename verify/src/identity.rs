@@ -167,7 +167,7 @@ pub(crate) type Recognised<'p> = Result<Vec<&'p SignerRule>, Vec<Fault>>;
 /// came nearest, and what its document lacks.
 pub(crate) fn recognise<'p>(
     signed: &Signed,
-    lack: Option<&Lack>,
+    lacks: &[Lack],
     rules: &'p [SignerRule],
     now: &Moment,
 ) -> Recognised<'p> {
@@ -175,7 +175,7 @@ pub(crate) fn recognise<'p>(
         let expected = "a signing time before the verdict";
         return Err(vec![Fault::new(Code::SigTime, expected, time.to_string())]);
     }
-    let judged = rules.iter().map(|rule| (rule, judge(signed, lack, rule, now)));
+    let judged = rules.iter().map(|rule| (rule, judge(signed, lacks, rule, now)));
     let (mut names, mut nearest) = (Vec::new(), (Distance::Other, Vec::new()));
     for (rule, outcome) in judged {
         match outcome {
@@ -192,7 +192,7 @@ pub(crate) fn recognise<'p>(
         nearest.1.push(stranger(signed));
     }
     // A signer whose conditions alone are not met has said whether it names the form.
-    let unsaid = lack.filter(|_| nearest.0 != Distance::Conditions);
+    let unsaid = lacks.iter().filter(|_| nearest.0 != Distance::Conditions);
     nearest.1.extend(unsaid.map(|lack| lack.fault.clone()));
     Err(merged(nearest.1))
 }
@@ -208,12 +208,12 @@ enum Distance {
 
 fn judge(
     signed: &Signed,
-    lack: Option<&Lack>,
+    lacks: &[Lack],
     rule: &SignerRule,
     now: &Moment,
 ) -> Result<(), (Distance, Vec<Fault>)> {
-    let lack = lack.filter(|lack| !rule.legacy.contains(&lack.form));
-    let lack = lack.map(|lack| lack.fault.clone()).into_iter().chain(root_fault(signed, rule));
+    let lack = lacks.iter().filter(|lack| !rule.legacy.contains(&lack.form));
+    let lack = lack.map(|lack| lack.fault.clone()).chain(root_fault(signed, rule));
     match (&signed.signer, &rule.who) {
         (Signer::Certificate(holder), Who::Certificate { issuer, identity, claims }) => {
             if holder.issuer != *issuer {

@@ -195,7 +195,7 @@ impl Judged<'_> {
                 clocks: BTreeSet::new(),
                 root: None,
             };
-            match recognise(&signed, None, std::slice::from_ref(signer), self.now) {
+            match recognise(&signed, &[], std::slice::from_ref(signer), self.now) {
                 Ok(rules) => owners.extend(rules.into_iter().map(|rule| signed.by(rule))),
                 Err(faults) => against.extend(faults),
             }

@@ -20,6 +20,8 @@ pub(crate) enum Legacy {
     CosignSignature,
     /// What `cosign sign-blob --bundle` wrote before there were Sigstore bundles.
     CosignBundle,
+    /// A signature, its certificate and the log's entry in files beside what was signed.
+    CosignFiles,
     /// A layer of cosign's `.att` manifests: an envelope, with its certificate in annotations.
     CosignAttestation,
 }
@@ -50,6 +52,7 @@ impl Legacy {
             Self::PromiseOnly => "promise-only",
             Self::CosignSignature => "cosign-signature",
             Self::CosignBundle => "cosign-bundle",
+            Self::CosignFiles => "cosign-files",
             Self::CosignAttestation => "cosign-attestation",
         }
     }
@@ -65,6 +68,9 @@ impl Legacy {
             }
             Self::CosignBundle => {
                 "signatures of files in cosign's own bundles, logged by promise alone"
+            }
+            Self::CosignFiles => {
+                "signatures of files whose certificate and log entry are told by the names of files"
             }
             Self::CosignAttestation => {
                 "attestations in cosign's annotations, logged by promise alone"

@@ -10,13 +10,17 @@
 //! is verified all the same, and says so: what it lacks stands against it unless its signer names the form.
 
 mod cosign;
+mod files;
 mod library;
 mod shape;
 mod strict;
 
+use std::borrow::Cow;
+
+use bonded_model::detached::{self, Files};
 use bonded_model::dsse::Envelope;
 use bonded_model::media_type::IN_TOTO;
-use bonded_model::statement::{Statement, StatementError};
+use bonded_model::statement::{Statement, StatementError, Subject};
 use bonded_model::{Algorithm, Digest, Timestamp};
 use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Bundle, MediaType, SignatureContent};
@@ -156,7 +160,8 @@ impl std::fmt::Debug for Verifier {
 pub(crate) struct SignedDocument {
     wire: Wire,
     content: Content,
-    lack: Option<Lack>,
+    /// Each form that it is of has to be named.
+    lacks: Vec<Lack>,
     /// What the signature is over, where that is neither an envelope nor a file that stands elsewhere.
     message: Option<Vec<u8>>,
 }
@@ -182,12 +187,12 @@ pub(crate) enum Material {
     Key { hint: Option<String> },
 }
 
-/// Why a document was refused while reading, with the statement that it claims if that much is
+/// Why a document was refused while reading, with what it claims to be a signature of if that much is
 /// legible. The claim only decides whom the fault is reported to.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) fault: Fault,
-    pub(crate) claimed: Option<Statement>,
+    pub(crate) claimed: Option<Content>,
 }
 
 impl From<Fault> for Refused {
@@ -199,14 +204,16 @@ impl From<Fault> for Refused {
 impl SignedDocument {
     /// Reads one bundle, envelope or bare statement; which one is told by its content.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        if let Some(bundle) = cosign::bare_signature(bytes) {
-            return Self::parse(&bundle);
+        if detached::signature(bytes).is_some() {
+            let signature = Cow::Borrowed(bytes);
+            return Self::of_files(&Files { signature, certificates: vec![], entries: vec![] });
         }
         let shape = Shape::parse(bytes)?;
         let mut wire = match shape.form {
             Form::Statement => return Err(unsigned(bytes)),
             Form::Layer => return Self::parse_layer(bytes),
             Form::Blob => return Self::parse_blob(bytes),
+            Form::Files => return Self::parse_files(bytes),
             Form::Envelope => Wire::Envelope(parse_envelope(bytes)?),
             Form::Bundle => {
                 let bundle = parse_bundle(bytes);
@@ -216,23 +223,43 @@ impl SignedDocument {
             }
         };
         let content = wire.content()?;
-        let lack = match shape.profile() {
-            Profile::Kept => None,
+        let lacks = match shape.profile() {
+            Profile::Kept => Vec::new(),
             Profile::PromiseOnly(fault) => {
                 wire.rest_on_promises();
-                Some(Lack { form: Legacy::PromiseOnly, fault })
+                vec![Lack { form: Legacy::PromiseOnly, fault }]
             }
-            Profile::Broken(fault) => {
-                return Err(Refused { fault, claimed: content.into_statement() });
-            }
+            Profile::Broken(fault) => return Err(Refused { fault, claimed: Some(content) }),
         };
-        Ok(Self { wire, content, lack, message: None })
+        Ok(Self { wire, content, lacks, message: None })
+    }
+
+    /// Reads a signature with the files beside it.
+    fn parse_files(bytes: &[u8]) -> Result<Self, Refused> {
+        let files = Files::parse(bytes).map_err(|error| {
+            Fault::of_error(Code::SigMalformed, "a signature with the files beside it", &error)
+        })?;
+        Self::of_files(&files)
+    }
+
+    /// Reads a signature that stands in a file, with what lies beside it, as the bundle that they could have been. By
+    /// certificate that is a form of its own, and if there is only a promise another one besides.
+    pub(crate) fn of_files(files: &Files<'_>) -> Result<Self, Refused> {
+        let of_a_file = |fault| Refused { fault, claimed: Some(Content::File) };
+        let bundle = files::bundle(files).map_err(of_a_file)?;
+        let mut read = Self::parse(&bundle).map_err(|refused| of_a_file(refused.fault))?;
+        if !files.certificates.is_empty() {
+            let lack =
+                Lack::of(Legacy::CosignFiles, "a certificate in a file beside the signature");
+            read.lacks.insert(0, lack);
+        }
+        Ok(read)
     }
 
     /// Reads a bundle of cosign's own, as the Sigstore bundle that it could have been.
     fn parse_blob(bytes: &[u8]) -> Result<Self, Refused> {
         let mut read = Self::parse(&cosign::open_blob(bytes)?)?;
-        read.lack = Some(Lack::of(Legacy::CosignBundle, "a bundle of cosign's own"));
+        read.lacks = vec![Lack::of(Legacy::CosignBundle, "a bundle of cosign's own")];
         Ok(read)
     }
 
@@ -245,24 +272,27 @@ impl SignedDocument {
                 (Some(Content::Statement(cosign::statement(&payload)?)), Some(payload))
             }
         };
-        let lack = Some(Lack::of(form, "a layer with annotations"));
+        let lacks = vec![Lack::of(form, "a layer with annotations")];
         match Self::parse(&bundle) {
             Ok(read) => Ok(Self {
                 wire: read.wire,
                 content: content.unwrap_or(read.content),
-                lack,
+                lacks,
                 message,
             }),
-            Err(Refused { fault, claimed }) => {
-                let claimed = claimed.or(content.and_then(Content::into_statement));
-                Err(Refused { fault, claimed })
-            }
+            // What was signed says more of what it is about than that it is some file.
+            Err(Refused { fault, claimed }) => Err(Refused { fault, claimed: content.or(claimed) }),
         }
     }
 
     /// What it lacks of the strict profile.
-    pub(crate) fn lack(&self) -> Option<&Lack> {
-        self.lack.as_ref()
+    pub(crate) fn lacks(&self) -> &[Lack] {
+        &self.lacks
+    }
+
+    /// Whether a form that it is of goes without proof that a log holds the entry.
+    fn rests_on_promises(&self) -> bool {
+        self.lacks.iter().any(|lack| lack.form != Legacy::CosignFiles)
     }
 
     pub(crate) fn content(&self) -> &Content {
@@ -307,13 +337,11 @@ impl SignedDocument {
     }
 }
 
-impl Content {
-    pub(crate) fn into_statement(self) -> Option<Statement> {
-        match self {
-            Self::Statement(statement) => Some(statement),
-            Self::File => None,
-        }
-    }
+/// What a signature over a file says of it: as much as the statement that cosign signs today.
+pub(crate) fn statement_of(file: &SignedFile<'_>) -> Option<Statement> {
+    let digest = file.digests.iter().find(|digest| digest.algorithm() == Algorithm::Sha256)?;
+    let subject = Subject::new(String::new(), *digest);
+    Some(Statement::new(vec![subject], cosign::SIGN_V1, &serde_json::json!({})))
 }
 
 impl Wire {
@@ -346,11 +374,11 @@ fn statement(payload_type: &str, payload: &[u8]) -> Result<Content, Refused> {
         return Err(unsupported(IN_TOTO, payload_type).into());
     }
     let statement = Statement::parse(payload).map_err(|error| statement_fault(&error))?;
-    let strong = |subject: &bonded_model::statement::Subject| {
+    let strong = |subject: &Subject| {
         [Algorithm::Sha256, Algorithm::Sha512].iter().any(|a| subject.digest.digest(*a).is_some())
     };
     // A commit is what a summary of a source is about; git hashes it in ways of its own.
-    let commit = |subject: &bonded_model::statement::Subject| {
+    let commit = |subject: &Subject| {
         crate::vsa::is_type(&statement.predicate_type) && subject.digest.get("gitCommit").is_some()
     };
     if statement.subjects.iter().any(|subject| strong(subject) || commit(subject)) {
@@ -373,7 +401,7 @@ fn unsigned(bytes: &[u8]) -> Refused {
     let fault =
         Fault::new(Code::SigUnsigned, "a signed statement", "a statement without signature");
     match Statement::parse(bytes) {
-        Ok(statement) => Refused { fault, claimed: Some(statement) },
+        Ok(statement) => Refused { fault, claimed: Some(Content::Statement(statement)) },
         Err(error) => statement_fault(&error).into(),
     }
 }

@@ -52,7 +52,10 @@ pub(crate) fn check(documents: &[Document], facts: &[Fact<'_>], inventory: &Inve
             Reading::Checksums(Err(fault)) => {
                 sums.faults.push((None, document.digest, Severity::Fail, fault.clone()));
             }
-            Reading::Attestations(_) | Reading::Sbom(_) | Reading::Metablock => {}
+            Reading::Attestations(_)
+            | Reading::Sbom(_)
+            | Reading::Metablock
+            | Reading::Piece(_) => {}
         }
     }
     sums

@@ -51,7 +51,10 @@ impl Bench<'_> {
         self.facts.iter().flat_map(|fact| {
             let coverings = match &fact.reading {
                 Reading::Attestations(coverings) => coverings.as_slice(),
-                Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock => &[],
+                Reading::Sbom(_)
+                | Reading::Checksums(_)
+                | Reading::Metablock
+                | Reading::Piece(_) => &[],
             };
             coverings.iter().map(move |covering| (fact, covering))
         })

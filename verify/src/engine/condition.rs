@@ -242,7 +242,9 @@ fn of_artifact<'a>(
 fn of_whole_release<'a>(bench: &Bench<'a>, asking: &Asking) -> Option<Seen<'a>> {
     let said = bench.facts.iter().flat_map(|fact| match &fact.reading {
         Reading::Attestations(lines) => lines.iter().map(|line| (fact, line)).collect(),
-        Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock => Vec::new(),
+        Reading::Sbom(_) | Reading::Checksums(_) | Reading::Metablock | Reading::Piece(_) => {
+            Vec::new()
+        }
     });
     let said = said.filter(|(_, c)| c.attestation.is_said() && names_all(bench, c));
     let said: Vec<Said<'a>> = said.collect();

@@ -38,6 +38,7 @@ impl Bench<'_> {
                 Vec::new()
             }
             Reading::Metablock => vec![(Severity::Note, unused("an in-toto layout or link"))],
+            Reading::Piece(piece) => vec![(Severity::Note, unused(piece))],
             Reading::Sbom(_) | Reading::Checksums(_) => Vec::new(),
         };
         let at = |(severity, fault)| self.finding(None, document, severity, fault);
@@ -53,7 +54,9 @@ impl Bench<'_> {
             Purpose::Unreadable if !attached => faults(self.provenance_demand().severity()),
             Purpose::Unreadable => Vec::new(),
             // The requirement tells what became of it.
-            Purpose::Other | Purpose::Summary(_) if require::is_heard(self, fact, covering) => {
+            Purpose::File | Purpose::Other | Purpose::Summary(_)
+                if require::is_heard(self, fact, covering) =>
+            {
                 Vec::new()
             }
             // The rule on sources tells what became of it.
@@ -110,8 +113,12 @@ impl Bench<'_> {
 }
 
 fn unused_attestation(attestation: &Attestation) -> Fault {
-    let seen = attestation.statement.as_ref().map(|s| s.predicate_type.as_str());
-    unused(seen.unwrap_or("a signature over a file"))
+    match &attestation.statement {
+        Some(statement) if !matches!(attestation.purpose, Purpose::File) => {
+            unused(&statement.predicate_type)
+        }
+        _ => unused("a signature over a file"),
+    }
 }
 
 fn unused(seen: &str) -> Fault {

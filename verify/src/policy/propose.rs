@@ -86,7 +86,13 @@ pub fn propose(
                 lines.into_iter().for_each(|line| shown.look(&ask, line));
             }
             DocumentKind::Spdx | DocumentKind::CycloneDx => shown.has_sbom = true,
-            DocumentKind::Statement | DocumentKind::Checksums | DocumentKind::Metablock => {}
+            // A proposal knows no file to hold it against.
+            DocumentKind::Signature => shown.skipped += 1,
+            DocumentKind::Statement
+            | DocumentKind::Checksums
+            | DocumentKind::Metablock
+            | DocumentKind::Certificate
+            | DocumentKind::LogEntry => {}
         }
     }
     shown.write(evidence)
@@ -249,7 +255,7 @@ fn root_line(root: Option<&str>) -> String {
 /// A line whose signature holds, and that is about an artifact.
 fn verified(ask: &Ask<'_>, line: &[u8]) -> Option<Line> {
     let document = SignedDocument::parse(line).ok()?; // counted as left out
-    if document.lack().is_some() {
+    if !document.lacks().is_empty() {
         return None; // whether that is enough is not for a proposal to say
     }
     let candidates = std::iter::once(None).chain(ask.keys.iter().map(Some));

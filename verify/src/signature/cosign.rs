@@ -3,7 +3,6 @@
 //! ```text
 //! .att   the layer is a DSSE envelope; certificate, promise and timestamp stand in annotations
 //! .sig   the layer is a payload that names an image; the signature stands in an annotation too
-//! .sig beside a file      a signature in base64, and nothing else
 //! sign-blob --bundle      signature, certificate and promise in JSON, from before Sigstore's bundles
 //! ```
 //!
@@ -26,7 +25,7 @@ use crate::finding::Fault;
 use crate::legacy::Legacy;
 
 /// What cosign calls the statement that took the place of its payload.
-const SIGN_V1: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(super) const SIGN_V1: &str = "https://sigstore.dev/cosign/sign/v1";
 /// What the payload says to be.
 const PAYLOAD_TYPE: &str = "cosign container image signature";
 
@@ -41,19 +40,19 @@ pub(super) struct Opened {
 /// What a log promised.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct Promised {
+pub(super) struct Promised {
     signed_entry_timestamp: String,
     payload: Entry,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Entry {
-    body: String,
-    integrated_time: i64,
-    log_index: u64,
+pub(super) struct Entry {
+    pub(super) body: String,
+    pub(super) integrated_time: i64,
+    pub(super) log_index: u64,
     #[serde(rename = "logID")]
-    log_id: String,
+    pub(super) log_id: String,
 }
 
 #[derive(Deserialize)]
@@ -106,23 +105,6 @@ struct Blob {
     /// PEM, in base64; older ones hold PEM.
     cert: Option<String>,
     rekor_bundle: Option<Value>,
-}
-
-/// Signatures are shorter; what is longer is something else.
-const SIGNATURE_CHARACTERS: std::ops::RangeInclusive<usize> = 64..=2048;
-
-/// The bundle around a signature that stands in a file alone, in base64. Whoever made it is found by the key, and
-/// it proves as much as a bundle by that key without log entry.
-pub(super) fn bare_signature(bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(bytes.trim_ascii()).ok()?; // then it is none
-    if !SIGNATURE_CHARACTERS.contains(&text.len()) || STANDARD.decode(text).is_err() {
-        return None;
-    }
-    Some(json::to_canonical(&json!({
-        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-        "verificationMaterial": {"publicKey": {"hint": ""}},
-        "messageSignature": {"signature": text},
-    })))
 }
 
 /// A bundle of cosign's own as a Sigstore bundle over a file.
@@ -219,25 +201,43 @@ pub(super) fn statement(payload: &[u8]) -> Result<Statement, Fault> {
     Ok(Statement::new(vec![subject], SIGN_V1, &predicate))
 }
 
-/// The entry as bundles hold it. Its kind stands in its body, which the promise is over.
+/// What a promise is about.
+const PROMISE: &str = "a promise of a log in cosign's annotation";
+
 fn entry(text: &str) -> Result<Value, Fault> {
-    const EXPECTED: &str = "a promise of a log in cosign's annotation";
     let promised = json::parse::<Promised>(text.as_bytes(), EVIDENCE_BYTES_MAX);
-    let Promised { signed_entry_timestamp, payload } = promised.map_err(json_fault(EXPECTED))?;
-    let body = STANDARD.decode(&payload.body);
-    let body = body.map_err(|error| Fault::of_error(Code::SigMalformed, EXPECTED, &error))?;
-    let body = json::parse::<Body>(&body, EVIDENCE_BYTES_MAX).map_err(json_fault(EXPECTED))?;
-    let log: Digest = format!("sha256:{}", payload.log_id)
-        .parse()
-        .map_err(|_no_digest| malformed(EXPECTED, &payload.log_id))?;
-    Ok(json!({
-        "logIndex": payload.log_index.to_string(),
-        "logId": {"keyId": STANDARD.encode(log.as_bytes())},
-        "kindVersion": {"kind": body.kind, "version": body.api_version},
-        "integratedTime": payload.integrated_time.to_string(),
-        "inclusionPromise": {"signedEntryTimestamp": signed_entry_timestamp},
-        "canonicalizedBody": payload.body,
-    }))
+    promised.map_err(json_fault(PROMISE))?.into_entry()
+}
+
+impl Promised {
+    /// The entry as bundles hold it, with the promise and without proof.
+    pub(super) fn into_entry(self) -> Result<Value, Fault> {
+        let mut entry = self.payload.written(PROMISE)?;
+        if let Some(entry) = entry.as_object_mut() {
+            let promise = json!({"signedEntryTimestamp": self.signed_entry_timestamp});
+            entry.insert("inclusionPromise".to_owned(), promise);
+        }
+        Ok(entry)
+    }
+}
+
+impl Entry {
+    /// The entry as bundles hold it. Its kind stands in its body, which promise and proof are over.
+    pub(super) fn written(self, expected: &'static str) -> Result<Value, Fault> {
+        let body = STANDARD.decode(&self.body);
+        let body = body.map_err(|error| Fault::of_error(Code::SigMalformed, expected, &error))?;
+        let body = json::parse::<Body>(&body, EVIDENCE_BYTES_MAX).map_err(json_fault(expected))?;
+        let log: Digest = format!("sha256:{}", self.log_id)
+            .parse()
+            .map_err(|_no_digest| malformed(expected, &self.log_id))?;
+        Ok(json!({
+            "logIndex": self.log_index.to_string(),
+            "logId": {"keyId": STANDARD.encode(log.as_bytes())},
+            "kindVersion": {"kind": body.kind, "version": body.api_version},
+            "integratedTime": self.integrated_time.to_string(),
+            "canonicalizedBody": self.body,
+        }))
+    }
 }
 
 fn stamp(text: &str) -> Result<Value, Fault> {
@@ -247,7 +247,7 @@ fn stamp(text: &str) -> Result<Value, Fault> {
 }
 
 /// The certificates in a PEM text, which holds nothing else. Their base64 is the bundle's.
-fn certificates(pem: &str) -> Result<Vec<Value>, Fault> {
+pub(super) fn certificates(pem: &str) -> Result<Vec<Value>, Fault> {
     const EXPECTED: &str = "certificates in PEM";
     let (mut certificates, mut open) = (Vec::new(), None::<String>);
     for line in pem.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -267,10 +267,10 @@ fn certificates(pem: &str) -> Result<Vec<Value>, Fault> {
     Ok(certificates)
 }
 
-fn json_fault(expected: &'static str) -> impl Fn(JsonError) -> Fault {
+pub(super) fn json_fault(expected: &'static str) -> impl Fn(JsonError) -> Fault {
     move |error| Fault::of_error(Code::SigMalformed, expected, &error)
 }
 
-fn malformed(expected: &str, seen: &str) -> Fault {
+pub(super) fn malformed(expected: &str, seen: &str) -> Fault {
     Fault::new(Code::SigMalformed, expected, seen)
 }

@@ -117,7 +117,10 @@ impl Library {
         result: &VerificationResult,
     ) -> Result<Signed, Fault> {
         let times = times_of(result)?;
-        let proofs = if document.lack.is_some() { Proofs::OrPromise } else { Proofs::Demanded };
+        let proofs = match document.rests_on_promises() {
+            true => Proofs::OrPromise,
+            false => Proofs::Demanded,
+        };
         let Vouchers { logs, clocks } = self.witnesses.vouchers(bundle, &times, proofs)?;
         Ok(Signed { signer, times, logs, clocks, root: None })
     }

@@ -7,7 +7,7 @@ use bonded_model::limits::{
     EVIDENCE_BYTES_MAX, LOG_BODY_BYTES_MAX, LOG_ENTRY_COUNT_MAX, PROMISE_BYTES_MAX,
     PROOF_HASH_COUNT_MAX, SIGNATURE_COUNT_MAX, SIGNED_TIMESTAMP_COUNT_MAX,
 };
-use bonded_model::media_type::COSIGN_LAYER;
+use bonded_model::media_type::{COSIGN_FILES, COSIGN_LAYER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sigstore_types::Checkpoint;
@@ -25,6 +25,8 @@ pub(super) enum Form {
     Layer,
     /// A bundle of cosign's own.
     Blob,
+    /// A signature with the files beside it.
+    Files,
 }
 
 /// What became of the strict profile.
@@ -153,6 +155,9 @@ impl Shape {
         }
         if document.media_type.as_deref() == Some(COSIGN_LAYER) {
             return Ok(Self::of_others(Form::Layer));
+        }
+        if document.media_type.as_deref() == Some(COSIGN_FILES) {
+            return Ok(Self { form: Form::Files, by_certificate: false, log_entries: Vec::new() });
         }
         let Some(material) = document.verification_material else {
             let by_cosign = document.blob_signature.is_some();

@@ -12,7 +12,7 @@ use bonded_model::cosign::{self, Layer};
 use crate::{FILE, Stage, passes, statement};
 
 /// A policy of signers, each with its lines, that asks for no provenance.
-fn policy(signers: &[(&str, &str)]) -> Result<Policy, PolicyError> {
+pub(crate) fn policy(signers: &[(&str, &str)]) -> Result<Policy, PolicyError> {
     let table = |(name, lines): &(&str, &str)| format!("[[signer]]\nname = \"{name}\"\n{lines}\n");
     let tables: String = signers.iter().map(table).collect();
     Policy::parse(&format!(
@@ -20,7 +20,7 @@ fn policy(signers: &[(&str, &str)]) -> Result<Policy, PolicyError> {
     ))
 }
 
-fn holder(identity: &str, more: &str) -> String {
+pub(crate) fn holder(identity: &str, more: &str) -> String {
     let issuer = Request::default().issuer;
     format!("issuer = \"{issuer}\"\nidentity = \"{identity}\"\n{more}")
 }
@@ -32,7 +32,7 @@ fn promised(content: Content<'_>) -> Request<'_> {
 }
 
 #[track_caller]
-fn fails(verdict: &Verdict, expected: &[(Code, &str)], what: &str) {
+pub(crate) fn fails(verdict: &Verdict, expected: &[(Code, &str)], what: &str) {
     let text = String::from_utf8(verdict.to_json()).unwrap();
     let found = verdict.findings().iter().filter(|finding| finding.severity == Severity::Fail);
     let found: Vec<_> = found.collect();

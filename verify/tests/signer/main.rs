@@ -10,6 +10,7 @@ use bonded_verify::{
 };
 
 mod bad_input;
+mod files;
 mod legacy;
 mod mutated;
 mod refused;

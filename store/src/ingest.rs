@@ -14,6 +14,7 @@
 //! directory. A release is immutable: the same bytes again change nothing, other bytes are refused.
 //! This module knows no policy: evidence that proves nothing is taken in as well.
 
+mod detached;
 mod error;
 mod intake;
 mod sidecar;
@@ -209,7 +210,11 @@ pub fn ingest(
         planned.map_err(|source| image_error(incoming.path(), source))
     });
     let images: Vec<Planned<'_>> = images.collect::<Result<_, _>>()?;
-    let (sidecars, artifacts) = sidecar::split(disk, request.release, found)?;
+    let (mut sidecars, found) = sidecar::split(disk, request.release, found)?;
+    let held = detached::held(store, request.release, &found)?;
+    let (pieces, artifacts) = detached::split(disk, request.release, found, &held)?;
+    sidecars.extend(pieces);
+    sidecars.sort_by(|a, b| a.title.cmp(&b.title));
     let sha512 = wants_sha512(request.options.sha512, &sidecars);
     let plan = intake::Plan::new(disk, artifacts, sha512, request.options.sources);
     let work = Work { store, request, sidecars, plan, images, progress };

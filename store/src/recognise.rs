@@ -11,9 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonded_model::checksums::{self, ChecksumsError};
 use bonded_model::cosign::{Layer, LayerError};
+use bonded_model::detached;
 use bonded_model::dsse::{Envelope, EnvelopeError};
 use bonded_model::json::{self, JsonError};
-use bonded_model::limits::{EVIDENCE_BYTES_MAX, LINE_COUNT_MAX, METABLOCK_BYTES_MAX};
+use bonded_model::limits::{
+    DETACHED_BYTES_MAX, EVIDENCE_BYTES_MAX, LINE_COUNT_MAX, METABLOCK_BYTES_MAX,
+};
 use bonded_model::sbom::{SbomError, SbomFormat, SbomView};
 use bonded_model::statement::{Statement, StatementError};
 use bonded_model::{Algorithm, Digest, DocumentKind, MediaType, media_type};
@@ -34,6 +37,9 @@ pub(crate) enum Expected {
     Sbom,
     Checksums(Algorithm),
     Metablock,
+    Signature,
+    Certificate,
+    LogEntry,
 }
 
 impl Expected {
@@ -46,6 +52,9 @@ impl Expected {
             Self::Sbom => "an SPDX or CycloneDX document",
             Self::Checksums(_) => "a checksum list",
             Self::Metablock => "an in-toto layout or link",
+            Self::Signature => "a signature in base64",
+            Self::Certificate => "certificates in PEM, or base64 of it",
+            Self::LogEntry => "the entry of a log in JSON",
         }
     }
 }
@@ -76,6 +85,12 @@ pub enum RecogniseError {
         /// What is missing.
         reason: &'static str,
     },
+    /// Not the base64 of a signature on one line.
+    #[error("the content is no signature in base64 on one line")]
+    Signature,
+    /// Neither PEM nor base64 of it.
+    #[error("the content is neither certificates in PEM nor base64 of it")]
+    Certificate,
     /// Says it is a layer of cosign's and is none.
     #[error("the content is a malformed layer of cosign's")]
     Layer(#[from] LayerError),
@@ -111,6 +126,13 @@ pub(crate) fn recognise(expected: Expected, bytes: &[u8]) -> Result<Recognised, 
         Expected::Attestation => attestation(bytes),
         Expected::Sbom => sbom(bytes),
         Expected::Metablock => metablock(bytes),
+        Expected::Signature => detached::signature(bytes)
+            .map(|_text| piece(DocumentKind::Signature, media_type::DETACHED_SIGNATURE))
+            .ok_or(RecogniseError::Signature),
+        Expected::Certificate => detached::certificates(bytes)
+            .map(|_pem| piece(DocumentKind::Certificate, media_type::DETACHED_CERTIFICATE))
+            .ok_or(RecogniseError::Certificate),
+        Expected::LogEntry => log_entry(bytes),
         Expected::Checksums(algorithm) => {
             let lines = checksums::parse(bytes, algorithm)?;
             Ok(Recognised {
@@ -121,6 +143,20 @@ pub(crate) fn recognise(expected: Expected, bytes: &[u8]) -> Result<Recognised, 
             })
         }
     }
+}
+
+/// A piece of a detached signature. It is about the file that its name says, and names no digest.
+fn piece(kind: DocumentKind, media_type: &'static str) -> Recognised {
+    let media_type = MediaType::known(media_type);
+    Recognised { kind, media_type, predicate_type: None, digests: BTreeSet::new() }
+}
+
+fn log_entry(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
+    json::check(bytes, DETACHED_BYTES_MAX)?;
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(RecogniseError::Unknown);
+    }
+    Ok(piece(DocumentKind::LogEntry, media_type::DETACHED_LOG_ENTRY))
 }
 
 /// The predicate type of an attestation that holds one statement.
@@ -142,6 +178,9 @@ pub(crate) fn kind_of(media_type: &MediaType, bytes: &[u8]) -> DocumentKind {
         media_type::CYCLONEDX_JSON => Some(DocumentKind::CycloneDx),
         media_type::CHECKSUMS => Some(DocumentKind::Checksums),
         media_type::IN_TOTO_METABLOCK => Some(DocumentKind::Metablock),
+        media_type::DETACHED_SIGNATURE => Some(DocumentKind::Signature),
+        media_type::DETACHED_CERTIFICATE => Some(DocumentKind::Certificate),
+        media_type::DETACHED_LOG_ENTRY => Some(DocumentKind::LogEntry),
         other if other.starts_with(SIGSTORE_BUNDLE_PREFIX) => Some(DocumentKind::Bundle),
         _ => None,
     };

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 
 use bonded_model::evidence::Subject;
-use bonded_model::limits::{CHECKSUMS_BYTES_MAX, EVIDENCE_BYTES_MAX, METABLOCK_BYTES_MAX};
+use bonded_model::limits::{
+    CHECKSUMS_BYTES_MAX, DETACHED_BYTES_MAX, EVIDENCE_BYTES_MAX, METABLOCK_BYTES_MAX,
+};
 use bonded_model::{
     Algorithm, ArtifactPath, Digest, DocumentKind, Release, ReleaseName, checksums,
 };
@@ -67,6 +69,8 @@ pub(super) struct Sidecar {
     pub(super) bytes: Vec<u8>,
     recognised: Recognised,
     expected: Expected,
+    /// The artifact that it lies beside, where that was found together with it.
+    owner: Option<ArtifactPath>,
 }
 
 /// Separates evidence from artifacts. The evidence is read if a release can have so much of it, the
@@ -107,6 +111,7 @@ fn bytes_max(expected: Expected) -> u64 {
         Expected::Checksums(_) => CHECKSUMS_BYTES_MAX,
         Expected::Attestation | Expected::Sbom => EVIDENCE_BYTES_MAX,
         Expected::Metablock => METABLOCK_BYTES_MAX,
+        Expected::Signature | Expected::Certificate | Expected::LogEntry => DETACHED_BYTES_MAX,
     }
 }
 
@@ -124,7 +129,7 @@ fn read(
     };
     let path = source.path;
     match recognise(expected, &bytes) {
-        Ok(recognised) => Ok(Sidecar { title, bytes, recognised, expected }),
+        Ok(recognised) => Ok(Sidecar { title, bytes, recognised, expected, owner: None }),
         Err(source) => {
             Err(IngestError::Evidence { path, expected: expected.description(), source })
         }
@@ -168,6 +173,25 @@ fn without_suffix(file_name: &str) -> Option<&str> {
 }
 
 impl Sidecar {
+    /// What lies beside an artifact.
+    pub(super) fn beside(
+        owner: ArtifactPath,
+        title: ArtifactPath,
+        bytes: Vec<u8>,
+        recognised: Recognised,
+        expected: Expected,
+    ) -> Self {
+        Self { title, bytes, recognised, expected, owner: Some(owner) }
+    }
+
+    pub(super) fn expected(&self) -> Expected {
+        self.expected
+    }
+
+    pub(super) fn owner(&self) -> Option<&ArtifactPath> {
+        self.owner.as_ref()
+    }
+
     pub(super) fn kind(&self) -> DocumentKind {
         self.recognised.kind
     }
@@ -226,7 +250,8 @@ fn place_one(
     if sidecar.kind() == DocumentKind::Metablock {
         return (Subject::Release, How::ByContent);
     }
-    if let Some(path) = sidecar.by_name(release) {
+    let owner = sidecar.owner.as_ref().or_else(|| sidecar.by_name(release));
+    if let Some(path) = owner {
         return (Subject::Artifact(path.clone()), How::ByName);
     }
     let named = |artifact: &&bonded_model::Artifact| {

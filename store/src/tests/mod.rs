@@ -1,6 +1,7 @@
 //! Tests of the parts together, and what they share.
 
 mod crash;
+mod detached;
 mod evidence;
 mod export;
 mod facts;

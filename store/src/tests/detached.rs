@@ -1,0 +1,164 @@
+//! Detached signatures and what lies beside them: evidence by name and content, and artifacts otherwise.
+
+use bonded_model::evidence::Subject;
+use bonded_model::limits::DETACHED_BYTES_MAX;
+use bonded_model::{DocumentKind, media_type};
+
+use super::{World, name, path};
+use crate::ingest::{How, IngestError, Outcome};
+use crate::recognise::{Expected, RecogniseError, recognise};
+
+/// 64 bytes that are no text.
+const SIGNATURE: &str =
+    "paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpQ==";
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+/// The same in base64.
+const BASE64: &str =
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
+const ENTRY: &str = r#"{"24296fb24b8ad77a": {}}"#;
+
+/// What becomes of files: the artifacts, and the evidence.
+#[track_caller]
+fn check(files: &[(&str, &str)], artifacts: &[&str], evidence: &[(&str, DocumentKind)]) {
+    let world = World::new();
+    files.iter().for_each(|(file, bytes)| drop(world.file(file, bytes)));
+    let report = world.ingest("demo@v1").unwrap();
+    let found: Vec<_> = report.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(found, artifacts, "{files:?}");
+    let found: Vec<_> = report
+        .evidence
+        .iter()
+        .map(|document| (document.title.as_ref().unwrap().as_str(), document.kind))
+        .collect();
+    assert_eq!(found, evidence, "{files:?}");
+    assert!(report.evidence.iter().all(|document| document.how == How::ByName));
+    let held = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    for (title, kind) in evidence {
+        let document = held.documents.iter().find(|d| d.title == Some(path(title))).unwrap();
+        let (_, bytes) = files.iter().find(|(file, _)| file == title).unwrap();
+        assert_eq!((document.kind, &*document.bytes), (*kind, bytes.as_bytes()), "{title}");
+    }
+    assert_eq!(world.ingest("demo@v1").unwrap().outcome, Outcome::Unchanged, "{files:?}");
+}
+
+const SIGNED: DocumentKind = DocumentKind::Signature;
+const CERTIFIED: DocumentKind = DocumentKind::Certificate;
+const LOGGED: DocumentKind = DocumentKind::LogEntry;
+
+#[test]
+fn pieces_beside_an_artifact_are_its_evidence() {
+    let sig = ("d/a.sig", SIGNATURE);
+    let a = ("d/a", "a");
+    check(&[a, sig], &["d/a"], &[("d/a.sig", SIGNED)]);
+    for certificate in ["d/a.cert", "d/a.crt", "d/a.pem"] {
+        for text in [PEM, BASE64] {
+            for entry in ["d/a.rekor", "d/a.rekor.json"] {
+                let mut expected = [(certificate, CERTIFIED), (entry, LOGGED), ("d/a.sig", SIGNED)];
+                expected.sort();
+                check(&[a, sig, (certificate, text), (entry, ENTRY)], &["d/a"], &expected);
+            }
+        }
+    }
+    // Of two, whoever verifies says that there are two.
+    let two = [("d/a.cert", PEM), ("d/a.pem", BASE64)];
+    let expected = [("d/a.cert", CERTIFIED), ("d/a.pem", CERTIFIED), ("d/a.sig", SIGNED)];
+    check(&[a, sig, two[0], two[1]], &["d/a"], &expected);
+    check(&[a, ("d/a.SIG", SIGNATURE)], &["d/a"], &[("d/a.SIG", SIGNED)]);
+    check(&[a, ("d/a.rekor.json", ENTRY)], &["d/a"], &[("d/a.rekor.json", LOGGED)]);
+}
+
+#[test]
+fn what_belongs_to_nothing_or_is_something_else_stays_an_artifact() {
+    let (a, sig) = (("a", "a"), ("a.sig", SIGNATURE));
+    for file in [
+        ("b.sig", SIGNATURE),
+        ("d/a.sig", SIGNATURE),
+        ("A.sig", SIGNATURE),
+        ("a.sig", "-----BEGIN PGP SIGNATURE-----\n"),
+        ("a.sig", "untrusted comment: of another program\nRWQ=\n"),
+        ("a.sig", ""),
+        ("a.asc", SIGNATURE),
+        ("a.cert", PEM),
+        ("a.cert", "DER"),
+        ("a.crt", PEM),
+        ("b.rekor", ENTRY),
+        ("b.rekor.json", "not even JSON"),
+    ] {
+        let mut artifacts = ["a", file.0];
+        artifacts.sort_unstable();
+        check(&[a, file], &artifacts, &[]);
+    }
+    for file in [("a.pem", "-----BEGIN PUBLIC KEY-----"), ("a.crt", "DER"), ("b.cert", PEM)] {
+        check(&[a, sig, file], &["a", file.0], &[("a.sig", SIGNED)]);
+    }
+    let long = format!("{PEM}{}", "\n".repeat(usize::try_from(DETACHED_BYTES_MAX).unwrap()));
+    check(&[a, sig, ("a.pem", &long)], &["a", "a.pem"], &[("a.sig", SIGNED)]);
+    // Signatures of evidence belong to no artifact; what is signed itself is none's evidence.
+    check(&[a, sig, ("a.sig.sig", SIGNATURE)], &["a", "a.sig.sig"], &[("a.sig", SIGNED)]);
+    let signed = [("a.cert", PEM), ("a.cert.sig", SIGNATURE)];
+    let expected = [("a.cert.sig", SIGNED), ("a.sig", SIGNED)];
+    check(&[a, sig, signed[0], signed[1]], &["a", "a.cert"], &expected);
+}
+
+#[test]
+fn names_that_nobody_else_gives_have_to_hold_what_they_say() {
+    let long = format!("{ENTRY}{}", " ".repeat(usize::try_from(DETACHED_BYTES_MAX).unwrap()));
+    for (file, text) in [
+        ("a.cert", "DER"),
+        ("a.cert", "-----BEGIN PUBLIC KEY-----"),
+        ("a.rekor", "[]"),
+        ("a.rekor.json", "{"),
+        ("a.rekor.json", "{\"a\":1,\"a\":2}"),
+        ("a.rekor.json", &long),
+    ] {
+        let world = World::new();
+        let files = [("a", "a"), ("a.sig", SIGNATURE), (file, text)];
+        files.iter().for_each(|(file, bytes)| drop(world.file(file, bytes)));
+        let error = world.ingest("demo@v1").unwrap_err();
+        match error {
+            IngestError::Evidence { path, .. } => assert!(path.ends_with(file) && text != long),
+            IngestError::EvidenceTooLarge { path, .. } => {
+                assert!(path.ends_with(file) && text == long)
+            }
+            other => panic!("{file}: {other}"),
+        }
+        assert_eq!(world.store.snapshot().unwrap().epoch(), 0);
+    }
+    let wrong = recognise(Expected::Signature, b"x");
+    assert!(matches!(wrong, Err(RecogniseError::Signature)), "{wrong:?}");
+    let wrong = recognise(Expected::Certificate, b"x");
+    assert!(matches!(wrong, Err(RecogniseError::Certificate)), "{wrong:?}");
+    let wrong = recognise(Expected::LogEntry, b"[]");
+    assert!(matches!(wrong, Err(RecogniseError::Unknown)), "{wrong:?}");
+}
+
+#[test]
+fn an_entry_may_come_later() {
+    let world = World::new();
+    let files = [("d/a", "a"), ("d/a.sig", SIGNATURE), ("d/a.cert", PEM)];
+    files.iter().for_each(|(file, bytes)| drop(world.file(file, bytes)));
+    world.ingest("demo@v1").unwrap();
+    world.file("later/d/a.rekor.json", ENTRY);
+    let later = world.ingest_paths("demo@v1", &[&world.inputs.join("later")]).unwrap();
+    assert_eq!((later.outcome, later.files.len()), (Outcome::EvidenceAdded, 0));
+    assert_eq!(later.evidence[0].subject, Subject::Artifact(path("d/a")));
+    let held = world.store.snapshot().unwrap().evidence(&name("demo@v1")).unwrap();
+    let found: Vec<_> =
+        held.documents.iter().map(|document| document.media_type.as_str()).collect();
+    assert_eq!(found.len(), 3);
+    assert!(found.contains(&media_type::DETACHED_LOG_ENTRY));
+}
+
+/// What was taken in as an artifact stays one, whatever its name.
+#[test]
+fn an_artifact_of_the_release_is_no_evidence_of_it() {
+    let world = World::new();
+    world.file("a.sig", SIGNATURE);
+    world.file("a.rekor", "no JSON");
+    world.ingest("demo@v1").unwrap();
+    let report = world.ingest("demo@v1").unwrap();
+    assert_eq!((report.outcome, report.files.len()), (Outcome::Unchanged, 2));
+    world.file("a", "a");
+    let error = world.ingest("demo@v1").unwrap_err();
+    assert!(matches!(error, IngestError::OtherRelease { .. }), "{error}");
+}

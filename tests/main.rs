@@ -16,6 +16,7 @@ mod cache;
 mod care;
 mod concurrency;
 mod conformance;
+mod detached;
 // It damages the database of a default build.
 #[cfg(not(feature = "sled"))]
 mod facts;

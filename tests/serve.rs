@@ -7,13 +7,13 @@ use std::process::{Child, Stdio};
 use crate::world::{Run, World};
 
 /// A running server; asked to stop, and waited for, when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: String,
 }
 
 impl Served {
-    fn start(world: &World, arguments: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, arguments: &[&str]) -> Self {
         let mut child = world
             .command(arguments)
             .stdout(Stdio::piped())
@@ -30,7 +30,7 @@ impl Served {
     }
 
     /// Status line with headers in lower case, and body.
-    fn ask(&self, request: &str) -> (String, Vec<u8>) {
+    pub(crate) fn ask(&self, request: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).expect("connects");
         let request = format!("{request}\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).expect("writes");

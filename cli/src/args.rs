@@ -280,6 +280,12 @@ pub(crate) struct VerifyArgs {
     /// The bundle that came with the file
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
+    /// The certificate, where the bundle is a signature in a .sig file
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The log's entry as Rekor answers it, where the bundle is a signature in a .sig file
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub(crate) log_entry: Option<PathBuf>,
     /// The signer's identity (certificate SAN), exact
     #[arg(
         long,

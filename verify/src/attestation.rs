@@ -271,7 +271,9 @@ impl Attestation {
         let (signers, faults, asides) = (Vec::new(), vec![fault], Vec::new());
         let (purpose, statement) = match claimed {
             Some(Content::Statement(statement)) => (Purpose::of(&statement), Some(statement)),
-            Some(Content::File) => return Self::of_file(file, Recognised { signers, faults, asides }),
+            Some(Content::File) => {
+                return Self::of_file(file, Recognised { signers, faults, asides });
+            }
             None => (Purpose::Unreadable, None),
         };
         Self { purpose, statement, faults, signers, asides }
@@ -329,12 +331,7 @@ impl Purpose {
 }
 
 /// The signers who made any of the signatures, or else what stands against each.
-fn recognised(
-    all: &[Signed],
-    lacks: &[Lack],
-    rules: &[SignerRule],
-    now: &Moment,
-) -> Recognised {
+fn recognised(all: &[Signed], lacks: &[Lack], rules: &[SignerRule], now: &Moment) -> Recognised {
     let (mut signers, mut faults, mut asides) = (Vec::new(), Vec::new(), Vec::new());
     for signed in all {
         match recognise(signed, lacks, rules, now) {

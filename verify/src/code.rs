@@ -74,7 +74,7 @@ codes! {
     SigLog = "SIG-LOG",
         "A transparency-log entry, its inclusion proof or its checkpoint is missing or wrong.",
         "sigstore client-spec, Verification, Transparency Log Entry",
-        "Ask the producer for a bundle with an inclusion proof and checkpoint.";
+        "Ask the producer for a bundle with an inclusion proof and checkpoint; for a .cert file, see docs/policy.md, Legacy forms.";
     SigTime = "SIG-TIME",
         "There is no trusted signing time, or it lies in the future.",
         "sigstore client-spec, Verification, Establishing a Time for the Signature",

@@ -1,10 +1,12 @@
 //! `verify`: the verdict on a release in the store, or on one downloaded file, offline.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
+use bonded_model::detached::Files;
 use bonded_model::digest::DigestError;
 use bonded_model::evidence::Subject;
-use bonded_model::limits::EVIDENCE_BYTES_MAX;
+use bonded_model::limits::{DETACHED_BYTES_MAX, EVIDENCE_BYTES_MAX};
 use bonded_model::statement::Statement;
 use bonded_model::vsa::Summary;
 use bonded_model::{ArtifactPath, Digest, DocumentKind, MediaType, ReleaseName, media_type, vsa};
@@ -121,7 +123,7 @@ fn says_the_same(bytes: &[u8], statement: &Statement) -> bool {
 }
 
 fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcome, CliError> {
-    let bundle = judge::read(bundle, EVIDENCE_BYTES_MAX, "bundle")?;
+    let bundle = papers(args, bundle)?;
     let subject = FileSubject::read(&args.target)?;
     let question = FileQuestion {
         path: subject.path.as_ref(),
@@ -151,6 +153,21 @@ fn on_file(context: &Context, args: &VerifyArgs, bundle: &Path) -> Result<Outcom
         }
     };
     print(context, args, &verdict)
+}
+
+/// The bundle, or a signature with the files that lie beside it.
+fn papers(args: &VerifyArgs, bundle: &Path) -> Result<Vec<u8>, CliError> {
+    let bundle = judge::read(bundle, EVIDENCE_BYTES_MAX, "bundle")?;
+    let beside = |file: &Option<PathBuf>, what| -> Result<Vec<Cow<'static, [u8]>>, CliError> {
+        let read = file.iter().map(|file| judge::read(file, DETACHED_BYTES_MAX, what));
+        read.map(|bytes| Ok(Cow::Owned(bytes?))).collect()
+    };
+    let certificates = beside(&args.certificate, "certificate")?;
+    let entries = beside(&args.log_entry, "log entry")?;
+    if certificates.is_empty() && entries.is_empty() {
+        return Ok(bundle);
+    }
+    Ok(Files { signature: Cow::Owned(bundle), certificates, entries }.to_bytes())
 }
 
 /// A pass of a file must not be taken for one of all that the policy says.

@@ -157,7 +157,7 @@ impl Shape {
             return Ok(Self::of_others(Form::Layer));
         }
         if document.media_type.as_deref() == Some(COSIGN_FILES) {
-            return Ok(Self { form: Form::Files, by_certificate: false, log_entries: Vec::new() });
+            return Ok(Self::of_others(Form::Files));
         }
         let Some(material) = document.verification_material else {
             let by_cosign = document.blob_signature.is_some();

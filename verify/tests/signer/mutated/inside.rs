@@ -174,11 +174,11 @@ fn all_that_is_inside_of_keyless_bundles() {
     let statement = statement();
     let (paper, file) = (Content::Statement(&statement), Content::File(FILE));
     let rows: [(BundleVersion, Content<'_>, &[Log], usize, usize); 5] = [
-        (BundleVersion::V03, paper, &[Log::V1], 1, 2),
-        (BundleVersion::V03, paper, &[Log::V2], 1, 7),
-        (BundleVersion::V03, paper, &[Log::V1Intoto], 0, 7),
-        (BundleVersion::V02, file, &[Log::V1], 0, 7),
-        (BundleVersion::V03Parameter, file, &[Log::V2], 1, 7),
+        (BundleVersion::V03, paper, &[Log::V1], 1, 3),
+        (BundleVersion::V03, paper, &[Log::V2], 1, 9),
+        (BundleVersion::V03, paper, &[Log::V1Intoto], 0, 9),
+        (BundleVersion::V02, file, &[Log::V1], 0, 9),
+        (BundleVersion::V03Parameter, file, &[Log::V2], 1, 9),
     ];
     let mut odd = Vec::new();
     for (media_type, content, logs, timestamps, every) in rows {

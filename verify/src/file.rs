@@ -11,7 +11,7 @@ use crate::attestation::{Attestation, Frame, Purpose};
 use crate::code::Code;
 use crate::engine::judge::{Candidate, Decided, Rule, either};
 use crate::facts;
-use crate::finding::{Fault, Finding, Severity};
+use crate::finding::{Fault, Finding, Severity, Spot};
 use crate::identity::{KeyRule, LogRule, SignerRule, Who, Witnesses};
 use crate::key::PublicKey;
 use crate::legacy::Forms;
@@ -271,16 +271,7 @@ fn finding(
     severity: Severity,
     fault: Fault,
 ) -> Finding {
-    Finding {
-        path: question.path.cloned(),
-        subject,
-        document,
-        code: fault.code,
-        expected: fault.expected,
-        seen: fault.seen,
-        severity,
-        rule: fault.rule,
-    }
+    fault.at(Spot { path: question.path.cloned(), subject, document }, severity)
 }
 
 fn policy_of<'a>(expectation: &FileExpectation<'a>) -> std::borrow::Cow<'a, Policy> {

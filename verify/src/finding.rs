@@ -85,6 +85,15 @@ pub(crate) fn capped(mut findings: Vec<Finding>) -> Vec<Finding> {
     kept
 }
 
+/// What a finding is held against.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spot {
+    pub(crate) path: Option<ArtifactPath>,
+    /// The digest of the artifact, or of the release.
+    pub(crate) subject: Option<Digest>,
+    pub(crate) document: Option<Digest>,
+}
+
 /// What a rule found, before it is known whom it concerns and how much it weighs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fault {
@@ -99,6 +108,13 @@ impl Fault {
     pub(crate) fn new(code: Code, expected: impl Into<String>, seen: impl Into<String>) -> Self {
         let (expected, seen) = (bounded(expected.into()), bounded(seen.into()));
         Self { code, expected, seen, rule: None }
+    }
+
+    /// The fault as a finding, held against that spot.
+    pub(crate) fn at(self, spot: Spot, severity: Severity) -> Finding {
+        let Spot { path, subject, document } = spot;
+        let Self { code, expected, seen, rule } = self;
+        Finding { path, subject, document, code, expected, seen, severity, rule }
     }
 
     pub(crate) fn of_rule(self, name: &str) -> Self {

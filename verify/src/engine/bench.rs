@@ -8,7 +8,7 @@ use super::judge::Judge;
 use crate::attestation::Purpose;
 use crate::code::Code;
 use crate::facts::{Covering, Fact, Inventory, Reading};
-use crate::finding::{Fault, Finding, Severity};
+use crate::finding::{Fault, Finding, Severity, Spot};
 use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::sums::Sums;
@@ -86,16 +86,9 @@ impl Bench<'_> {
     ) -> Finding {
         let release = self.inventory.release;
         let artifact = at.and_then(|at| release.artifacts().get(at));
-        Finding {
-            path: artifact.map(|artifact| artifact.path.clone()),
-            subject: Some(artifact.map_or(release.digest(), |artifact| artifact.file.digest)),
-            document,
-            code: fault.code,
-            expected: fault.expected,
-            seen: fault.seen,
-            severity,
-            rule: fault.rule,
-        }
+        let path = artifact.map(|artifact| artifact.path.clone());
+        let subject = artifact.map_or(release.digest(), |artifact| artifact.file.digest);
+        fault.at(Spot { path, subject: Some(subject), document }, severity)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bonded_model::{Artifact, Digest};
 
 use crate::code::Code;
-use crate::finding::{Fault, Finding, Severity, capped};
+use crate::finding::{Fault, Finding, Severity, Spot, capped};
 use crate::moment::Moment;
 use crate::policy::{Count, Demand};
 use crate::verdict::{AcceptedDocument, ArtifactVerdict, Role, SignedBy};
@@ -95,16 +95,8 @@ impl<'a> Judge<'a> {
     }
 
     pub(crate) fn find(&mut self, severity: Severity, document: Option<Digest>, fault: Fault) {
-        self.findings.push(Finding {
-            path: self.verdict.path.clone(),
-            subject: Some(self.verdict.digest),
-            document,
-            code: fault.code,
-            expected: fault.expected,
-            seen: fault.seen,
-            severity,
-            rule: fault.rule,
-        });
+        let (path, subject) = (self.verdict.path.clone(), Some(self.verdict.digest));
+        self.findings.push(fault.at(Spot { path, subject, document }, severity));
     }
 
     pub(crate) fn finish(self) -> (ArtifactVerdict, Vec<Finding>) {

@@ -16,7 +16,7 @@ use super::vsa as of_release;
 use crate::attestation::{Attestation, Frame};
 use crate::code::Code;
 use crate::facts::{Covering, Inventory, lines_of, subjects_text};
-use crate::finding::{Fault, Finding, Severity};
+use crate::finding::{Fault, Finding, Severity, Spot};
 use crate::identity::Who;
 use crate::moment::Moment;
 use crate::policy::{Demand, Policy, Sight, VerifierRule};
@@ -274,16 +274,8 @@ impl Door<'_> {
     }
 
     fn finding(&self, document: Option<Digest>, severity: Severity, fault: Fault) -> Finding {
-        Finding {
-            path: None,
-            subject: Some(self.release.digest()),
-            document,
-            code: fault.code,
-            expected: fault.expected,
-            seen: fault.seen,
-            severity,
-            rule: fault.rule,
-        }
+        let subject = Some(self.release.digest());
+        fault.at(Spot { path: None, subject, document }, severity)
     }
 }
 

@@ -33,6 +33,7 @@ use crate::facts::{self, Inventory};
 use crate::finding::{Fault, Finding, Severity};
 use crate::moment::Moment;
 use crate::policy::{Demands, DemandsAt, Policy, Sight, exception};
+use crate::provenance::Dependencies;
 use crate::signature::Verifier;
 use crate::sums;
 use crate::verdict::{About, ArtifactVerdict, Grounds, Verdict};
@@ -112,8 +113,12 @@ pub fn verify_release(
         .into_par_iter()
         .filter_map(|at| Some(judge_artifact(&bench, at, release.artifacts().get(at)?)))
         .collect();
-    let (artifacts, findings): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
-    let mut findings: Vec<_> = findings.into_iter().flatten().collect();
+    let dependencies = Dependencies::count(judged.iter().flat_map(|(_, _, used)| used));
+    let (mut artifacts, mut findings) = (Vec::new(), Vec::new());
+    judged.into_iter().for_each(|(artifact, found, _)| {
+        artifacts.push(artifact);
+        findings.extend(found);
+    });
     findings.extend(RELEASE_RULES.iter().flat_map(|rule| rule(&bench)));
     findings.extend(too_many(&bench, evidence.documents.len()));
     exception::apply(&policy.exceptions, &mut findings, &release.name().version, &moment);
@@ -127,23 +132,30 @@ pub fn verify_release(
         now,
         lasts: moment.interval(),
     };
-    Verdict::new(about, grounds, artifacts, documents, findings)
+    Verdict::new(about, grounds, artifacts, documents, findings).with_dependencies(dependencies)
 }
 
+/// What is found out about an artifact, with the dependencies of the builds that made it.
 fn judge_artifact(
     bench: &Bench<'_>,
     at: usize,
     artifact: &Artifact,
-) -> (ArtifactVerdict, Vec<Finding>) {
+) -> (ArtifactVerdict, Vec<Finding>, Vec<Dependencies>) {
     let mut judge = Judge::new(artifact, bench.now);
+    let mut used = Vec::new();
     match bench.policy.demands_for(&Sight::of(artifact)) {
         Some((under, demands)) => {
             let held = Held { at, artifact, demands, under };
             ARTIFACT_RULES.iter().for_each(|rule| rule(bench, &held, &mut judge));
+            let accepted = bench.provenance(at, &judge);
+            let assessed = accepted.filter_map(|(_, line)| line.attestation.assessed(under));
+            used.extend(assessed.map(|assessed| assessed.dependencies.clone()));
         }
         None => judge.find(Severity::Fail, None, unknown()),
     }
-    judge.finish()
+    let (verdict, findings) = judge.finish();
+    let verdict = ArtifactVerdict { dependencies: Dependencies::count(used.iter()), ..verdict };
+    (verdict, findings, used)
 }
 
 /// Demands are chosen by kind and platform, and nobody has looked.

@@ -116,7 +116,8 @@ pub fn verify_file(
         AcceptedDocument { document, role, signer }
     });
     let path = question.path.cloned();
-    let artifact = ArtifactVerdict { path, digest: file, level, accepted: accepted.collect() };
+    let (accepted, dependencies) = (accepted.collect(), None);
+    let artifact = ArtifactVerdict { path, digest: file, level, dependencies, accepted };
     let findings = findings.collect();
     let grounds = Grounds { lasts: moment.interval(), ..grounds };
     Verdict::new(about, grounds, vec![artifact], documents, findings)

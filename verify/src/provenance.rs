@@ -8,6 +8,7 @@ mod tests;
 mod version;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bonded_model::slsa::{
     PROVENANCE_V0_1, PROVENANCE_V0_2, PROVENANCE_V1, Provenance, ProvenanceError, Source,
@@ -42,7 +43,33 @@ pub(crate) struct Assessed {
     pub(crate) speakers: BTreeSet<String>,
     /// The commits that the build started from.
     pub(crate) commits: BTreeSet<Commit>,
+    /// What the build is said to have used beside its source.
+    pub(crate) dependencies: Dependencies,
     pub(crate) faults: Vec<Fault>,
+}
+
+/// Dependencies of builds, each once, by URI and digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dependencies(Arc<BTreeSet<String>>);
+
+impl Dependencies {
+    fn of(sources: &[Source]) -> Self {
+        let text = |source: &Source| {
+            let digests = source.digest.iter().map(|(name, hex)| format!(" {name}:{hex}"));
+            source.uri.clone() + &digests.collect::<String>()
+        };
+        Self(Arc::new(beside_source(sources).map(text).collect()))
+    }
+
+    /// How many there are in all of these together; `None` where none is named, which is not known to mean that
+    /// there is none.
+    pub(crate) fn count<'a>(all: impl Iterator<Item = &'a Self>) -> Option<u64> {
+        let mut all: Vec<_> = all.map(|Self(one)| one).collect();
+        // One provenance covers many artifacts.
+        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let distinct: BTreeSet<&String> = all.into_iter().flat_map(|one| one.iter()).collect();
+        u64::try_from(distinct.len()).ok().filter(|count| *count > 0) // no set is larger
+    }
 }
 
 /// A commit in a repository.
@@ -82,6 +109,7 @@ pub(crate) fn assess(
     };
     let claims = |holder| [claim_faults(holder, &provenance), stated::faults(holder, &provenance)];
     let claims: Vec<_> = holder.into_iter().flat_map(claims).flatten().collect();
+    let dependencies = Dependencies::of(&provenance.sources);
     let under = |rule| {
         let mut assessed = match vouched {
             Vouched::Signed { signers, .. } => builder(frame, rule, &provenance, signers),
@@ -91,6 +119,7 @@ pub(crate) fn assess(
         assessed.faults.extend(rule.expect.faults(frame, holder, &provenance));
         assessed.faults.extend(claims.iter().cloned());
         assessed.commits = commits(&provenance.sources);
+        assessed.dependencies = dependencies.clone();
         assessed
     };
     Ok(frame.policy.all_demands().map(|demands| under(&demands.provenance)).collect())
@@ -184,6 +213,13 @@ fn pinned_builder(rule: &ProvenanceRule, provenance: &Provenance, pinned: &Pinne
     });
     let (level, speakers) = (Some(pinned.level), BTreeSet::new());
     Assessed { level, speakers, faults: faults.into_iter().collect(), ..Assessed::default() }
+}
+
+/// Materials that are not the source that started the build.
+fn beside_source(sources: &[Source]) -> impl Iterator<Item = &Source> {
+    let started: Vec<_> = triggers(sources).map(Source::repository_and_ref).collect();
+    let materials = sources.iter().filter(|source| source.role == SourceRole::Material);
+    materials.filter(move |material| !started.contains(&material.repository_and_ref()))
 }
 
 fn triggers(sources: &[Source]) -> impl Iterator<Item = &Source> {

@@ -14,6 +14,9 @@ use crate::verdict::{ArtifactVerdict, Verdict};
 /// The version of SLSA whose rules are applied.
 const SLSA_VERSION: &str = "1.2";
 
+/// What is said of what was not looked at.
+const UNEVALUATED: &str = "SLSA_BUILD_LEVEL_UNEVALUATED";
+
 /// The name under which this program's version stands in a summary.
 const VERIFIER_NAME: &str = "bonded";
 
@@ -56,7 +59,7 @@ impl Verdict {
     pub fn to_summary(&self, request: &SummaryRequest<'_>) -> Statement {
         // The weakest artifact: a release is no better than that.
         let level = self.artifacts().iter().map(|artifact| artifact.level).min().flatten();
-        let summary = self.summary(request, level);
+        let summary = self.summary(request, level, self.dependencies());
         Statement::new(self.summary_subjects(), SUMMARY_V1, &summary)
     }
 
@@ -67,16 +70,24 @@ impl Verdict {
         artifact: &ArtifactVerdict,
         request: &SummaryRequest<'_>,
     ) -> Statement {
-        let summary = self.summary(request, artifact.level);
+        let summary = self.summary(request, artifact.level, artifact.dependencies);
         Statement::new(vec![subject(artifact)], SUMMARY_V1, &summary)
     }
 
-    fn summary(&self, request: &SummaryRequest<'_>, level: Option<u8>) -> Summary {
+    fn summary(
+        &self,
+        request: &SummaryRequest<'_>,
+        level: Option<u8>,
+        dependencies: Option<u64>,
+    ) -> Summary {
         let (verification_result, label) = match (self.is_pass(), level) {
             (false, _) => (SummaryResult::Failed, "FAILED".to_owned()),
             (true, Some(level)) => (SummaryResult::Passed, format!("SLSA_BUILD_LEVEL_{level}")),
-            (true, None) => (SummaryResult::Passed, "SLSA_BUILD_LEVEL_UNEVALUATED".to_owned()),
+            (true, None) => (SummaryResult::Passed, UNEVALUATED.to_owned()),
         };
+        // Nobody looked at how they were built. Where none is named, nothing is claimed: a set without any would
+        // say that there is none.
+        let dependencies = dependencies.filter(|_| self.is_pass());
         Summary {
             verifier: SummaryVerifier {
                 id: request.verifier_id.to_owned(),
@@ -91,7 +102,7 @@ impl Verdict {
             input_attestations: self.inputs(request.program),
             verification_result,
             verified_levels: vec![label],
-            dependency_levels: None,
+            dependency_levels: dependencies.map(|count| [(UNEVALUATED.to_owned(), count)].into()),
             slsa_version: Some(SLSA_VERSION.to_owned()),
         }
     }

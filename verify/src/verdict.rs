@@ -32,6 +32,8 @@ const VERDICT_VERSION: u32 = 1;
 pub struct Verdict {
     about: About,
     grounds: Grounds,
+    /// Of all artifacts together.
+    dependencies: Option<u64>,
     artifacts: Vec<ArtifactVerdict>,
     documents: Vec<Digest>,
     findings: Vec<Finding>,
@@ -71,6 +73,10 @@ pub struct ArtifactVerdict {
     /// The SLSA build level that an accepted provenance reaches under the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
+    /// How many dependencies its accepted provenance names beside the source; absent where it names none. Of a
+    /// single file they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<u64>,
     /// The documents that satisfied a rule, by digest, then role.
     pub accepted: Vec<AcceptedDocument>,
 }
@@ -154,7 +160,18 @@ impl Verdict {
         });
         documents.sort();
         documents.dedup();
-        Self { about, grounds, artifacts, documents, findings: capped(findings) }
+        let findings = capped(findings);
+        Self { about, grounds, dependencies: None, artifacts, documents, findings }
+    }
+
+    pub(crate) fn with_dependencies(self, dependencies: Option<u64>) -> Self {
+        Self { dependencies, ..self }
+    }
+
+    /// How many dependencies the accepted provenance of all artifacts names beside their source, each counted
+    /// once; `None` where it names none.
+    pub fn dependencies(&self) -> Option<u64> {
+        self.dependencies
     }
 
     /// Whether nothing stands against it.

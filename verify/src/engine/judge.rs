@@ -56,6 +56,7 @@ impl<'a> Judge<'a> {
             path: Some(artifact.path.clone()),
             digest: artifact.file.digest,
             level: None,
+            dependencies: None,
             accepted: Vec::new(),
         };
         Self { verdict, findings: Vec::new(), now, accepted: Vec::new() }

@@ -265,6 +265,7 @@ impl Door<'_> {
             path: Some(artifact.path.clone()),
             digest: artifact.file.digest,
             level: opened.and_then(|opened| opened.level),
+            dependencies: None,
             accepted: opened.map_or_else(Vec::new, |opened| {
                 let (document, signer) = (opened.document, opened.signer.clone());
                 vec![AcceptedDocument { document, role: Role::Summary, signer }]

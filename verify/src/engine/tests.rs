@@ -661,6 +661,7 @@ proptest! {
 }
 
 mod conditions;
+mod dependencies;
 mod lines;
 mod npm;
 mod papers;

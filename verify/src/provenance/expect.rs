@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use bonded_model::slsa::{Provenance, Source, SourceRole, Stated};
+use bonded_model::slsa::{Provenance, Source, Stated};
 use bonded_model::statement::DigestSet;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::triggers;
 use super::version::VersionRange;
+use super::{beside_source, triggers};
 use crate::attestation::Frame;
 use crate::code::Code;
 use crate::finding::Fault;
@@ -241,9 +241,7 @@ impl std::fmt::Display for Wanted {
 /// Every dependency must be listed, but for what is the source that started the build: source and ref
 /// have rules of their own.
 fn dependency_faults(allowed: &[Dependency], provenance: &Provenance) -> Vec<Fault> {
-    let sources: Vec<_> = triggers(&provenance.sources).map(Source::repository_and_ref).collect();
-    let materials = provenance.sources.iter().filter(|s| s.role == SourceRole::Material);
-    let others = materials.filter(|material| !sources.contains(&material.repository_and_ref()));
+    let others = beside_source(&provenance.sources);
     others.filter_map(|material| dependency_fault(allowed, material)).collect()
 }
 

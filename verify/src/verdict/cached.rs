@@ -21,7 +21,7 @@ use crate::finding::{Finding, Severity};
 use crate::moment::Interval;
 
 /// The version of the form of the body.
-const BODY_VERSION: u32 = 1;
+const BODY_VERSION: u32 = 2;
 
 const TAG_BYTES: usize = 32;
 
@@ -77,6 +77,7 @@ struct Body<'a> {
     basis: Digest,
     lasts: Interval,
     digest: Digest,
+    dependencies: Option<u64>,
     artifacts: &'a [ArtifactVerdict],
     documents: &'a [Digest],
     findings: Vec<Found<&'a str>>,
@@ -91,6 +92,7 @@ struct Kept {
     basis: Digest,
     lasts: Interval,
     digest: Digest,
+    dependencies: Option<u64>,
     artifacts: Vec<ArtifactVerdict>,
     documents: Vec<Digest>,
     findings: Vec<Found<String>>,
@@ -138,6 +140,7 @@ impl Verdict {
             basis,
             lasts,
             digest: *digest,
+            dependencies: self.dependencies,
             artifacts: &self.artifacts,
             documents: &self.documents,
             findings: self.findings.iter().map(Found::of).collect(),
@@ -186,6 +189,7 @@ impl Verdict {
         Some(Self {
             about: About::Release { name: kept.question.release, digest: kept.digest },
             grounds,
+            dependencies: kept.dependencies,
             artifacts: kept.artifacts,
             documents: kept.documents,
             findings: findings.collect::<Option<_>>()?,
@@ -319,7 +323,7 @@ mod tests {
             |body: &str| [ask.key.tag(body.as_bytes()).as_bytes(), body.as_bytes()].concat();
         assert!(ask.read(&sealed(&body)).is_some());
         let pairs = [
-            ("\"version\":1", "\"version\":2"),
+            ("\"version\":2", "\"version\":1"),
             ("\"severity\":\"warn\"", "\"severity\":\"mild\""),
             ("\"code\":\"EXPR-FALSE\"", "\"code\":\"EXPR-NEW\""),
             ("\"role\":\"provenance\"", "\"role\":\"new\""),

@@ -64,21 +64,34 @@ pub(super) fn run(context: &Context, args: &AttestVsaArgs) -> Result<Outcome, Cl
     };
     let epoch =
         attach_each(&store, &request, &mut progress::say_waiting).map_err(report::store_error)?;
-    let signer = key.public_digest();
-    let told = bundles.iter().map(|(made, bundle)| (made, Digest::sha256_of(bundle)));
-    match context.format {
-        Format::Text => told.into_iter().try_for_each(|(made, digest)| {
+    let (release, signer) = (&name, key.public_digest());
+    print(context.format, &Attached { release, signer, epoch, bundles: &bundles })?;
+    Ok(Outcome::Done)
+}
+
+/// What was signed and attached.
+struct Attached<'a> {
+    release: &'a ReleaseName,
+    signer: Digest,
+    epoch: u64,
+    bundles: &'a [(Made, Vec<u8>)],
+}
+
+fn print(format: Format, attached: &Attached<'_>) -> Result<(), CliError> {
+    let Attached { release, signer, epoch, bundles } = attached;
+    let mut told = bundles.iter().map(|(made, bundle)| (made, Digest::sha256_of(bundle)));
+    match format {
+        Format::Text => told.try_for_each(|(made, digest)| {
             let uri = &made.resource_uri;
             output::data_line(&format!("attached {digest}, a summary of {uri}, signed by {signer}"))
-        })?,
+        }),
         Format::Json => {
             let told: Vec<Value> = told.map(|(made, digest)| made.told(digest)).collect();
             output::data_json(&json!({
-                "release": name, "signer": signer, "epoch": epoch, "summaries": told,
-            }))?;
+                "release": release, "signer": signer, "epoch": epoch, "summaries": told,
+            }))
         }
     }
-    Ok(Outcome::Done)
 }
 
 /// Tells where the policy of the verdict would not hear its own summary. It may be meant for others.

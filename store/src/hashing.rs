@@ -228,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(crate::tests::cases(24))]
         #[test]
         fn every_way_gives_the_same_digests(length in 0_usize..3_000_000, step in 1_usize..600_000) {
             let bytes: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();

@@ -185,7 +185,7 @@ fn replay(memory: &Memory, history: &[Act]) -> (Catalog, Model) {
 
 proptest! {
     // Long histories, so that trees have several levels, and fewer of them.
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(crate::tests::cases(40))]
 
     #[test]
     fn it_behaves_like_a_map(history in history(400), prefix in "(a|b|release|evidence/demo/v1|referrer)?/?[ab1s]?") {

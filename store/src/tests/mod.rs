@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bonded_model::{ArtifactPath, DocumentKind, MediaType, ReleaseName, Timestamp, media_type};
+use proptest::prelude::ProptestConfig;
 use tempfile::TempDir;
 
 use crate::disk::Action;
@@ -85,6 +86,15 @@ pub(crate) struct World {
 
 pub(crate) fn memory_directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_no_such| tempfile::tempdir()).unwrap()
+}
+
+/// So many cases of a property, or by hand as many as `PROPTEST_CASES` says.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let asked_for = ProptestConfig::default();
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => asked_for,
+        None => ProptestConfig { cases: count, ..asked_for },
+    }
 }
 
 pub(crate) fn holder() -> Holder {

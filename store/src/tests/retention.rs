@@ -135,7 +135,7 @@ enum Event {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::tests::cases(48))]
     #[test]
     fn after_any_history_exactly_what_is_needed_is_held(
         events in proptest::collection::vec(

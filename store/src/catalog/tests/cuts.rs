@@ -15,7 +15,7 @@ fn keys(count: usize, one_in: usize) -> Vec<Key> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(crate::tests::cases(16))]
 
     #[test]
     fn full_pages_are_cut_as_if_the_tree_had_been_built_at_once(

@@ -376,6 +376,37 @@ fn what_is_asked_for_wrongly() {
     without.says(&["no place where anything is kept", "set BONDED_STATE"]);
 }
 
+/// What was lost is fetched again, and no lock keeps anybody from it.
+#[test]
+fn a_damaged_root_is_mended() {
+    let (_, server, world) = begin();
+    first(&world, &server).must(0);
+    let own = digest(&roots().0);
+    let file = format!("state/trust/roots/{}.json", own.trim_start_matches("sha256:"));
+    for damage in [Some("{}"), None] {
+        match damage {
+            Some(bytes) => drop(world.write(&file, bytes)),
+            None => std::fs::remove_file(world.path(&file)).unwrap(),
+        }
+        assert_ne!(run(&world, "trust show stored:corp").code, 0);
+        assert_eq!(json(&world, "trust update corp")["outcome"], "unchanged");
+        assert_eq!(json(&world, "trust show stored:corp")["digest"], own.as_str());
+    }
+    world.write("state/trust/repositories/corp.json", "{");
+    run(&world, "trust update corp").must(3).says(&["corp.json is damaged", "move "]);
+}
+
+/// Who may write a store may not say which roots there are.
+#[test]
+fn nothing_is_kept_inside_of_the_store() {
+    let (_, server, world) = begin();
+    let line = format!("trust update corp --repository {} --root root.json", server.url());
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let mut command = world.command(&arguments);
+    let inside = Run::of(&command.env("BONDED_STATE", "store/state").output().unwrap());
+    inside.must(2).says(&["no place where anything is kept", "outside of the store"]);
+}
+
 /// The one who is killed while it waits leaves what was there, and no lock.
 #[test]
 fn a_kill_leaves_the_old_one_in_force() {

@@ -19,8 +19,8 @@ use serde::{Serialize, Serializer};
 use crate::config::Config;
 use crate::error::{CliError, ErrorKind};
 use crate::judge::read;
-use crate::report;
 use crate::trust::kept::{Kept, KeptError, Which};
+use crate::{report, state};
 
 /// What begins the name of one that `trust update` took.
 const STORED: &str = "stored:";
@@ -95,7 +95,7 @@ fn read_stored(config: &Config, which: &str) -> Result<Vec<u8>, CliError> {
 
 /// Where trusted roots are kept for the user, if anywhere.
 pub(crate) fn kept(config: &Config) -> Result<Kept, KeptError> {
-    config.state.as_deref().map(Kept::below).ok_or(KeptError::NoPlace)
+    state::place(config).map(Kept::below).ok_or(KeptError::NoPlace)
 }
 
 /// What is kept cannot be used: whose matter that is, and what to do.
@@ -108,9 +108,10 @@ pub(crate) fn kept_error(error: KeptError) -> CliError {
             ErrorKind::Usage,
             "bonded trust show lists what is stored, and bonded trust update fetches".to_owned(),
         ),
-        KeptError::NoPlace => {
-            (ErrorKind::Usage, "set BONDED_STATE to a directory of your own".to_owned())
-        }
+        KeptError::NoPlace => (
+            ErrorKind::Usage,
+            "set BONDED_STATE to a directory of your own, outside of the store".to_owned(),
+        ),
         KeptError::Damaged { path, .. } => (
             ErrorKind::Environment,
             format!(

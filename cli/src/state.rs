@@ -1,4 +1,5 @@
-//! What is kept for the user between runs, outside of any store: the key that marks kept verdicts.
+//! What is kept for the user between runs, outside of any store: where that is, and the key that marks kept
+//! verdicts. Trusted roots that were fetched are the matter of `trust::kept`.
 //!
 //! ```text
 //! <state>/verdicts.key   32 random bytes, mode 0600
@@ -22,13 +23,18 @@ const KEY_BYTES: usize = 32;
 
 /// The key, which is made at its first use; `None` where there is no place for one.
 pub(crate) fn cache_key(config: &Config) -> Option<CacheKey> {
-    let state = config.state.as_deref()?;
-    // Who names a place inside the store has none: others may read and write there.
-    let is_apart = |store: &Path| {
-        Some(!config::absolute(state).ok()?.starts_with(config::absolute(store).ok()?)) // no place
-    };
-    config.store().ok().and_then(is_apart).filter(|apart| *apart)?; // without a store nothing is kept
+    config.store().ok()?; // without a store nothing is kept
+    let state = place(config)?;
     read_key(state).or_else(|| make_key(state)).map(CacheKey::new)
+}
+
+/// The directory of what is kept for the user, if there is one. Who names a place inside the store has none:
+/// others may read and write there.
+pub(crate) fn place(config: &Config) -> Option<&Path> {
+    let state = config.state.as_deref()?;
+    let Ok(store) = config.store() else { return Some(state) };
+    let is_inside = config::absolute(state).ok()?.starts_with(config::absolute(store).ok()?); // no place
+    (!is_inside).then_some(state)
 }
 
 fn read_key(state: &Path) -> Option<[u8; KEY_BYTES]> {

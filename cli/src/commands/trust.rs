@@ -17,7 +17,7 @@ use crate::judge::read;
 use crate::output::{self, Format};
 use crate::roots::{GivenRoot, kept, kept_error};
 use crate::trust::client::{self, ROOT_BYTES_MAX, Start, UpdateError};
-use crate::trust::kept::{Kept, Record, Standing, Taken};
+use crate::trust::kept::{Kept, KeptError, Record, Standing, Taken, Which};
 use crate::trust::repository::{Address, Name};
 use crate::{clock, runtime};
 
@@ -142,6 +142,7 @@ impl Update<'_> {
         let root = TrustRoot::parse(bytes).map_err(|source| refuse().because(source))?;
         Verifier::of_roots(vec![root.clone()]).map_err(|source| refuse().because(source))?;
         let earlier = self.earlier(&record)?;
+        let before = record.current().or_else(|| earlier.as_ref().map(TrustRoot::digest));
         let digest = self.kept.keep_root(self.held, bytes).map_err(kept_error)?;
         let outcome = match record.current() {
             None => "first",
@@ -155,8 +156,9 @@ impl Update<'_> {
         let told = Told {
             name: self.name,
             digest,
-            earlier: earlier.as_ref().map(TrustRoot::digest),
+            earlier: before,
             outcome,
+            is_compared: earlier.is_some(),
             changes: earlier.map(|earlier| root.changes_since(&earlier)).unwrap_or_default(),
             record: &record,
         };
@@ -168,9 +170,12 @@ impl Update<'_> {
         let Some(current) = record.current() else {
             return Ok(TrustRoot::embedded(self.name.as_str()));
         };
-        let which = crate::trust::kept::Which::Exactly(current);
-        let bytes = self.kept.read_root(&which).map_err(kept_error)?;
-        Ok(TrustRoot::parse(&bytes).ok()) // kept by a version that took more
+        match self.kept.read_root(&Which::Exactly(current)) {
+            Ok(bytes) => Ok(TrustRoot::parse(&bytes).ok()), // kept by a version that took more
+            // It cannot be compared with any more, and that is no reason to go without a new one.
+            Err(KeptError::Damaged { .. } | KeptError::Nothing { .. }) => Ok(None),
+            Err(error) => Err(kept_error(error)),
+        }
     }
 }
 
@@ -180,6 +185,8 @@ struct Told<'a> {
     digest: Digest,
     earlier: Option<Digest>,
     outcome: &'static str,
+    /// Whether the earlier one could be read.
+    is_compared: bool,
     changes: Vec<Change>,
     record: &'a Record,
 }
@@ -221,7 +228,10 @@ impl Told<'_> {
                 }
             });
         }
-        if self.changes.is_empty() && earlier.is_some_and(|earlier| earlier != *digest) {
+        if self.is_compared
+            && self.changes.is_empty()
+            && earlier.is_some_and(|earlier| earlier != *digest)
+        {
             lines.push("  names the same authorities, logs and keys as before".to_owned());
         }
         lines.extend(standings_text(record));
@@ -344,4 +354,45 @@ fn show_root(context: &Context, text: &str) -> Result<Outcome, CliError> {
         }
     }
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_expired_is_told() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let mut record = Record::new(
+            "https://x".to_owned(),
+            TARGET.parse().unwrap(),
+            time("2030-01-01T00:00:00Z"),
+        );
+        let metadata =
+            json!({"signed": {"expires": "2030-02-01T00:00:00Z", "version": 7}, "signatures": []});
+        record.metadata.insert("timestamp.json".to_owned(), metadata.to_string());
+        for digest in [Digest::sha256_of(b"one"), Digest::sha256_of(b"two")] {
+            record.taken.push(Taken { digest, at: time("2029-01-01T00:00:00Z") });
+        }
+        let name: Name = "corp".parse().unwrap();
+        let text = stored_text(&name, &record, time("2030-02-01T00:00:00Z"));
+        let newest = Digest::sha256_of(b"two");
+        assert!(
+            text.starts_with(&format!("stored:corp              {newest}  taken 2029-01-01")),
+            "{text}"
+        );
+        assert!(text.contains("\n  before"), "{text}");
+        assert!(
+            text.contains("  timestamp version 7, good until 2030-02-01T00:00:00Z\n"),
+            "{text}"
+        );
+        assert!(!text.contains("expired"), "{text}");
+        let text = stored_text(&name, &record, time("2030-02-01T00:00:01Z"));
+        assert!(
+            text.contains(
+                "  expired: timestamp at 2030-02-01T00:00:00Z; bonded trust update corp\n"
+            ),
+            "{text}"
+        );
+    }
 }

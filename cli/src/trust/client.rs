@@ -134,13 +134,22 @@ pub(crate) async fn update(
     start: Start<'_>,
     now: Timestamp,
 ) -> Ended {
+    update_within(UPDATE_SECONDS_MAX, repository, start, now).await
+}
+
+async fn update_within(
+    seconds: u64,
+    repository: Box<dyn Repository>,
+    start: Start<'_>,
+    now: Timestamp,
+) -> Ended {
     let shelf = Shelf(Arc::new(Mutex::new(start.kept.clone())));
     let asked = Asked::nothing();
     let guarded = Guarded { inner: repository, asked: asked.clone() };
-    let time = Duration::from_secs(UPDATE_SECONDS_MAX);
+    let time = Duration::from_secs(seconds);
     let target = match tokio::time::timeout(time, fetch(guarded, &shelf, start, now)).await {
         Ok(fetched) => fetched,
-        Err(_over) => Err(UpdateError::Slow { asked: asked.name(), seconds: UPDATE_SECONDS_MAX }),
+        Err(_over) => Err(UpdateError::Slow { asked: asked.name(), seconds }),
     };
     let metadata = match &target {
         Ok(_) => shelf.contents(),

@@ -34,10 +34,14 @@ impl Exclusive {
 
     fn take_on(disk: Disk, lock: &Path, wait: Duration) -> Result<Option<Self>, DiskError> {
         let began = Instant::now();
+        let directory = containing(lock);
         loop {
             let handle = disk.open_or_create(lock)?;
             // Who removes the file lets others lock a new one, so it is the one with the name that counts.
             if handle.try_lock()? == LockAttempt::Taken && disk.is_named(&handle)? {
+                // Whoever made the directory need not have made its name durable, nor those in it.
+                disk.sync_directory(directory)?;
+                disk.sync_directory(containing(directory))?;
                 return Ok(Some(Self { disk, _handle: handle }));
             }
             let left = wait.saturating_sub(began.elapsed());
@@ -78,7 +82,6 @@ mod tests {
     fn memory() -> Memory {
         let memory = Memory::default();
         memory.disk().create_directory(Path::new("/state")).unwrap();
-        memory.disk().sync_directory(Path::new("/")).unwrap();
         write(&memory.disk(), b"old").unwrap();
         memory
     }

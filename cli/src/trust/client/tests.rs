@@ -420,3 +420,30 @@ fn a_delegation_speaks_for_its_paths() {
         "{error:?}"
     );
 }
+
+/// Says nothing, ever.
+struct Silent;
+
+impl Repository for Silent {
+    fn fetch_metadata<'a>(&'a self, _name: &'a str, _max_length: u64) -> FetchFuture<'a> {
+        Box::pin(std::future::pending())
+    }
+
+    fn fetch_target<'a>(&'a self, _path: &'a str, _max_length: u64) -> FetchFuture<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn an_update_ends_in_time() {
+    let root = repository().root_file();
+    let floor = kept(&repository());
+    let target = TARGET.parse().unwrap();
+    let start = Start { root: &root, kept: &floor, target: &target };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(update_within(0, Box::new(Silent), start, now()));
+    let error = ended.target.unwrap_err();
+    let seen = matches!(&error, UpdateError::Slow { asked, seconds: 0 } if asked == "2.root.json");
+    assert!(seen, "{}", text(&error));
+    assert_eq!(versions(&ended.metadata), versions(&floor));
+}

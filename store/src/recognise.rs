@@ -199,7 +199,8 @@ fn sbom(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
     Ok(Recognised { kind, media_type, predicate_type: None, digests: view.digests })
 }
 
-/// Classic in-toto metadata is about a release as a whole, so no digest of it chooses an artifact.
+/// Classic in-toto metadata, as it is or in a DSSE envelope, is about a release as a whole, so no digest of it chooses
+/// an artifact.
 fn metablock(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
     #[derive(Deserialize)]
     struct Metablock {
@@ -212,8 +213,17 @@ fn metablock(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
         #[serde(rename = "_type")]
         kind: String,
     }
-    let block: Metablock = json::parse(bytes, METABLOCK_BYTES_MAX)?;
-    if !matches!(block.signed.kind.as_str(), "layout" | "link") {
+    let signed = match json::parse::<Metablock>(bytes, METABLOCK_BYTES_MAX) {
+        Ok(block) => block.signed,
+        Err(JsonError::Shape(shape)) => match Envelope::parse(bytes) {
+            Ok(envelope) if envelope.payload_type == media_type::IN_TOTO => {
+                json::parse::<Signed>(&envelope.payload, METABLOCK_BYTES_MAX)?
+            }
+            Ok(_) | Err(_) => return Err(JsonError::Shape(shape).into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    if !matches!(signed.kind.as_str(), "layout" | "link") {
         return Err(RecogniseError::Unknown);
     }
     Ok(Recognised {
@@ -475,8 +485,25 @@ mod tests {
             let metablock = (DocumentKind::Metablock, media_type::IN_TOTO_METABLOCK.to_owned());
             assert_eq!(kind(Expected::Metablock, &text), metablock);
         }
-        let other = recognise(Expected::Metablock, block("root").as_bytes());
-        assert!(matches!(other, Err(RecogniseError::Unknown)), "{other:?}");
+        let enveloped = |kind: &str, payload_type: &str| {
+            let payload = format!(r#"{{"_type":"{kind}"}}"#).into_bytes();
+            let signature = bonded_model::dsse::Signature { key_id: None, bytes: Vec::new() };
+            let envelope = Envelope {
+                payload,
+                payload_type: payload_type.to_owned(),
+                signatures: vec![signature],
+            };
+            String::from_utf8(envelope.to_bytes()).unwrap()
+        };
+        let metablock = (DocumentKind::Metablock, media_type::IN_TOTO_METABLOCK.to_owned());
+        let layout = enveloped("layout", media_type::IN_TOTO);
+        assert_eq!(kind(Expected::Metablock, &layout), metablock);
+        for text in [block("root"), enveloped("root", media_type::IN_TOTO)] {
+            let other = recognise(Expected::Metablock, text.as_bytes());
+            assert!(matches!(other, Err(RecogniseError::Unknown)), "{other:?}");
+        }
+        let other = recognise(Expected::Metablock, enveloped("layout", "text/plain").as_bytes());
+        assert!(matches!(other, Err(RecogniseError::Json(_))), "{other:?}");
         for text in ["{}", r#"{"signed":{"_type":"link"}}"#, r#"{"signatures":[]}"#] {
             let wrong = recognise(Expected::Metablock, text.as_bytes());
             assert!(matches!(wrong, Err(RecogniseError::Json(_))), "{text}: {wrong:?}");

@@ -83,7 +83,7 @@ fn makes(chain: &Chain, held: &Held<'_>) -> bool {
     let made = chain.products.get(&held.artifact.file.digest);
     made.is_some_and(|sha512| {
         let known = digests.iter().find(|d| d.algorithm() == bonded_model::Algorithm::Sha512);
-        sha512.as_ref().zip(known).is_none_or(|(one, other)| one == other)
+        known.is_none_or(|known| sha512.iter().all(|one| one == known))
     })
 }
 

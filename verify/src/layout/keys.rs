@@ -3,10 +3,16 @@
 //! A key is known by itself and not by its name: names are what the owners call keys, and were made in several
 //! ways over the years.
 
-use in_toto::crypto::{PublicKey as LayoutKey, SignatureScheme};
+use std::collections::BTreeSet;
+
+use bonded_model::Digest;
+use in_toto::crypto::{KeyType, PublicKey as LayoutKey, SignatureScheme};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sigstore_crypto::KeyAlgorithm;
 
+use super::canonical::canonical;
+use super::metablock::id_text;
 use crate::key::{PublicKey, PublicKeyError};
 
 /// Why a key of a layout cannot be used.
@@ -73,6 +79,45 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .remainder()
         .is_empty()
         .then(|| pairs.map(|pair| pair.iter().fold(0, |high, low| high << 4 | low)).collect())
+}
+
+pub(super) fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One who signs, by the key itself: one key can stand under several names.
+pub(super) type Who = (String, Vec<u8>);
+
+pub(super) fn who(key: &LayoutKey) -> Who {
+    (key.typ().to_string(), key.as_bytes().to_vec())
+}
+
+/// The names that tools give a key: SHA-256 of what a layout has of it, which differs in small things from one
+/// tool and year to the next.
+pub(super) fn names(key: &PublicKey) -> BTreeSet<String> {
+    let Some(made) = layout_key(key) else { return BTreeSet::new() };
+    let (text, bare) = (key.to_pem(), hex_of(made.as_bytes()));
+    let trimmed = text.trim_end().to_owned();
+    let (kinds, forms) = match made.typ() {
+        KeyType::Ed25519 => (vec!["ed25519"], vec![bare]),
+        KeyType::Ecdsa => (vec!["ecdsa", "ecdsa-sha2-nistp256"], vec![text, trimmed, bare]),
+        KeyType::Rsa => (vec!["rsa"], vec![text, trimmed]),
+        KeyType::Unknown(_) => return BTreeSet::new(),
+    };
+    let mut names: BTreeSet<_> = [id_text(made.key_id())].into();
+    let scheme = told(made.scheme());
+    for (kind, public) in kinds.iter().flat_map(|kind| forms.iter().map(move |form| (kind, form))) {
+        let mut written = json!({"keytype": kind, "scheme": scheme, "keyval": {"public": public}});
+        names.extend(name(&written));
+        written["keyid_hash_algorithms"] = json!(["sha256", "sha512"]);
+        names.extend(name(&written));
+    }
+    names
+}
+
+fn name(written: &Value) -> Option<String> {
+    let form = canonical(written).ok()?; // it has no numbers, so it has one
+    Some(Digest::sha256_of(&form).hex())
 }
 
 /// A key as in-toto signs with it: Ed25519, ECDSA P-256, or RSA with PSS and SHA-256.

@@ -3,7 +3,7 @@
 //! `*` stands for any text, `/` included, `?` for one character, `[…]` for one of a set and `[!…]` for one
 //! outside of it. What implementations are known to read in different ways is refused: `[^…]`, which is a set
 //! with `^` to some and the rest of it to others (CVE-2021-41087 and GHSA-pmwq-pjrm-6p5r are of that kind), a
-//! backslash, and sets that do not end or have a `-` at an end.
+//! backslash, sets that do not end or have a `-` at an end, and braces, where some put the value of a parameter.
 
 /// What is left of the steps that matching may take.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Glob {
                 '*' => Part::Any,
                 '?' => Part::One,
                 '[' => set(&mut rest)?,
-                '\\' => return None,
+                '\\' | '{' | '}' => return None,
                 literal => Part::Literal(literal),
             });
         }
@@ -105,6 +105,11 @@ impl Part {
     }
 }
 
+/// Whether a text has a place for a parameter, which some readers fill in and others take as it stands.
+pub(super) fn has_parameter(text: &str) -> bool {
+    text.contains(['{', '}'])
+}
+
 /// What follows `[`.
 fn set(rest: &mut std::str::Chars<'_>) -> Option<Part> {
     let outside = rest.clone().next() == Some('!');
@@ -115,7 +120,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Option<Part> {
     loop {
         let low = match rest.next()? {
             ']' if !ranges.is_empty() => return Some(Part::Set { outside, ranges }),
-            ']' | '-' | '[' | '\\' => return None,
+            ']' | '-' | '[' | '\\' | '{' | '}' => return None,
             '^' if ranges.is_empty() => return None,
             low => low,
         };
@@ -125,7 +130,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Option<Part> {
         }
         rest.next();
         match rest.next()? {
-            ']' | '-' | '[' | '\\' => return None,
+            ']' | '-' | '[' | '\\' | '{' | '}' => return None,
             high if high < low => return None,
             high => ranges.push((low, high)),
         }
@@ -182,7 +187,7 @@ mod tests {
     fn what_is_read_in_different_ways_is_refused() {
         for text in [
             "[^a]", "[", "[a", "[]", "[]a]", "[!]", "[-a]", "[a-]", "[z-a]", "a\\*", "[a\\]",
-            "[[a]",
+            "[[a]", "{a}", "a}", "{a,b}/*", "[{]",
         ] {
             assert_eq!(Glob::parse(text), None, "{text}");
         }

@@ -11,7 +11,7 @@ use in_toto::models::rule::{Artifact, ArtifactRule};
 use in_toto::models::step::Step;
 
 use super::metablock::{Artifacts, Link, is_shortest};
-use super::pattern::{Budget, Exhausted, Glob};
+use super::pattern::{Budget, Exhausted, Glob, has_parameter};
 
 /// A rule of which it is clear what it means.
 #[derive(Debug)]
@@ -36,14 +36,13 @@ enum Action<'a> {
 struct Prefix(String);
 
 impl Prefix {
-    /// `None` for what is no path in its shortest form.
+    /// `None` for what is no path in its shortest form: the root among them, which is no directory of a build.
     fn parse(text: Option<&String>) -> Option<Self> {
-        let text = text.map_or("", |text| text.strip_suffix('/').unwrap_or(text));
-        match text {
-            "" => Some(Self(String::new())),
-            path if is_shortest(path) => Some(Self(format!("{path}/"))),
-            _ => None,
-        }
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Some(Self(String::new()));
+        };
+        let path = text.strip_suffix('/').unwrap_or(text);
+        (is_shortest(path) && !has_parameter(path)).then(|| Self(format!("{path}/")))
     }
 }
 
@@ -250,7 +249,11 @@ struct Wanted<'a> {
     from: &'a str,
 }
 
-/// The products of a link by their SHA-256.
-pub(super) fn by_digest(products: &Artifacts) -> BTreeMap<Digest, Option<Digest>> {
-    products.values().map(|hashes| (hashes.sha256, hashes.sha512)).collect()
+/// The products of a link by their SHA-256, with every SHA-512 that it has for them.
+pub(super) fn by_digest(products: &Artifacts) -> BTreeMap<Digest, BTreeSet<Digest>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for hashes in products.values() {
+        found.entry(hashes.sha256).or_default().extend(hashes.sha512);
+    }
+    found
 }

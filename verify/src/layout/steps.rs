@@ -1,31 +1,31 @@
 //! The steps of a layout: enough functionaries for each, who agree, and files that obey the rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bonded_model::Digest;
 use in_toto::crypto::PublicKey;
 use in_toto::models::LayoutMetadata;
 use in_toto::models::step::Step;
 
-use super::keys::KeyError;
-use super::metablock::{Link, Metablock, Plan, id_text};
+use super::keys::{KeyError, Who, who};
+use super::metablock::{Kind, Link, NamedKeys, Plan, id_text};
 use super::pattern::{Budget, Exhausted};
 use super::rules::{self, Links, Rules};
-use super::{Chain, Judged, short};
+use super::{Chain, Papers, short};
 use crate::code::Code;
 use crate::finding::{Fault, joined};
 
 /// Steps of a layout. Real ones have fewer than ten.
-const STEP_COUNT_MAX: usize = 64;
+pub(super) const STEP_COUNT_MAX: usize = 64;
 
 /// Artifact rules of a layout. Each is held against every file of a link.
-const RULE_COUNT_MAX: usize = 1024;
+pub(super) const RULE_COUNT_MAX: usize = 1024;
 
 /// Steps that matching the patterns of a layout may take: a second's work.
 const MATCH_STEP_COUNT_MAX: u64 = 100_000_000;
 
 /// Judges the steps of a layout that its owners signed.
-pub(super) fn judge(judged: &Judged<'_>, plan: &Plan, chain: &mut Chain) {
+pub(super) fn judge(papers: &Papers<'_>, plan: &Plan, chain: &mut Chain) {
     let layout = &plan.layout;
     let found = shape_faults(layout);
     let rules: Result<Vec<_>, _> = layout.steps.iter().map(Rules::parse).collect();
@@ -43,7 +43,7 @@ pub(super) fn judge(judged: &Judged<'_>, plan: &Plan, chain: &mut Chain) {
     chain.reached = true;
     let mut links = Links::new();
     for step in &layout.steps {
-        if let Some(link) = done(judged, plan, step, chain) {
+        if let Some(link) = done(papers, plan, step, chain) {
             links.insert(&step.name, link);
         }
     }
@@ -106,36 +106,47 @@ fn unknown_step(layout: &LayoutMetadata, rules: &[Rules<'_>]) -> Option<Fault> {
     Some(Fault::new(Code::LayoutMalformed, "rules that name steps of the layout", seen))
 }
 
-/// Keys by the names that the layout has for them.
-type Keys<'a> = BTreeMap<&'a str, &'a PublicKey>;
+/// The keys that a step names and the layout has.
+fn held<'a>(
+    plan: &'a Plan,
+    step: &'a Step,
+) -> impl Iterator<Item = (&'a str, &'a Result<PublicKey, KeyError>)> {
+    let named: BTreeSet<_> = step.pub_keys.iter().map(id_text).collect();
+    let held = plan.keys.iter().filter(move |(id, _)| named.contains(*id));
+    held.map(|(id, key)| (id.as_str(), key))
+}
 
-/// One who may do a step, by the key itself: one key can stand under several names.
-type Functionary = (String, Vec<u8>);
+/// The keys of those who may do a step, by the names that the layout has for them.
+pub(super) fn keys_of<'a>(plan: &'a Plan, step: &'a Step) -> NamedKeys<'a> {
+    // What is wrong with the others is told where a link is missing.
+    held(plan, step).filter_map(|(id, key)| Some((id, vec![key.as_ref().ok()?]))).collect()
+}
 
 /// The link of a step, if enough functionaries signed one and all of them say the same.
-fn done<'a>(judged: &Judged<'a>, plan: &Plan, step: &Step, chain: &mut Chain) -> Option<&'a Link> {
-    let named: BTreeSet<String> = step.pub_keys.iter().map(id_text).collect();
-    let held = named.iter().filter_map(|id| Some((id.as_str(), plan.keys.get(id)?)));
-    let keys: Keys<'_> =
-        held.clone().filter_map(|(id, key)| Some((id, key.as_ref().ok()?))).collect();
-    let mut functionaries: BTreeSet<Functionary> = BTreeSet::new();
+fn done<'a>(
+    papers: &'a Papers<'_>,
+    plan: &Plan,
+    step: &Step,
+    chain: &mut Chain,
+) -> Option<&'a Link> {
+    let keys = keys_of(plan, step);
+    let may: BTreeSet<Who> = keys.values().flatten().map(|key| who(key)).collect();
+    let mut functionaries: BTreeSet<&Who> = BTreeSet::new();
     let mut links: Vec<(Digest, &Link)> = Vec::new();
-    for (digest, (block, link)) in judged.links.iter().filter(|(_, (_, l))| l.name == step.name) {
-        let by = signers(block, &keys);
+    let records = papers.records.iter().filter(|(_, record)| record.step == step.name);
+    for (digest, record) in records {
+        let by: Vec<_> = record.signers.intersection(&may).collect();
         if !by.is_empty() {
             functionaries.extend(by);
-            links.push((*digest, link));
+            links.push((*digest, &record.link));
         }
     }
     chain.links.extend(links.iter().map(|(digest, _)| *digest));
     let threshold = usize::try_from(step.threshold).unwrap_or(usize::MAX);
     if functionaries.len() < threshold {
-        let who = joined(named.iter().map(|id| short(id).into()));
-        let expected = format!("step {:?} done by {threshold} of {who}", step.name);
-        let seen = format!("links by {}", functionaries.len());
-        chain.faults.push(Fault::new(Code::LayoutStep, expected, seen));
-        chain.faults.extend(held.filter_map(|(id, key)| Some(unusable(id, key.as_ref().err()?))));
-        chain.faults.extend(sublayout(judged, step, &keys, chain.layout));
+        chain.faults.push(too_few(step, functionaries.len()));
+        chain.faults.extend(unusable(plan, step));
+        chain.faults.extend(sublayout(papers, step, &keys, chain.layout));
         return None;
     }
     let (first, link) = *links.first()?;
@@ -156,38 +167,40 @@ fn done<'a>(judged: &Judged<'a>, plan: &Plan, step: &Step, chain: &mut Chain) ->
     Some(link)
 }
 
-/// What is wrong with a key is told where a link is missing: others may be enough.
-fn unusable(id: &str, error: &KeyError) -> Fault {
+fn too_few(step: &Step, found: usize) -> Fault {
+    let who = joined(step.pub_keys.iter().map(|id| short(&id_text(id)).into()));
+    let expected = format!("step {:?} done by {} of {who}", step.name, step.threshold);
+    Fault::new(Code::LayoutStep, expected, format!("links by {found}"))
+}
+
+/// What is wrong with keys is told where a link is missing: others may be enough.
+fn unusable(plan: &Plan, step: &Step) -> Vec<Fault> {
     let expected = "keys of Ed25519, ECDSA P-256, or RSA with PSS, SHA-256 and 3072 bits or more";
-    let fault = Fault::of_error(Code::LayoutUnsupported, expected, error);
-    Fault { seen: format!("{}: {}", short(id), fault.seen), ..fault }
+    let told = |id: &str, error: &KeyError| {
+        let fault = Fault::of_error(Code::LayoutUnsupported, expected, error);
+        Fault { seen: format!("{}: {}", short(id), fault.seen), ..fault }
+    };
+    held(plan, step).filter_map(|(id, key)| Some(told(id, key.as_ref().err()?))).collect()
 }
 
 fn same(one: &Link, other: &Link) -> bool {
     one.materials == other.materials && one.products == other.products
 }
 
-/// Whose signatures over a document hold, of those who may do the step.
-fn signers(block: &Metablock, keys: &Keys<'_>) -> BTreeSet<Functionary> {
-    let mut tried = BTreeSet::new();
-    let mut found = BTreeSet::new();
-    for signature in block.signatures() {
-        let Some(key) = keys.get(id_text(signature.key_id()).as_str()) else { continue };
-        let first = tried.insert((signature.key_id(), signature.value().as_bytes()));
-        if first && block.is_signed(key, signature) {
-            found.insert((key.typ().to_string(), key.as_bytes().to_vec()));
-        }
-    }
-    found
-}
-
 /// A layout in the place of a link, which is looked for only where a link is missing: whoever may do a step may
-/// also have signed another layout.
-fn sublayout(judged: &Judged<'_>, step: &Step, keys: &Keys<'_>, own: Digest) -> Option<Fault> {
-    let mut others = judged.plans.iter().filter(|(digest, _)| **digest != own);
-    let (digest, _) = others.find(|(_, (block, _))| !signers(block, keys).is_empty())?;
+/// also have signed another layout. It is told by the names beside its signatures, since nothing depends on it.
+fn sublayout(papers: &Papers<'_>, step: &Step, keys: &NamedKeys<'_>, own: Digest) -> Option<Fault> {
+    let others = papers
+        .blocks
+        .iter()
+        .filter(|(digest, block)| **digest != own && block.kind == Kind::Layout);
+    let mut named =
+        others.filter(|(_, block)| block.names().any(|name| keys.contains_key(name.as_str())));
+    let (digest, _) = named.next()?;
     let expected = format!("a link of step {:?}", step.name);
-    Some(unsupported(&expected, format!("a layout of its own, {digest}, which is not followed")))
+    let seen =
+        format!("a layout under the name of one who may do it, {digest}, which is not followed");
+    Some(unsupported(&expected, seen))
 }
 
 fn hold(

@@ -6,7 +6,7 @@ use in_toto::crypto::PublicKey as InToto;
 use in_toto::models::{Metablock as Theirs, MetadataWrapper};
 use serde_json::{Value, json};
 
-use super::metablock::{Metablock, MetablockError, is_shortest};
+use super::metablock::{Kind, Metablock, MetablockError, is_shortest};
 use super::world::{
     BUILDER, OWNER, SECOND_BUILDER, SECOND_OWNER, STRANGER, WRITER, World, hashes, key, key_id,
     link, signed, signed_as,
@@ -16,7 +16,7 @@ use crate::finding::Severity;
 use crate::testing::{Case, FILE, Key};
 use crate::verdict::Role;
 
-fn fails(case: Case) -> Vec<Code> {
+pub(super) fn fails(case: Case) -> Vec<Code> {
     let verdict = case.verdict();
     let failing = verdict.findings().iter().filter(|finding| finding.severity == Severity::Fail);
     let codes: BTreeSet<_> = failing.map(|finding| finding.code).collect();
@@ -24,7 +24,7 @@ fn fails(case: Case) -> Vec<Code> {
     codes.into_iter().collect()
 }
 
-fn check(what: &str, change: impl FnOnce(&mut World), expected: &[Code]) {
+pub(super) fn check(what: &str, change: impl FnOnce(&mut World), expected: &[Code]) {
     let mut world = World::good();
     change(&mut world);
     assert_eq!(fails(world.into_case()), expected, "{what}");
@@ -111,7 +111,9 @@ fn the_name_of_a_key_proves_nothing() {
         }
         fails(case)
     };
-    assert_eq!(with((STRANGER, OWNER), (BUILDER, BUILDER)), []);
+    assert_eq!(with((OWNER, OWNER), (BUILDER, BUILDER)), []);
+    // A signature is tried with the keys of its name alone.
+    assert_eq!(with((STRANGER, OWNER), (BUILDER, BUILDER)), [Code::LayoutSigner]);
     assert_eq!(with((OWNER, STRANGER), (BUILDER, BUILDER)), [Code::LayoutSigner]);
     assert_eq!(with((OWNER, OWNER), (BUILDER, STRANGER)), [Code::LayoutStep, Code::LayoutLink]);
     assert_eq!(with((OWNER, OWNER), (STRANGER, BUILDER)), [Code::LayoutStep, Code::LayoutLink]);
@@ -160,7 +162,7 @@ fn a_layout_ends_with_its_last_second() {
     check("another zone", until("2026-06-01T02:00:00+02:00"), &[]);
     check("a second ago", until("2026-05-31T23:59:59Z"), &[Code::LayoutExpired]);
     check("long ago", until("1970-01-01T00:00:00Z"), &[Code::LayoutExpired]);
-    let unreadable = [Code::LayoutMissing, Code::LayoutMalformed];
+    let unreadable = [Code::LayoutMalformed];
     check("never", until("never"), &unreadable);
     check("no time", |w| drop(w.layout.0.as_object_mut().unwrap().remove("expires")), &unreadable);
 }
@@ -335,13 +337,16 @@ fn layouts_without_a_clear_meaning_are_refused() {
         json!(["ALLOW", "[a"]),
         json!(["REQUIRE", "out/*"]),
         json!(["MATCH", "*", "IN", "a/../b", "WITH", "PRODUCTS", "FROM", "write"]),
+        json!(["MATCH", "*", "IN", "/", "WITH", "PRODUCTS", "FROM", "write"]),
+        json!(["MATCH", "*", "IN", "{a}", "WITH", "PRODUCTS", "FROM", "write"]),
+        json!(["DISALLOW", "{name}/*"]),
         json!(["MATCH", "*", "IN", "./a", "WITH", "PRODUCTS", "FROM", "write"]),
         json!(["MATCH", "*", "WITH", "PRODUCTS", "IN", "a//b", "FROM", "write"]),
     ] {
         let text = rule.to_string();
         check(&text, |w| w.build_step()["expected_products"] = json!([rule]), &unsupported);
     }
-    let unreadable = [Code::LayoutMissing, Code::LayoutMalformed];
+    let unreadable = [Code::LayoutMalformed];
     for rule in [
         json!(["FORGIVE", "a"]),
         json!(["allow", "a"]),
@@ -488,7 +493,7 @@ fn the_order_of_documents_changes_nothing() {
 #[test]
 fn must_reject() {
     let good = String::from_utf8(World::good().documents()[1].clone()).unwrap();
-    Metablock::parse(good.as_bytes()).unwrap();
+    Metablock::parse(good.as_bytes()).unwrap().link().unwrap();
     let shape = |bytes: &[u8]| matches!(Metablock::parse(bytes), Err(MetablockError::Json(_)));
     for cut in 0..good.len() {
         assert!(shape(&good.as_bytes()[..cut]), "{cut}");
@@ -509,15 +514,20 @@ fn must_reject() {
     }
     let of = |signed: &str| format!("{{\"signed\":{signed},\"signatures\":[]}}");
     for (signed, expected) in [
-        ("{\"_type\":\"link\",\"x\":0.5}", "canonical"),
         ("{\"_type\":\"statement\"}", "type"),
         ("{\"_type\":1}", "signed"),
         ("{}", "signed"),
         ("{\"_type\":\"link\"}", "signed"),
+        ("{\"_type\":\"link\",\"name\":1}", "signed"),
+        ("{\"_type\":\"link\",\"name\":\"build\"}", "signed"),
         ("{\"_type\":\"layout\"}", "signed"),
     ] {
-        let found = match Metablock::parse(of(signed).as_bytes()).unwrap_err() {
-            MetablockError::Canonical(_) => "canonical",
+        let text = of(signed);
+        let read = Metablock::parse(text.as_bytes()).and_then(|block| match block.kind {
+            Kind::Layout => block.plan().map(drop),
+            Kind::Link { .. } => block.link().map(drop),
+        });
+        let found = match read.unwrap_err() {
             MetablockError::Type { .. } => "type",
             MetablockError::Signed { .. } => "signed",
             other => panic!("{signed}: {other:?}"),
@@ -530,7 +540,7 @@ fn must_reject() {
 fn links_name_files_in_one_way_and_with_sha256() {
     let parse = |path: &str, hashes: Value| {
         let link = link("build", &json!({}), &json!({path: hashes}));
-        Metablock::parse(&signed(&link, &[]))
+        Metablock::parse(&signed(&link, &[])).and_then(|block| block.link())
     };
     for path in ["./a", "a//b", "a/./b", "a/../b", "a/", "", "/", "..//a", "/../a"] {
         assert!(matches!(parse(path, hashes(b"")), Err(MetablockError::Path { .. })), "{path}");

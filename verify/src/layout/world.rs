@@ -54,6 +54,21 @@ pub(crate) fn signed_as(value: &Value, keys: &[(String, Key)]) -> Vec<u8> {
     json!({"signed": value, "signatures": signatures}).to_string().into_bytes()
 }
 
+/// The same in an envelope.
+pub(crate) fn enveloped(value: &Value, seeds: &[u8]) -> bonded_model::dsse::Envelope {
+    let payload = serde_json::to_vec_pretty(value).unwrap();
+    let payload_type = bonded_model::media_type::IN_TOTO.to_owned();
+    let mut envelope =
+        bonded_model::dsse::Envelope { payload, payload_type, signatures: Vec::new() };
+    let message = envelope.pae();
+    let signature = |seed: &u8| bonded_model::dsse::Signature {
+        key_id: Some(key_id(*seed)),
+        bytes: Key::from_seed(*seed).sign(&message),
+    };
+    envelope.signatures = seeds.iter().map(signature).collect();
+    envelope
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,8 +12,13 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
+use serde_json::de::Read;
+use serde_json::value::RawValue;
 
 use crate::limits::JSON_DEPTH_MAX;
+
+/// How many keys of an object are compared one by one.
+const FIRST_KEYS: usize = 16;
 
 /// Why a JSON document was refused before its meaning was looked at.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +49,19 @@ pub enum JsonError {
 /// [`JsonError`], at the first thing that is wrong. Costs two passes over the bytes.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, JsonError> {
     check(bytes, limit)?;
-    serde_json::from_slice(bytes).map_err(JsonError::Shape)
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text).map_err(JsonError::Shape),
+        // What is no text did not pass the check, and the parser says where.
+        Err(_) => serde_json::from_slice(bytes).map_err(JsonError::Shape),
+    }
+}
+
+/// Parses a part of a document that came out of [`parse`]: what is checked of the whole holds for its parts.
+///
+/// # Errors
+/// [`JsonError::Shape`] if it has not the expected one.
+pub fn parse_part<T: DeserializeOwned>(part: &RawValue) -> Result<T, JsonError> {
+    serde_json::from_str(part.get()).map_err(JsonError::Shape)
 }
 
 /// Checks size, syntax, depth, unique keys and the end of one JSON document, and keeps nothing.
@@ -59,7 +76,14 @@ pub fn check(bytes: &[u8], limit: u64) -> Result<(), JsonError> {
     if bytes.is_empty() {
         return Err(JsonError::Empty);
     }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    // Text is looked at once as a whole; only for what is none does the parser say where it ends.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => walk(serde_json::Deserializer::from_str(text)),
+        Err(_) => walk(serde_json::Deserializer::from_slice(bytes)),
+    }
+}
+
+fn walk<'de, R: Read<'de>>(mut reader: serde_json::Deserializer<R>) -> Result<(), JsonError> {
     Strict { depth_left: JSON_DEPTH_MAX }.deserialize(&mut reader).map_err(JsonError::Syntax)?;
     reader.end().map_err(JsonError::Syntax)
 }
@@ -97,6 +121,29 @@ impl<'de> Visitor<'de> for Key {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// The keys of one object: the first ones are compared one by one, which costs less than any order, the others
+/// stand in order, so that many cost little more than few.
+#[derive(Default)]
+struct Seen<'de> {
+    first: Vec<Cow<'de, str>>,
+    others: BTreeSet<Cow<'de, str>>,
+}
+
+impl<'de> Seen<'de> {
+    fn has(&self, key: &str) -> bool {
+        let among_first = self.first.iter().any(|seen| seen == key);
+        among_first || !self.others.is_empty() && self.others.contains(key)
+    }
+
+    fn insert(&mut self, key: Cow<'de, str>) {
+        if self.first.len() < FIRST_KEYS {
+            self.first.push(key);
+        } else {
+            self.others.insert(key);
+        }
     }
 }
 
@@ -162,9 +209,9 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let inner = self.deeper()?;
-        let mut seen = BTreeSet::new();
+        let mut seen = Seen::default();
         while let Some(key) = entries.next_key_seed(Key)? {
-            if seen.contains(&key) {
+            if seen.has(&key) {
                 return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
             }
             seen.insert(key);
@@ -205,6 +252,32 @@ mod tests {
         assert!(matches!(check(b"[1,2]", 4), Err(JsonError::TooLarge { bytes: 5, limit: 4 })));
         assert!(matches!(check(b"", 4), Err(JsonError::Empty)));
         assert!(matches!(parse::<Vec<u8>>(b"{}", 4), Err(JsonError::Shape(_))));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_they_stand() {
+        for (bytes, place) in [
+            (b"{\"a\":\"\xff\"}".as_slice(), "line 1 column 7"),
+            (b"{\"\xc3\":1}", "line 1 column 3"),
+            (b"[1,\n\xf0]", "line 2 column 1"),
+        ] {
+            let Err(JsonError::Syntax(source)) = check(bytes, 1 << 20) else {
+                panic!("{bytes:?} was read")
+            };
+            assert!(source.to_string().contains(place), "{source}");
+        }
+    }
+
+    #[test]
+    fn each_of_many_keys_stands_once() {
+        for count in [1, FIRST_KEYS - 1, FIRST_KEYS, FIRST_KEYS + 1, 3 * FIRST_KEYS] {
+            let keys: Vec<_> = (0..count).map(|n| format!("\"k{n}\":0")).collect();
+            assert!(check(format!("{{{}}}", keys.join(",")).as_bytes(), 1 << 20).is_ok());
+            for again in 0..count {
+                let text = format!("{{{},\"\\u006b{again}\":0}}", keys.join(","));
+                assert!(matches!(check(text.as_bytes(), 1 << 20), Err(JsonError::Syntax(_))));
+            }
+        }
     }
 
     #[test]

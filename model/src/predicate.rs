@@ -21,7 +21,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::json::{self, JsonError};
-use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::statement::{DigestSet, Statement};
 use crate::vsa::{Summary, SummaryError};
 
@@ -131,8 +130,9 @@ impl Predicate {
 }
 
 fn of<T: DeserializeOwned>(statement: &Statement) -> Result<T, PredicateError> {
-    json::parse(statement.predicate.get().as_bytes(), EVIDENCE_BYTES_MAX).map_err(|source| {
-        PredicateError::Shape { predicate_type: statement.predicate_type.clone(), source }
+    json::parse_part(&statement.predicate).map_err(|source| PredicateError::Shape {
+        predicate_type: statement.predicate_type.clone(),
+        source,
     })
 }
 

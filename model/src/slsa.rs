@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::json::{self, JsonError};
-use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::statement::Statement;
 
 pub use source::{Source, SourceRole, normalise_repository};
@@ -87,12 +86,11 @@ impl Provenance {
     /// # Errors
     /// [`ProvenanceError`] if the type is another one or the predicate is malformed.
     pub fn parse(statement: &Statement) -> Result<Self, ProvenanceError> {
-        let bytes = statement.predicate.get().as_bytes();
-        let limit = EVIDENCE_BYTES_MAX;
+        let predicate = &statement.predicate;
         match statement.predicate_type.as_str() {
-            PROVENANCE_V0_1 => Ok(json::parse::<wire::WireV01>(bytes, limit)?.into()),
-            PROVENANCE_V0_2 => Ok(json::parse::<wire::WireV02>(bytes, limit)?.into()),
-            PROVENANCE_V1 => Ok(json::parse::<wire::WireV1>(bytes, limit)?.into()),
+            PROVENANCE_V0_1 => Ok(json::parse_part::<wire::WireV01>(predicate)?.into()),
+            PROVENANCE_V0_2 => Ok(json::parse_part::<wire::WireV02>(predicate)?.into()),
+            PROVENANCE_V1 => Ok(json::parse_part::<wire::WireV1>(predicate)?.into()),
             _ => Err(ProvenanceError::PredicateType { found: statement.predicate_type.clone() }),
         }
     }

@@ -28,7 +28,7 @@ pub struct Statement {
     pub subjects: Vec<Subject>,
     /// The type of the predicate, to be compared exactly.
     pub predicate_type: String,
-    /// The predicate's bytes as they stand in the payload; `null` where there is none.
+    /// The predicate's bytes as they stand in the payload, which is strict JSON; `null` where there is none.
     pub predicate: Box<RawValue>,
 }
 

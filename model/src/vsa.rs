@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::statement::{DigestSet, Statement};
 use crate::timestamp::Timestamp;
 
@@ -163,10 +162,10 @@ impl Summary {
     /// # Errors
     /// [`SummaryError`] if the type is another one or the predicate is malformed.
     pub fn parse(statement: &Statement) -> Result<Self, SummaryError> {
-        let bytes = statement.predicate.get().as_bytes();
+        let predicate = &statement.predicate;
         let summary: Self = match statement.predicate_type.as_str() {
-            SUMMARY_V1 => json::parse(bytes, EVIDENCE_BYTES_MAX)?,
-            SUMMARY_V0_2 => json::parse::<WireV02>(bytes, EVIDENCE_BYTES_MAX)?.into(),
+            SUMMARY_V1 => json::parse_part(predicate)?,
+            SUMMARY_V0_2 => json::parse_part::<WireV02>(predicate)?.into(),
             found => return Err(SummaryError::PredicateType { found: found.to_owned() }),
         };
         summary.check()?;
@@ -179,8 +178,7 @@ impl Summary {
         if ![SUMMARY_V1, SUMMARY_V0_2].contains(&statement.predicate_type.as_str()) {
             return None;
         }
-        let bytes = statement.predicate.get().as_bytes();
-        let wire = json::parse::<WireFailure>(bytes, EVIDENCE_BYTES_MAX);
+        let wire = json::parse_part::<WireFailure>(&statement.predicate);
         let wire = wire.ok().filter(|wire| wire.result == SummaryResult::Failed)?; // told by `parse`
         Some(Self {
             verifier: SummaryVerifier { id: wire.verifier.id, version: BTreeMap::new() },

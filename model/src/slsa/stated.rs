@@ -5,7 +5,10 @@
 //! (v1). Each place is looked at, and every value that is found there is kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An object whose members are not looked at yet.
@@ -66,8 +69,39 @@ pub(super) fn facts(place: &Members) -> Vec<(Stated, String)> {
 /// The raw inputs of the events that started the run, wherever they stand.
 pub(super) fn event_inputs(place: &Members) -> Vec<Box<RawValue>> {
     let payloads = PAYLOADS.iter().filter_map(|name| place.get(*name));
-    let inputs = payloads.filter_map(|payload| members(Some(payload)).remove("inputs"));
+    let inputs = payloads.filter_map(|payload| member(payload, "inputs"));
     inputs.filter(|raw| raw.get() != "null").collect()
+}
+
+/// One member of an object, without a copy of the others: the payload of an event is long.
+fn member(raw: &RawValue, name: &str) -> Option<Box<RawValue>> {
+    let mut reader = serde_json::Deserializer::from_str(raw.get());
+    reader.deserialize_any(Member { name }).ok()? // anything else has no members
+}
+
+/// Looks for the member of that name.
+struct Member<'a> {
+    name: &'a str,
+}
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<Box<RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = members.next_key::<String>()? {
+            if name == self.name {
+                found = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// A text, or a number as its digits; ids are written both ways.

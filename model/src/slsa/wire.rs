@@ -138,14 +138,16 @@ impl From<WireV01> for Provenance {
             .recipe
             .map_or((String::new(), None, None), |r| (r.kind, r.arguments, r.environment));
         let environment = members(environment.as_deref());
-        let inputs = [event_inputs(&environment), inputs_of(arguments.as_deref())].concat();
+        let events = event_inputs(&environment);
+        let event_inputs = named_events(&events);
+        let inputs = [events, inputs_of(arguments.as_deref())].concat();
         Self {
             version: ProvenanceVersion::V0_1,
             builder_id: wire.builder.id,
             build_type: kind,
             sources: sources(trigger, materials),
             external_parameters: named(ARGUMENTS_V0_1, arguments),
-            event_inputs: named_events(&environment),
+            event_inputs,
             inputs: inputs.iter().map(|raw| members(Some(raw))).collect(),
             stated: facts(&environment),
             finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
@@ -206,14 +208,16 @@ impl From<WireV02> for Provenance {
             trigger
         });
         let parameters = invocation.parameters;
-        let inputs = [event_inputs(&environment), inputs_of(parameters.as_deref())].concat();
+        let events = event_inputs(&environment);
+        let event_inputs = named_events(&events);
+        let inputs = [events, inputs_of(parameters.as_deref())].concat();
         Self {
             version: ProvenanceVersion::V0_2,
             builder_id: wire.builder.id,
             build_type: wire.build_type,
             sources: sources(trigger, wire.materials.unwrap_or_default()),
             external_parameters: named(PARAMETERS_V0_2, parameters),
-            event_inputs: named_events(&environment),
+            event_inputs,
             inputs: inputs.iter().map(|raw| members(Some(raw))).collect(),
             stated,
             finished_on: wire.metadata.and_then(|metadata| metadata.build_finished_on),
@@ -235,7 +239,9 @@ impl From<WireV1> for Provenance {
             triggers.push(materials.remove(0).with_role(SourceRole::Trigger));
         }
         let inputs = definition.external_parameters.get("inputs").cloned();
-        let inputs = event_inputs(&internal).into_iter().chain(inputs);
+        let events = event_inputs(&internal);
+        let event_inputs = named_events(&events);
+        let inputs = events.into_iter().chain(inputs);
         let inputs = inputs.map(|raw| members(Some(&raw))).collect();
         Self {
             version: ProvenanceVersion::V1,
@@ -243,7 +249,7 @@ impl From<WireV1> for Provenance {
             build_type: definition.build_type,
             sources: sources(triggers, materials),
             external_parameters: definition.external_parameters,
-            event_inputs: named_events(&internal),
+            event_inputs,
             inputs,
             stated,
             finished_on: wire.run_details.metadata.and_then(|metadata| metadata.finished_on),
@@ -262,8 +268,8 @@ fn inputs_of(parameters: Option<&RawValue>) -> Vec<Box<RawValue>> {
 }
 
 /// What somebody started a workflow with is a parameter of the build, wherever it is written down.
-fn named_events(place: &Members) -> Members {
-    event_inputs(place).into_iter().flat_map(|raw| named(EVENT_INPUTS, Some(raw))).collect()
+fn named_events(inputs: &[Box<RawValue>]) -> Members {
+    inputs.iter().flat_map(|raw| named(EVENT_INPUTS, Some(raw.clone()))).collect()
 }
 
 /// Parameters by name. Where a version leaves the shape open, what is no object is one parameter, lest

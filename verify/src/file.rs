@@ -99,7 +99,7 @@ pub fn verify_file(
     let signed = SignedFile { digests: question.digests, bytes: question.bytes };
     let attestations = facts::attestations(&frame, question.bundle, Some(signed));
     let now = &moment;
-    let weighed = Weighed { question, expectation, under, demands, now };
+    let weighed = Weighed { question, document, expectation, under, demands, now };
     let judged: Vec<_> = attestations.iter().map(|a| weighed.judge(a)).collect();
     let decided = weighed.decide(&attestations, &judged);
     let (papers, summaries) = (decided.0.into_parts(), decided.1.into_parts());
@@ -150,6 +150,8 @@ struct Judged {
 /// What the attestations of a file are weighed under.
 struct Weighed<'a> {
     question: &'a FileQuestion<'a>,
+    /// The digest of the bundle.
+    document: Digest,
     expectation: &'a FileExpectation<'a>,
     under: DemandsAt,
     demands: &'a Demands,
@@ -241,8 +243,8 @@ impl Weighed<'_> {
                 (attestation.signers_under(self.under), attestation.level_under(self.under))
             }
         };
-        let document = Digest::sha256_of(self.question.bundle);
-        Candidate { document, signers, level, faults: judged.against.clone(), heard_at: None }
+        let (document, faults) = (self.document, judged.against.clone());
+        Candidate { document, signers, level, faults, heard_at: None }
     }
 
     fn demand(&self) -> Demand {

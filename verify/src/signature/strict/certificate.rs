@@ -79,8 +79,7 @@ fn claims(extensions: &[Extension]) -> Result<BTreeMap<u32, String>, Fault> {
         if extensions.iter().take(at).any(|earlier| earlier.extn_id == id) {
             return Err(fault("each extension once", format!("{id} twice")));
         }
-        let arc = id.parent().filter(|parent| *parent == FULCIO).and_then(|_| id.arc(FULCIO.len()));
-        let Some(arc) = arc else { continue };
+        let Some(arc) = fulcio_arc(&id) else { continue };
         let bytes = extension.extn_value.as_bytes();
         let in_der = Utf8StringRef::from_der(bytes).map(|text| text.as_str().to_owned());
         let value = match in_der {
@@ -94,6 +93,15 @@ fn claims(extensions: &[Extension]) -> Result<BTreeMap<u32, String>, Fault> {
         claims.insert(arc, value);
     }
     Ok(claims)
+}
+
+/// The arc below Fulcio's, if it is one that stands in one byte, as all do that are looked at. To take an
+/// identifier apart arc by arc costs more than everything else here.
+fn fulcio_arc(id: &ObjectIdentifier) -> Option<u32> {
+    match id.as_bytes().strip_prefix(FULCIO.as_bytes())? {
+        [arc] => Some(u32::from(*arc)),
+        _ => None,
+    }
 }
 
 /// Where an older and a newer extension say the same, they must agree.

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::limits::JSON_DEPTH_MAX;
 
 /// How many keys of an object are compared one by one.
-const FIRST_KEYS: usize = 16;
+const FIRST_KEYS: usize = 64;
 
 /// Why a JSON document was refused before its meaning was looked at.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,13 @@ const POLICY: &str = r#"
 name = "workflow"
 issuer = "https://token.actions.githubusercontent.com"
 identity = "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1"
+legacy = ["promise-only"]
+[[verifier]]
+id = "https://example.com/verifier"
+signers = ["workflow"]
+level = 3
+resource = "https://example.com/r"
+max_age = "30d"
 [[builder]]
 id = "https://example.com/builder"
 signers = ["workflow", "key"]
@@ -124,6 +131,16 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         add(DocumentKind::Spdx, sbom.to_string().as_bytes(), true);
         let sums = format!("{}  {path}\n", Digest::sha256_of(bytes).hex());
         add(DocumentKind::Checksums, sums.as_bytes(), false);
+        let promised = request(Content::Statement(&signed), early, &[Log::V1Promise], 0);
+        add(bundle, &world.keyless(&promised).to_json(), true);
+        let summary = json!({
+            "verifier": {"id": "https://example.com/verifier"}, "timeVerified": early,
+            "resourceUri": "https://example.com/r", "policy": {"uri": "https://example.com/p"},
+            "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+        });
+        let summary = of("https://slsa.dev/verification_summary/v1", bytes, &summary);
+        let summary = request(Content::Statement(&summary), early, &[Log::V1], 0);
+        add(bundle, &world.keyless(&summary).to_json(), true);
         add(bundle, format!("{{\"cut\": \"{path}").as_bytes(), true);
     }
     let verifier = Verifier::new(TrustRoot::parse(&world.trusted_root()).unwrap()).unwrap();
@@ -148,7 +165,16 @@ fn document(kind: DocumentKind, bytes: &[u8], path: Option<&str>) -> Document {
 }
 
 fn verdict(policy: &Policy, documents: Vec<Document>, now: Timestamp) -> Verdict {
-    let artifacts = FILES.map(|(path, bytes)| {
+    verdict_on(FILES, policy, documents, now)
+}
+
+fn verdict_on(
+    files: [(&str, &[u8]); 3],
+    policy: &Policy,
+    documents: Vec<Document>,
+    now: Timestamp,
+) -> Verdict {
+    let artifacts = files.map(|(path, bytes)| {
         let file = Descriptor::of(MediaType::known(OCTET_STREAM), bytes);
         Artifact::of_file(path.parse().unwrap(), file, None, None).0
     });
@@ -166,6 +192,16 @@ fn some() -> impl Strategy<Value = Vec<Document>> {
     proptest::sample::subsequence(SCENE.documents.clone(), 0..=count).prop_shuffle()
 }
 
+/// Documents that come in once more, where they do not belong.
+fn strays() -> impl Strategy<Value = Vec<Document>> {
+    let elsewhere = |document: &Document| Document {
+        subject: AttachedTo::Artifact("d".parse().unwrap()),
+        ..document.clone()
+    };
+    let strays: Vec<_> = SCENE.documents.iter().map(elsewhere).collect();
+    proptest::sample::subsequence(strays, 0..=6)
+}
+
 fn moment() -> impl Strategy<Value = Timestamp> {
     let seconds = |text| time(text).unix_seconds();
     let range = seconds("2025-06-01T00:00:00Z")..seconds("2026-11-01T00:00:00Z");
@@ -176,12 +212,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn any_order_and_any_number_of_threads(mut documents in some(), now in moment()) {
+    fn any_order_and_any_number_of_threads(
+        documents in some(),
+        strays in strays(),
+        turns in proptest::array::uniform3(0..100_usize),
+        now in moment(),
+    ) {
         let policy = Policy::parse(&SCENE.policy).unwrap();
-        let found = [1, 2, 8].map(|threads| {
+        let mut documents = [documents, strays].concat();
+        let found = [(1, turns[0]), (2, turns[1]), (8, turns[2])].map(|(threads, turn)| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let documents = documents.clone();
-            pool.install(|| verdict(&policy, documents, now))
+            let (mut files, mut documents) = (FILES, documents.clone());
+            files.rotate_left(turn % FILES.len());
+            let turn = turn % documents.len().max(1);
+            documents.rotate_left(turn);
+            pool.install(|| verdict_on(files, &policy, documents, now))
         });
         documents.sort_by_key(|document| document.digest);
         let expected = verdict(&policy, documents, now);

@@ -224,6 +224,7 @@ const GROUPS: [&[(&str, usize)]; 6] = [
         ("bundle", 250),
         ("evidence", 50),
         ("cosign_layer", 50),
+        ("cosign_files", 50),
         ("metablock", 50),
         ("cached_verdict", 300),
     ],

@@ -18,7 +18,7 @@ mod verdicts;
 pub type Body = fn(&[u8]);
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus`.
-pub const TARGETS: [(&str, Body); 35] = [
+pub const TARGETS: [(&str, Body); 36] = [
     ("json", documents::json),
     ("names", documents::names),
     ("statement", documents::statement),
@@ -34,6 +34,7 @@ pub const TARGETS: [(&str, Body); 35] = [
     ("bundle", verdicts::bundle),
     ("evidence", verdicts::evidence),
     ("cosign_layer", verdicts::cosign_layer),
+    ("cosign_files", verdicts::cosign_files),
     ("metablock", verdicts::metablock),
     ("cached_verdict", verdicts::cached_verdict),
     ("certificate", pieces::certificate),
@@ -74,4 +75,5 @@ pub fn reach() {
     pieces::reach();
     policies::reach();
     stores::reach();
+    verdicts::reach();
 }

@@ -239,7 +239,7 @@ fn take_in(ground: &Ground, path: &std::path::Path) {
     assert!(taken.is_ok() || after == before, "what is refused leaves the store as it was");
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
     "tool.sigstore.json",
     "tool.intoto.jsonl",
     "tool.spdx.json",
@@ -247,6 +247,8 @@ const NAMES: [&str; 7] = [
     "SHA256SUMS",
     "root.layout",
     "build.776a00e2.link",
+    "tool.sig",
+    "tool.rekor.json",
 ];
 
 /// A document beside a file, under each name that makes it one.

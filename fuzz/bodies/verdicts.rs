@@ -2,9 +2,12 @@
 //!
 //! The signer of the tests made the trust root and the key here; whoever reads its sources can sign.
 
+use std::borrow::Cow;
+use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
 
 use bonded_model::cosign::Layer;
+use bonded_model::detached::{self, Files};
 use bonded_model::evidence::Subject;
 use bonded_model::{
     Artifact, Descriptor, Digest, Document, DocumentKind, Evidence, MediaType, Release, Timestamp,
@@ -82,6 +85,50 @@ pub fn cosign_layer(bytes: &[u8]) {
     evidence(bytes);
 }
 
+/// A signature with the files beside it that verifies, from the corpus.
+const FILES: &[u8] = include_bytes!("../corpus/cosign_files/good");
+
+/// A policy of whoever made it.
+fn of_files() -> Policy {
+    let text = format!(
+        "version = 1\nname = \"p\"\n[[signer]]\nname = \"a\"\nissuer = \"{ISSUER}\"\n\
+         identity = \"{IDENTITY}\"\nlegacy = [\"cosign-files\", \"promise-only\"]\n\
+         [provenance]\nrule = \"off\"\n[sbom]\nrule = \"off\"\n"
+    );
+    Policy::parse(&text).expect("a policy")
+}
+
+/// A signature with certificate and log entry in files beside it: all of it, and each piece by itself among good
+/// ones.
+pub fn cosign_files(bytes: &[u8]) {
+    let policy = of_files();
+    let judge = |files: &Files<'_>| {
+        let expectation = FileExpectation::Policy(&policy);
+        ask(&VERIFIER, &expectation, &files.to_bytes());
+    };
+    if let Ok(files) = Files::parse(bytes) {
+        let again = Files::parse(&files.to_bytes()).expect("what is written can be read");
+        assert_eq!(again, files);
+        judge(&files);
+    }
+    let good = Files::parse(FILES).expect("good files");
+    let piece = || Cow::Borrowed(bytes);
+    judge(&Files { signature: piece(), ..good.clone() });
+    judge(&Files { certificates: vec![piece()], ..good.clone() });
+    judge(&Files { entries: vec![piece()], ..good });
+    if let Ok(name) = std::str::from_utf8(bytes) {
+        black_box(detached::piece_of(name));
+    }
+    evidence(bytes);
+}
+
+/// That the files of the corpus verify: then changes of them get as far.
+pub(super) fn reach() {
+    let policy = of_files();
+    let verdict = ask(&VERIFIER, &FileExpectation::Policy(&policy), FILES);
+    assert!(verdict.is_pass(), "{}", String::from_utf8_lossy(&verdict.to_json()));
+}
+
 /// A layout or link of in-toto; read where the cargo feature `in-toto` is on.
 pub fn metablock(bytes: &[u8]) {
     evidence(bytes);
@@ -118,7 +165,7 @@ pub fn cached_verdict(bytes: &[u8]) {
     }
 }
 
-const KINDS: [DocumentKind; 7] = [
+const KINDS: [DocumentKind; 10] = [
     DocumentKind::Bundle,
     DocumentKind::Envelope,
     DocumentKind::Statement,
@@ -126,6 +173,9 @@ const KINDS: [DocumentKind; 7] = [
     DocumentKind::CycloneDx,
     DocumentKind::Checksums,
     DocumentKind::Metablock,
+    DocumentKind::Signature,
+    DocumentKind::Certificate,
+    DocumentKind::LogEntry,
 ];
 
 /// A document of every kind beside a file, under a policy that asks for everything, and takes a provenance
@@ -148,12 +198,12 @@ name = "everything"
 name = "key"
 public_key = '''
 {KEY}'''
-legacy = ["promise-only", "cosign-signature", "cosign-attestation"]
+legacy = ["promise-only", "cosign-signature", "cosign-attestation", "cosign-files"]
 [[signer]]
 name = "workflow"
 issuer = "{ISSUER}"
 identity = "{IDENTITY}"
-legacy = ["promise-only", "cosign-signature", "cosign-attestation"]
+legacy = ["promise-only", "cosign-signature", "cosign-attestation", "cosign-files"]
 [[verifier]]
 id = "https://example.com/verifier"
 signers = ["key", "workflow"]

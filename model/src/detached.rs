@@ -185,7 +185,8 @@ mod tests {
         for text in [good.clone(), format!("{good}\n"), format!(" {good}\r\n")] {
             assert_eq!(signature(text.as_bytes()), Some(good.as_str()), "{text:?}");
         }
-        let wrapped = format!("{}\n{}", &good[..64], &good[64..]);
+        let (start, end) = good.split_at(64);
+        let wrapped = format!("{start}\n{end}");
         let texts = [
             wrapped,
             good.replace('=', ""),

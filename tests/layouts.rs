@@ -134,7 +134,8 @@ mod followed {
             world.write("in/bin/tool", TOOL);
             world.write("in/note", "nobody built this");
             let write = link("write", &json!({}), &self.build["materials"]);
-            let named = |step: &str, who: &str| format!("in/{step}.{}.link", &id(who)[..8]);
+            let named =
+                |step: &str, who: &str| format!("in/{step}.{}.link", id(who).get(..8).unwrap());
             world.write("in/root.layout", signed(&self.layout, self.owner));
             world.write(&named("write", "writer"), signed(&write, "writer"));
             world.write(&named("build", self.builder), signed(&self.build, self.builder));

@@ -17,6 +17,10 @@ use serde_json::value::RawValue;
 
 use crate::limits::JSON_DEPTH_MAX;
 
+/// How keys begin that mean something to the parser: it takes an object with such a key alone for the JSON in
+/// the text beside it, at a depth that begins again, whoever wrote it.
+const RESERVED_PREFIX: &str = "$serde_json::private::";
+
 /// How many keys of an object are compared one by one.
 const FIRST_KEYS: usize = 64;
 
@@ -35,7 +39,7 @@ pub enum JsonError {
     /// No bytes at all.
     #[error("document is empty")]
     Empty,
-    /// Not JSON, cut short, nested too deep, a key twice, or followed by more bytes.
+    /// Not JSON, cut short, nested too deep, a key twice, a key that the parser reserves, or followed by more bytes.
     #[error("document is not strict JSON")]
     Syntax(#[source] serde_json::Error),
     /// JSON, but not of the expected shape.
@@ -64,7 +68,7 @@ pub fn parse_part<T: DeserializeOwned>(part: &RawValue) -> Result<T, JsonError> 
     serde_json::from_str(part.get()).map_err(JsonError::Shape)
 }
 
-/// Checks size, syntax, depth, unique keys and the end of one JSON document, and keeps nothing.
+/// Checks size, syntax, depth, keys and the end of one JSON document, and keeps nothing.
 ///
 /// # Errors
 /// As [`parse`], without `Shape`.
@@ -214,6 +218,9 @@ impl<'de> Visitor<'de> for Strict {
             if seen.has(&key) {
                 return Err(serde::de::Error::custom(format_args!("key {key:?} stands twice")));
             }
+            if key.starts_with(RESERVED_PREFIX) {
+                return Err(serde::de::Error::custom(format_args!("key {key:?} is reserved")));
+            }
             seen.insert(key);
             entries.next_value_seed(inner)?;
         }
@@ -229,7 +236,7 @@ mod tests {
     #[test]
     fn must_reject() {
         let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
-        let table: [(&str, &str); 9] = [
+        let table: [(&str, &str); 14] = [
             (r#"{"a":1,"a":2}"#, "stands twice"),
             (r#"{"a":{"b":1,"\u0062":2}}"#, "stands twice"),
             (r#"{"a":1} x"#, "trailing characters"),
@@ -238,6 +245,11 @@ mod tests {
             (r#"{"a":NaN}"#, "expected value"),
             ("\u{feff}{}", "expected value"),
             (r#"{"a":01}"#, "invalid number"),
+            (r#"{"a":1e999}"#, "number out of range"),
+            (r#"{"a":"\ud800"}"#, "unexpected end of hex escape"),
+            (r#"{"$serde_json::private::RawValue":"[1]"}"#, "is reserved"),
+            (r#"{"a":[{"\u0024serde_json::private::RawValue":"[1]"}]}"#, "is reserved"),
+            (r#"{"$serde_json::private::Number":"1"}"#, "is reserved"),
             (&deep, "nested deeper"),
         ];
         for (text, reason) in table {
@@ -278,6 +290,14 @@ mod tests {
                 assert!(matches!(check(text.as_bytes(), 1 << 20), Err(JsonError::Syntax(_))));
             }
         }
+    }
+
+    /// Without the check a parser for trees takes the text for JSON, whose keys and depth nobody has looked at.
+    #[test]
+    fn no_object_is_read_as_what_stands_in_its_text() {
+        let text = r#"{"$serde_json::private::RawValue":"{\"a\":1,\"a\":2}"}"#;
+        assert!(serde_json::from_str::<Value>(text).is_ok_and(|read| read["a"] == 2));
+        assert!(matches!(parse::<Value>(text.as_bytes(), 1 << 20), Err(JsonError::Syntax(_))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bonded_model::Digest;
+use bonded_model::{Digest, json};
 
 use crate::blob::Pool;
 use crate::disk::{DiskError, FileKind, LockAttempt};
@@ -155,7 +155,7 @@ fn layout_file(pool: &Pool) -> Result<Option<Finding>, StoreError> {
 
 fn says_the_same(found: &[u8], written: &[u8]) -> bool {
     // What is no JSON says nothing.
-    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    let read = |bytes| json::parse::<serde_json::Value>(bytes, ROOT_BYTES_MAX).ok();
     found == written || read(found).is_some_and(|found| read(written) == Some(found))
 }
 

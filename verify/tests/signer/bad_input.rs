@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::{FILE, Stage, statement};
 
 /// What may be wrong with the bytes of a JSON document, whatever it says.
-const SPOILT: [&str; 12] = [
+const SPOILT: [&str; 13] = [
     "empty",
     "cut",
     "huge",
     "deep",
     "key twice",
     "key twice, escaped",
+    "key of the parser",
     "NaN",
     "infinite",
     "trailing bytes",
@@ -40,6 +41,7 @@ fn spoilt(good: &[u8], how: &str, bytes_max: u64) -> Vec<u8> {
         "deep" => with(&format!(",\"x\":{}{}", "[".repeat(10_000), "]".repeat(10_000))),
         "key twice" => with(",\"x\":1,\"x\":1"),
         "key twice, escaped" => with(",\"x\":1,\"\\u0078\":1"),
+        "key of the parser" => with(",\"x\":{\"$serde_json::private::RawValue\":\"[1]\"}"),
         "NaN" => with(",\"x\":NaN"),
         "infinite" => with(",\"x\":1e999"),
         "trailing bytes" => [good, b"\0"].concat(),

@@ -3,7 +3,8 @@
 //! The library takes the signature of any log of the trust root for the entry's checkpoint, whatever log the
 //! entry names, does not look at the origin, and asks for the time of a log only where it promised one.
 
-use bonded_model::{Digest, Timestamp};
+use bonded_model::limits::EVIDENCE_BYTES_MAX;
+use bonded_model::{Digest, Timestamp, json};
 use serde_json::Value;
 use sigstore_crypto::{Checkpoint, VerificationKey};
 use sigstore_trust_root::{TimeRange, TransparencyLog};
@@ -129,7 +130,7 @@ pub(super) fn check_certificate(
     let malformed =
         |error: &dyn std::error::Error| Fault::of_error(Code::SigLog, "an intoto entry", error);
     let body = entry.canonicalized_body.as_bytes();
-    let body: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let body: Value = json::parse(body, EVIDENCE_BYTES_MAX).map_err(|error| malformed(&error))?;
     let logged = body.pointer("/spec/content/envelope/signatures/0/publicKey");
     let logged = PemContent::from_base64(logged.and_then(Value::as_str).unwrap_or_default());
     let logged = logged.map_err(|error| malformed(&error))?;

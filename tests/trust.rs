@@ -282,7 +282,7 @@ fn what_does_not_verify_changes_nothing() {
     first(&world, &server).must(0);
     let refused = |repository: &TufRepository, says: &[&str]| {
         server.publish(repository);
-        run(&world, "trust update corp").must(4).says(says).says(&["what is stored is as it was"]);
+        run(&world, "trust update corp").must(4).says(says).says(&["is stored is as it was"]);
         assert_eq!(stored(&world), (digest(&roots().0), 1));
     };
     refused(&old, &["timestamp.json cannot be believed", "rollback detected for timestamp"]);
@@ -303,10 +303,59 @@ fn what_does_not_verify_changes_nothing() {
     let mut gone = repository;
     gone.contents.clear();
     gone.publish("other.json", b"{}");
+    gone.publish("other.json", b"{}");
     server.publish(&gone);
     run(&world, "trust update corp")
         .must(2)
         .says(&["no target trusted_root.json", "--target PATH"]);
+}
+
+/// Those who held the keys before cannot use them again because the new trusted root is of no use.
+#[test]
+fn a_new_root_stays_if_its_target_cannot_be_used() {
+    let (mut repository, server, world) = begin();
+    first(&world, &server).must(0);
+    let mut old = repository.clone();
+    repository.rotate_root(&["root 4", "root 5"]);
+    repository.timestamp.keys = vec!["online 2".to_owned()];
+    repository.timestamp.signers = repository.timestamp.keys.clone();
+    repository.publish(TARGET, b"{}");
+    server.publish(&repository);
+    run(&world, "trust update corp")
+        .must(4)
+        .says(&["is no trusted root that can be used", "the newer TUF metadata are kept"]);
+    let metadata = &json(&world, "trust show")["stored"][0]["metadata"];
+    assert_eq!(
+        (&metadata["root"]["version"], &metadata["targets"]["version"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(stored(&world), (digest(&roots().0), 1));
+    old.publish(TARGET, &roots().1);
+    old.publish(TARGET, &roots().1);
+    server.publish(&old);
+    run(&world, "trust update corp")
+        .must(4)
+        .says(&["threshold not met for role timestamp: 0/1", "what is stored is as it was"]);
+    assert_eq!(stored(&world), (digest(&roots().0), 1));
+}
+
+/// A new TUF root stays, and nothing of where the one who gave it is, or what was wanted from there.
+#[test]
+fn a_place_that_gave_no_target_is_not_remembered() {
+    let (mut repository, server, world) = begin();
+    first(&world, &server).must(0);
+    repository.rotate_root(&["root 4", "root 5"]);
+    repository
+        .files()
+        .iter()
+        .for_each(|(name, bytes)| drop(world.write(&format!("tuf/{name}"), bytes)));
+    let mirror = format!("file://{}", world.path("tuf").display());
+    let line = format!("trust update corp --repository {mirror} --target nope.json");
+    run(&world, &line).must(2).says(&["no target nope.json", "the newer TUF metadata are kept"]);
+    let shown = &json(&world, "trust show")["stored"][0];
+    assert_eq!(shown["metadata"]["root"]["version"], 2);
+    assert_eq!((&shown["repository"], &shown["target"]), (&server.url().into(), &TARGET.into()));
+    run(&world, "trust update corp").must(0);
 }
 
 /// What is stored says nothing by itself: it has to be named.

@@ -2,6 +2,7 @@
 //! changes nothing but what is stored for the user.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use bonded_model::{Digest, Timestamp};
@@ -16,9 +17,9 @@ use crate::error::{CliError, ErrorKind};
 use crate::judge::read;
 use crate::output::{self, Format};
 use crate::roots::{GivenRoot, kept, kept_error};
-use crate::trust::client::{self, ROOT_BYTES_MAX, Start, UpdateError};
+use crate::trust::client::{self, Metadata, ROOT_BYTES_MAX, Start, UpdateError};
 use crate::trust::kept::{Kept, KeptError, Record, Standing, Taken, Which};
-use crate::trust::repository::{Address, Name};
+use crate::trust::repository::{Address, Name, TargetPath};
 use crate::{clock, runtime};
 
 /// What a repository calls its trusted root, if nobody says otherwise.
@@ -36,6 +37,7 @@ pub(super) fn run(context: &Context, verb: &TrustVerb) -> Result<Outcome, CliErr
 struct Beginning {
     address: Address,
     root: Vec<u8>,
+    /// What is kept if all goes well.
     record: Record,
 }
 
@@ -44,29 +46,36 @@ fn update(context: &Context, args: &TrustUpdateArgs) -> Result<Outcome, CliError
     let held = kept.lock(context.wait(&args.wait)).map_err(kept_error)?;
     let earlier = kept.read(&args.name).map_err(kept_error)?;
     let now = clock::now()?;
-    let is_new = earlier.is_none();
-    let Beginning { address, root, mut record } = beginning(args, earlier, now)?;
-    let refuse = |error| update_error(&args.name, &address, error);
+    let Beginning { address, root, mut record } = beginning(args, earlier.clone(), now)?;
+    let refuse = |error, keeps| update_error(&args.name, &address, error, keeps);
     let repository = address.open().map_err(|source| {
-        refuse(UpdateError::Unreachable { asked: "anything".to_owned(), source })
+        refuse(UpdateError::Unreachable { asked: "anything".to_owned(), source }, Keeps::Nothing)
     })?;
     let start = Start { root: &root, kept: &record.metadata, target: &record.target };
     let ended = runtime::block_on(async { Ok(client::update(repository, start, now).await) })?;
     let update = Update { name: &args.name, kept: &kept, held: &held, now };
-    match ended.target {
-        Ok(bytes) => {
-            record.metadata = ended.metadata;
-            record.checked = now;
-            update.take(context.format, &bytes, record)
-        }
-        Err(error) => {
-            // A new root stays believed: those of the former one may have lost their keys.
-            if !is_new && ended.metadata != record.metadata {
-                record.metadata = ended.metadata;
-                kept.keep_record(&held, &args.name, &record).map_err(kept_error)?;
+    let keeps = update.keep_metadata(earlier, &ended.metadata)?;
+    let bytes = ended.target.map_err(|error| refuse(error, keeps))?;
+    record.metadata = ended.metadata;
+    record.checked = now;
+    update.take(context.format, &bytes, record, keeps)
+}
+
+/// What stays of an update that comes to nothing.
+#[derive(Clone, Copy)]
+enum Keeps {
+    Nothing,
+    Metadata,
+}
+
+impl fmt::Display for Keeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "what is stored is as it was",
+            Self::Metadata => {
+                "the newer TUF metadata are kept, all else that is stored is as it was"
             }
-            Err(refuse(error))
-        }
+        })
     }
 }
 
@@ -92,8 +101,7 @@ fn beginning(
         }
         (None, None) => return Err(unknown("the address")),
     };
-    let target = TARGET.parse().expect("it is the path of a target");
-    let mut record = earlier.unwrap_or_else(|| Record::new(String::new(), target, now));
+    let mut record = earlier.unwrap_or_else(|| Record::new(String::new(), target(), now));
     let own = record.root.clone().map(String::into_bytes);
     let own = own.or_else(|| known.map(|known| known.tuf_root().to_vec()));
     let root = match (given, own) {
@@ -118,6 +126,11 @@ fn beginning(
     Ok(Beginning { address, root, record })
 }
 
+/// What is fetched if nobody says otherwise.
+fn target() -> TargetPath {
+    TARGET.parse().expect("it is the path of a target")
+}
+
 /// An update that has its answer.
 struct Update<'a> {
     name: &'a Name,
@@ -127,8 +140,34 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
+    /// Keeps what was verified on the way, whatever comes of the rest: those of a former root may have lost
+    /// their keys, and keep the rest away. Where the repository is and what it calls its target are as they
+    /// were. Somebody who gave a root, and got nothing for it, gives one again.
+    fn keep_metadata(
+        &self,
+        earlier: Option<Record>,
+        metadata: &Metadata,
+    ) -> Result<Keeps, CliError> {
+        let known = self.name.instance();
+        let new = || Some(Record::new(known?.tuf_url().to_owned(), target(), self.now));
+        match earlier.or_else(new) {
+            Some(mut record) if record.metadata != *metadata => {
+                record.metadata = metadata.clone();
+                self.kept.keep_record(self.held, self.name, &record).map_err(kept_error)?;
+                Ok(Keeps::Metadata)
+            }
+            _ => Ok(Keeps::Nothing),
+        }
+    }
+
     /// Looks whether the target is of use, keeps it, and tells what it changes.
-    fn take(&self, format: Format, bytes: &[u8], mut record: Record) -> Result<Outcome, CliError> {
+    fn take(
+        &self,
+        format: Format,
+        bytes: &[u8],
+        mut record: Record,
+        keeps: Keeps,
+    ) -> Result<Outcome, CliError> {
         let refuse = || {
             CliError::new(
                 ErrorKind::Remote,
@@ -137,7 +176,7 @@ impl Update<'_> {
                     record.target, record.repository
                 ),
             )
-            .hint("name another one with --target PATH; what is stored is as it was")
+            .hint(format!("name another one with --target PATH; {keeps}"))
         };
         let root = TrustRoot::parse(bytes).map_err(|source| refuse().because(source))?;
         Verifier::of_roots(vec![root.clone()]).map_err(|source| refuse().because(source))?;
@@ -260,8 +299,7 @@ fn standings_text(record: &Record) -> impl Iterator<Item = String> {
 }
 
 /// Whose matter it is, and what to do.
-fn update_error(name: &Name, address: &Address, error: UpdateError) -> CliError {
-    let stays = "what is stored is as it was";
+fn update_error(name: &Name, address: &Address, error: UpdateError, keeps: Keeps) -> CliError {
     let (kind, hint) = match &error {
         UpdateError::Start(_) => (
             ErrorKind::Usage,
@@ -271,17 +309,17 @@ fn update_error(name: &Name, address: &Address, error: UpdateError) -> CliError 
             ErrorKind::Environment,
             "call the repository otherwise: it has become another one, or its files were changed by hand".to_owned(),
         ),
-        UpdateError::NoTarget { .. } => (ErrorKind::Usage, format!("--target PATH names another; {stays}")),
+        UpdateError::NoTarget { .. } => (ErrorKind::Usage, format!("--target PATH names another; {keeps}")),
         UpdateError::Unreachable { .. } | UpdateError::Slow { .. } => {
-            (ErrorKind::Remote, format!("run it again later; {stays}"))
+            (ErrorKind::Remote, format!("run it again later; {keeps}"))
         }
         UpdateError::Refused { source: Error::Expired { .. }, .. } => (
             ErrorKind::Remote,
-            format!("see whether this machine's clock is right; if it is, the repository is not looked after, or somebody holds back its news; {stays}"),
+            format!("see whether this machine's clock is right; if it is, the repository is not looked after, or somebody holds back its news; {keeps}"),
         ),
         UpdateError::Refused { .. } => (
             ErrorKind::Remote,
-            format!("ask those who run the repository, by another way than this one; {stays}"),
+            format!("ask those who run the repository, by another way than this one; {keeps}"),
         ),
     };
     CliError::new(kind, format!("cannot update the trusted root {name} from {address}"))
@@ -326,6 +364,9 @@ fn stored_json(name: &Name, record: &Record) -> serde_json::Value {
 
 fn stored_text(name: &Name, record: &Record, now: Timestamp) -> String {
     let mut lines = Vec::new();
+    if record.taken.is_empty() {
+        lines.push(format!("{name}: no trusted root was taken yet"));
+    }
     for (place, taken) in record.taken.iter().rev().enumerate() {
         let what = if place == 0 { format!("stored:{name}") } else { "  before".to_owned() };
         lines.push(format!("{what:24} {}  taken {}", taken.digest, taken.at));
@@ -359,6 +400,36 @@ fn show_root(context: &Context, text: &str) -> Result<Outcome, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a repository that the program knows a new TUF root is kept though nothing was ever taken from it,
+    /// and of others nothing.
+    #[test]
+    fn metadata_of_a_first_update_that_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::below(directory.path());
+        let held = kept.lock(std::time::Duration::ZERO).unwrap();
+        let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+        let metadata = Metadata::from([("root_history/99.root.json".to_owned(), "{}".to_owned())]);
+        for (name, metadata, is_kept) in [
+            ("corp", &metadata, false),
+            ("public-good", &Metadata::new(), false),
+            ("public-good", &metadata, true),
+        ] {
+            let name: Name = name.parse().unwrap();
+            let update = Update { name: &name, kept: &kept, held: &held, now };
+            let keeps = update.keep_metadata(None, metadata).unwrap();
+            assert_eq!(matches!(keeps, Keeps::Metadata), is_kept, "{name}");
+            let record = kept.read(&name).unwrap();
+            assert_eq!(record.as_ref().map(|record| &record.metadata), is_kept.then_some(metadata));
+            let Some(record) = record else { continue };
+            assert_eq!((record.root.as_deref(), record.current()), (None, None));
+            assert!(
+                stored_text(&name, &record, now)
+                    .starts_with("public-good: no trusted root was taken yet\n")
+            );
+            assert!(update.earlier(&record).unwrap().is_some());
+        }
+    }
 
     #[test]
     fn what_has_expired_is_told() {

@@ -394,6 +394,11 @@ fn what_is_asked_for_wrongly() {
     let (_, server, world) = begin();
     let url = server.url();
     for (line, says) in [
+        (
+            format!("trust update public-good --repository {url} --root root.json"),
+            "the repository public-good starts from another root",
+        ),
+        (format!("trust update github --repository {url} --root root.json"), "from another root"),
         ("trust update corp".to_owned(), "the address of the repository corp is not known"),
         (
             format!("trust update corp --repository {url}"),

@@ -102,10 +102,11 @@ fn beginning(
         (None, None) => return Err(unknown("the address")),
     };
     let mut record = earlier.unwrap_or_else(|| Record::new(String::new(), target(), now));
-    let own = record.root.clone().map(String::into_bytes);
-    let own = own.or_else(|| known.map(|known| known.tuf_root().to_vec()));
+    // What the program knows by this name is nobody else's, from the first update on.
+    let own = known.map(|known| known.tuf_root().to_vec());
+    let own = own.or_else(|| record.root.clone().map(String::into_bytes));
     let root = match (given, own) {
-        (Some(given), Some(own)) if !record.taken.is_empty() && given != own => {
+        (Some(given), Some(own)) if given != own => {
             return Err(CliError::usage(format!("the repository {name} starts from another root"))
                 .hint("call the repository of the new root otherwise, or leave --root away"));
         }

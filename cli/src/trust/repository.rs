@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigstore_trust_root::SigstoreInstance;
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{Error, HttpRepository, Repository, reqwest};
+use sigstore_tuf::{Error, HttpRepository, Key, Repository, reqwest};
 use url::{Host, Url};
 
 /// How long a connection may take.
@@ -318,23 +318,37 @@ pub(super) fn check_metadata(bytes: &[u8], max_length: u64) -> Result<(), Error>
     Ok(())
 }
 
+/// Compares what signatures are verified with: a key has more than one text.
 fn check_keys(keys: &Value, role: &Value) -> Result<(), Error> {
     let mut seen = std::collections::BTreeMap::new();
     for id in role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        let Some(public) = keys[id]["keyval"]["public"].as_str() else { continue };
-        let is_hex = !public.contains("-----");
-        let public = public.split_whitespace().collect::<String>();
-        let public = if is_hex { public.to_ascii_lowercase() } else { public };
-        if let Some(other) = seen.insert(public, id).filter(|other| *other != id) {
+        let key = Key::deserialize(&keys[id]).ok().and_then(|key| key.verification_key().ok()); // counts for nothing
+        let Some(key) = key else { continue };
+        if let Some(other) = seen.insert(identity(key.as_bytes()), id).filter(|other| *other != id)
+        {
             return Err(Error::Malformed(format!("{id:?} and {other:?} of one role are one key")));
         }
     }
     Ok(())
 }
 
+/// What two forms of one key have in common: of a point on a curve its first coordinate, which comes with
+/// the second one, or with its sign (SEC 1, section 2.3.3), and of any other key everything.
+fn identity(key: &[u8]) -> Vec<u8> {
+    let first = match key {
+        [2..=7, rest @ ..] if matches!(rest.len(), 32 | 64) => rest.get(..32),
+        [2..=7, rest @ ..] if matches!(rest.len(), 48 | 96) => rest.get(..48),
+        _ => None,
+    };
+    first.unwrap_or(key).to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bonded_testsigner::{Key, KeyKind};
     use serde_json::json;
 
     #[test]
@@ -402,19 +416,56 @@ mod tests {
             );
         }
         assert!(check_metadata(b"{\"a\":1}", 4).is_err());
-        let root = |one: &str, other: &str| {
-            let key = |public: &str| json!({"keyval": {"public": public}});
-            let keys = json!({"a": key(one), "b": key(other)});
+    }
+
+    #[test]
+    fn a_key_in_two_forms_is_one_key() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let raw_of = |key: &Key| hex(key.spki().last_chunk::<32>().unwrap());
+        let [one, other] = ["one", "other"].map(|label| Key::new(KeyKind::Ed25519, label));
+        let [point, elsewhere] = ["one", "other"].map(|label| Key::new(KeyKind::P256, label));
+        let raw = raw_of(&one);
+        let pem = one.public_pem();
+        let (head, body) = pem.split_once('\n').unwrap();
+        let edwards = |public: &str| json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public}});
+        let nist = |public: &str| json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": public}});
+        let root = |one: &Value, other: &Value| {
+            let keys = json!({"a": one, "b": other});
             let roles = json!({"root": {"keyids": ["a", "b"], "threshold": 2}});
             json!({"signed": {"keys": keys, "roles": roles}}).to_string()
         };
-        check(&root("00", "01")).unwrap();
-        for (one, other) in [("0a", "0A"), ("-----B\nAQ==\n", "-----B\nA\nQ==")] {
-            let error = check(&root(one, other)).unwrap_err();
-            assert!(error.to_string().contains("are one key"), "{error}");
+        let check = |text: &str| check_metadata(text.as_bytes(), 10_000);
+        let pair = |one: &str, other: &str| check(&root(&edwards(one), &edwards(other)));
+        pair(&raw, &raw_of(&other)).unwrap();
+        pair(&pem, &other.public_pem()).unwrap();
+        // What is no key verifies nothing, so it cannot count twice.
+        pair("00", "00").unwrap();
+        check(&root(&nist(&point.public_pem()), &nist(&elsewhere.public_pem()))).unwrap();
+        for form in [
+            raw.clone(),
+            raw.to_uppercase(),
+            pem.clone(),
+            format!("{head}\nX: y\n\n{body}"),
+            format!("{pem}what is behind it"),
+            pem.replace('\n', "\r\n"),
+        ] {
+            let error = pair(&raw, &form).unwrap_err();
+            assert!(error.to_string().contains("are one key"), "{form}: {error}");
+        }
+        // The same point with the sign of its second coordinate in place of it.
+        let spki = point.spki();
+        let compressed = |sign: u8| {
+            let mut spki = spki.to_vec();
+            spki.truncate(spki.len() - 32);
+            (spki[1], spki[24], spki[26]) = (0x39, 0x22, sign);
+            let body = STANDARD.encode(spki);
+            format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+        };
+        for form in [compressed(2), compressed(3)] {
+            check(&root(&nist(&point.public_pem()), &nist(&form))).unwrap_err();
         }
         let delegated = json!({"signed": {"delegations": {
-            "keys": {"a": {"keyval": {"public": "00"}}, "b": {"keyval": {"public": "00"}}},
+            "keys": {"a": edwards(&raw), "b": edwards(&pem)},
             "roles": [{"keyids": ["a", "b"]}],
         }}});
         check(&delegated.to_string()).unwrap_err();

@@ -50,7 +50,7 @@ pub use key::{PublicKey, PublicKeyError};
 pub use policy::{Policy, PolicyError, ResourceTemplate, Unheard};
 pub use signature::Verifier;
 pub use summary::SummaryRequest;
-pub use trust::{Change, Member, MemberKind, TrustRoot, TrustRootError};
+pub use trust::{Change, LogDetails, Member, MemberKind, TrustRoot, TrustRootError};
 pub use verdict::{
     AcceptedDocument, ArtifactVerdict, CacheKey, CacheQuestion, Role, SignedBy, Verdict, Verified,
 };

@@ -6,7 +6,7 @@
 
 mod members;
 
-pub use members::{Change, Member, MemberKind};
+pub use members::{Change, LogDetails, Member, MemberKind};
 
 use bonded_model::Digest;
 use bonded_model::json::{self, JsonError};

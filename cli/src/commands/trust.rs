@@ -272,7 +272,7 @@ impl Told<'_> {
             && self.changes.is_empty()
             && earlier.is_some_and(|earlier| earlier != *digest)
         {
-            lines.push("  names the same authorities, logs and keys as before".to_owned());
+            lines.push("  names the same authorities, logs and keys as before; what else changed is not shown".to_owned());
         }
         lines.extend(standings_text(record));
         lines.join("\n") + "\n"

@@ -1,12 +1,13 @@
 //! Whom a trust root believes, one by one, so that people can see what an update changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bonded_model::{Digest, Timestamp};
 use serde::Serialize;
 use sigstore_trust_root::trusted_root::{CertChain, CertificateSubject, PublicKey};
 use sigstore_trust_root::{TimeRange, TrustedRoot};
+use sigstore_types::{HashAlgorithm, LogId};
 
 use super::TrustRoot;
 
@@ -46,15 +47,35 @@ pub struct Member {
     pub start: Option<Timestamp>,
     /// Until when, if the root says so.
     pub end: Option<Timestamp>,
-    /// What the root calls it: a URL, or a name. It decides nothing.
+    /// What the root calls it: a URL, or a name. The host of a log's URL is the origin of its checkpoints;
+    /// other names decide nothing.
     pub name: String,
+    /// What else the root says of a log: its id, by which entries and certificates name it, and the
+    /// algorithms of its key and of its hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<Box<LogDetails>>,
+}
+
+/// What a trust root says of a log beside its key, as it is written there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogDetails {
+    /// `logId.keyId`, in base64.
+    pub id: String,
+    /// `publicKey.keyDetails`.
+    pub key_details: String,
+    /// `hashAlgorithm`.
+    pub hash_algorithm: String,
 }
 
 impl fmt::Display for Member {
     /// On one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, key, start, end, name } = self;
+        let Self { kind, key, start, end, name, log } = self;
         write!(f, "{kind} {name:?} {key}")?;
+        if let Some(LogDetails { id, key_details, hash_algorithm }) = log.as_deref() {
+            write!(f, " id {id:?} {key_details:?} {hash_algorithm:?}")?;
+        }
         if let Some(start) = start {
             write!(f, " from {start}")?;
         }
@@ -73,7 +94,7 @@ pub enum Change {
     Added(Member),
     /// It is believed no more, also about what it said before.
     Removed(Member),
-    /// It is called otherwise, or believed until another time.
+    /// It is called otherwise, or believed at other times, or a log is of another id or algorithm.
     Changed {
         /// As it was.
         before: Member,
@@ -97,16 +118,14 @@ impl TrustRoot {
                 authority.valid_for,
             )
         }));
-        members.extend(
-            ctlogs
-                .iter()
-                .map(|log| keyed(MemberKind::CertificateLog, &log.base_url, &log.public_key)),
-        );
-        members.extend(
-            tlogs
-                .iter()
-                .map(|log| keyed(MemberKind::TransparencyLog, &log.base_url, &log.public_key)),
-        );
+        members.extend(ctlogs.iter().map(|log| {
+            let details = details(&log.log_id, &log.public_key, log.hash_algorithm);
+            keyed(MemberKind::CertificateLog, &log.base_url, &log.public_key, details)
+        }));
+        members.extend(tlogs.iter().map(|log| {
+            let details = details(&log.log_id, &log.public_key, log.hash_algorithm);
+            keyed(MemberKind::TransparencyLog, &log.base_url, &log.public_key, details)
+        }));
         members.extend(timestamp_authorities.iter().map(|authority| {
             let name = name_of(authority.uri.as_deref(), &authority.subject);
             issuer(MemberKind::TimestampAuthority, name, &authority.cert_chain, authority.valid_for)
@@ -116,31 +135,50 @@ impl TrustRoot {
         members
     }
 
-    /// What this root changes in comparison to an earlier one, in order of whom it is about.
+    /// What this root changes in comparison to an earlier one, in order of whom it is about. Each entry
+    /// is believed for itself, so one that stands beside another of the same key is told as well.
     pub fn changes_since(&self, earlier: &Self) -> Vec<Change> {
-        type Who = (MemberKind, Digest, Option<Timestamp>);
-        let by_who = |root: &Self| -> BTreeMap<Who, Member> {
-            let members = root.members().into_iter();
-            members.map(|member| ((member.kind, member.key, member.start), member)).collect()
-        };
-        let (mut before, after) = (by_who(earlier), by_who(self));
-        let mut changes = BTreeMap::new();
-        for (who, after) in after {
-            let change = match before.remove(&who) {
-                None => Change::Added(after),
-                Some(before) if before == after => continue,
-                Some(before) => Change::Changed { before, after },
-            };
-            changes.insert(who, change);
+        let (before, after) = (earlier.members(), self.members());
+        let mut gone = by_key(before.iter().filter(|member| !after.contains(member)));
+        let mut come = by_key(after.iter().filter(|member| !before.contains(member)));
+        let who: BTreeSet<_> = gone.keys().chain(come.keys()).copied().collect();
+        let mut changes = Vec::new();
+        for who in who {
+            let mut gone = gone.remove(&who).unwrap_or_default().into_iter();
+            for after in come.remove(&who).unwrap_or_default() {
+                changes.push(match gone.next() {
+                    Some(before) => Change::Changed { before, after },
+                    None => Change::Added(after),
+                });
+            }
+            changes.extend(gone.map(Change::Removed));
         }
-        changes.extend(before.into_iter().map(|(who, member)| (who, Change::Removed(member))));
-        changes.into_values().collect()
+        changes
     }
 }
 
-fn keyed(kind: MemberKind, url: &str, key: &PublicKey) -> Member {
+/// Members by what they are and by their key, in order.
+fn by_key<'a>(
+    members: impl Iterator<Item = &'a Member>,
+) -> BTreeMap<(MemberKind, Digest), Vec<Member>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for member in members {
+        found.entry((member.kind, member.key)).or_default().push(member.clone());
+    }
+    found
+}
+
+fn keyed(kind: MemberKind, url: &str, key: &PublicKey, log: LogDetails) -> Member {
     let digest = Digest::sha256_of(key.raw_bytes.as_bytes());
-    member(kind, url.to_owned(), digest, key.valid_for)
+    Member { log: Some(Box::new(log)), ..member(kind, url.to_owned(), digest, key.valid_for) }
+}
+
+fn details(id: &LogId, key: &PublicKey, hash: HashAlgorithm) -> LogDetails {
+    LogDetails {
+        id: id.key_id.to_string(),
+        key_details: key.key_details.to_string(),
+        hash_algorithm: hash.to_string(),
+    }
 }
 
 fn issuer(kind: MemberKind, name: String, chain: &CertChain, window: Option<TimeRange>) -> Member {
@@ -153,7 +191,7 @@ fn member(kind: MemberKind, name: String, key: Digest, window: Option<TimeRange>
     let time = |seconds: i64| Timestamp::from_unix_seconds(seconds).ok(); // it says none otherwise
     let start = window.and_then(|window| time(window.start.as_second()));
     let end = window.and_then(|window| time(window.end?.as_second()));
-    Member { kind, key, start, end, name }
+    Member { kind, key, start, end, name, log: None }
 }
 
 fn name_of(uri: Option<&str>, subject: &CertificateSubject) -> String {
@@ -187,6 +225,67 @@ mod tests {
             let member = members.iter().find(|member| member.kind == kind).unwrap();
             assert!(member.name.contains("sigstore"), "{member}");
             assert!(member.start.is_some(), "{member}");
+        }
+    }
+
+    /// An entry without an end beside one that has one is what widens trust.
+    #[test]
+    fn an_entry_beside_one_of_the_same_key_is_told() {
+        for (list, kind) in [
+            ("certificateAuthorities", MemberKind::CertificateAuthority),
+            ("tlogs", MemberKind::TransparencyLog),
+        ] {
+            let ended = |entry: &mut Value, end: Value| match kind {
+                MemberKind::CertificateAuthority => entry["validFor"]["end"] = end,
+                _ => entry["publicKey"]["validFor"]["end"] = end,
+            };
+            let of = |ends: &[Value]| {
+                let mut value: Value =
+                    serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+                let first = value[list][0].clone();
+                let entries = ends.iter().map(|end| {
+                    let mut entry = first.clone();
+                    ended(&mut entry, end.clone());
+                    entry
+                });
+                value[list] = entries.collect();
+                TrustRoot::parse(value.to_string().as_bytes()).unwrap()
+            };
+            let (end, later) = (json!("2031-01-01T00:00:00Z"), json!("2032-01-01T00:00:00Z"));
+            let one = of(std::slice::from_ref(&end));
+            for entries in [[end.clone(), Value::Null], [Value::Null, end.clone()]] {
+                let two = of(&entries);
+                let added = two.changes_since(&one);
+                assert!(
+                    matches!(added.as_slice(), [Change::Added(new)] if new.kind == kind && new.end.is_none()),
+                    "{added:?}"
+                );
+                let removed = one.changes_since(&two);
+                assert!(
+                    matches!(removed.as_slice(), [Change::Removed(old)] if old.end.is_none()),
+                    "{removed:?}"
+                );
+            }
+            let both = of(&[end, later]).changes_since(&of(&[Value::Null]));
+            assert!(
+                matches!(both.as_slice(), [Change::Changed { before, .. }, Change::Added(_)] if before.end.is_none()),
+                "{both:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_decides_which_log_an_entry_is_of_is_told() {
+        let other = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        for list in ["tlogs", "ctlogs"] {
+            let told = changed(|root| root[list][0]["logId"]["keyId"] = other.clone());
+            match told.as_slice() {
+                [Change::Changed { before, after }] => {
+                    assert_ne!(before.log, after.log);
+                    assert!(after.to_string().contains(" id \"AAAA"), "{after}");
+                }
+                told => panic!("{list}: {told:?}"),
+            }
         }
     }
 

@@ -386,7 +386,9 @@ fn a_verdict_records_the_stored_root_that_was_named() {
     }
     let name = own.trim_start_matches("sha256:");
     world.write(&format!("state/trust/roots/{name}.json"), "{}");
-    run(&world, &format!("{line}corp")).must(3).says(&["is damaged", "its bytes are sha256:"]);
+    run(&world, &format!("{line}corp"))
+        .must(3)
+        .says(&["is damaged: its bytes are sha256:", "bonded trust update fetches it again"]);
 }
 
 #[test]
@@ -437,7 +439,8 @@ fn a_damaged_root_is_mended() {
     first(&world, &server).must(0);
     let own = digest(&roots().0);
     let file = format!("state/trust/roots/{}.json", own.trim_start_matches("sha256:"));
-    for damage in [Some("{}"), None] {
+    let long = "x".repeat(2_000_000);
+    for damage in [Some("{}"), Some(&long), None] {
         match damage {
             Some(bytes) => drop(world.write(&file, bytes)),
             None => std::fs::remove_file(world.path(&file)).unwrap(),
@@ -446,8 +449,20 @@ fn a_damaged_root_is_mended() {
         assert_eq!(json(&world, "trust update corp")["outcome"], "unchanged");
         assert_eq!(json(&world, "trust show stored:corp")["digest"], own.as_str());
     }
+    // One that is not in force any more cannot be compared with, and that is told.
+    let mut repository = TufRepository::new(TARGET, &roots().0);
+    repository.publish(TARGET, &roots().1);
+    server.publish(&repository);
+    world.write(&file, &long);
+    let text = run(&world, "trust update corp").must(0).stdout;
+    assert!(
+        text.contains("  the earlier one cannot be read, so nobody can say what changes\n"),
+        "{text}"
+    );
     world.write("state/trust/repositories/corp.json", "{");
-    run(&world, "trust update corp").must(3).says(&["corp.json is damaged", "move "]);
+    run(&world, "trust update corp")
+        .must(3)
+        .says(&["corp.json is damaged", "versions may go back"]);
 }
 
 /// Who may write a store may not say which roots there are.

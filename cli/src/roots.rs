@@ -118,6 +118,12 @@ pub(crate) fn kept_error(error: KeptError) -> CliError {
                 "move {path} away and run bonded trust update; versions may go back then that could not before"
             ),
         ),
+        KeptError::Lost { path, .. } => (
+            ErrorKind::Environment,
+            format!(
+                "move {path} away; if it is the newest of its repository, bonded trust update fetches it again"
+            ),
+        ),
         KeptError::Busy { .. } => (
             ErrorKind::Environment,
             "run it again when the other one is done, or wait longer with --wait".to_owned(),

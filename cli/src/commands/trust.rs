@@ -18,7 +18,7 @@ use crate::judge::read;
 use crate::output::{self, Format};
 use crate::roots::{GivenRoot, kept, kept_error};
 use crate::trust::client::{self, Metadata, ROOT_BYTES_MAX, Start, UpdateError};
-use crate::trust::kept::{Kept, KeptError, Record, Standing, Taken, Which};
+use crate::trust::kept::{Kept, Record, Standing, Taken, Which};
 use crate::trust::repository::{Address, Name, TargetPath};
 use crate::{clock, runtime};
 
@@ -181,9 +181,10 @@ impl Update<'_> {
         };
         let root = TrustRoot::parse(bytes).map_err(|source| refuse().because(source))?;
         Verifier::of_roots(vec![root.clone()]).map_err(|source| refuse().because(source))?;
-        let earlier = self.earlier(&record)?;
-        let before = record.current().or_else(|| earlier.as_ref().map(TrustRoot::digest));
+        // Kept first, it mends a damaged one of the same bytes.
         let digest = self.kept.keep_root(self.held, bytes).map_err(kept_error)?;
+        let earlier = self.earlier(&record);
+        let before = record.current().or_else(|| earlier.as_ref().map(TrustRoot::digest));
         let outcome = match record.current() {
             None => "first",
             Some(current) if current == digest => "unchanged",
@@ -205,17 +206,15 @@ impl Update<'_> {
         told.print(format)
     }
 
-    /// What is in force without this update: the one that is stored, else the one in the program.
-    fn earlier(&self, record: &Record) -> Result<Option<TrustRoot>, CliError> {
+    /// What is in force without this update, if it can be read: the one that is stored, else the one in the
+    /// program.
+    fn earlier(&self, record: &Record) -> Option<TrustRoot> {
         let Some(current) = record.current() else {
-            return Ok(TrustRoot::embedded(self.name.as_str()));
+            return TrustRoot::embedded(self.name.as_str());
         };
-        match self.kept.read_root(&Which::Exactly(current)) {
-            Ok(bytes) => Ok(TrustRoot::parse(&bytes).ok()), // kept by a version that took more
-            // It cannot be compared with any more, and that is no reason to go without a new one.
-            Err(KeptError::Damaged { .. } | KeptError::Nothing { .. }) => Ok(None),
-            Err(error) => Err(kept_error(error)),
-        }
+        // One that is lost, or of a form from another time, is no reason to go without a new one.
+        let bytes = self.kept.read_root(&Which::Exactly(current)).ok()?; // told as not compared
+        TrustRoot::parse(&bytes).ok() // likewise
     }
 }
 
@@ -245,7 +244,7 @@ impl Told<'_> {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "changes": self.changes, "digest": self.digest, "earlier": self.earlier,
+            "changes": self.changes, "compared": self.is_compared, "digest": self.digest, "earlier": self.earlier,
             "metadata": standings(self.record), "name": self.name.as_str(), "outcome": self.outcome,
             "repository": self.record.repository, "target": self.record.target,
         })
@@ -268,11 +267,12 @@ impl Told<'_> {
                 }
             });
         }
-        if self.is_compared
-            && self.changes.is_empty()
-            && earlier.is_some_and(|earlier| earlier != *digest)
-        {
-            lines.push("  names the same authorities, logs and keys as before; what else changed is not shown".to_owned());
+        if earlier.is_some_and(|earlier| earlier != *digest) {
+            match (self.is_compared, self.changes.is_empty()) {
+                (false, _) => lines.push("  the earlier one cannot be read, so nobody can say what changes".to_owned()),
+                (true, true) => lines.push("  names the same authorities, logs and keys as before; what else changed is not shown".to_owned()),
+                (true, false) => {}
+            }
         }
         lines.extend(standings_text(record));
         lines.join("\n") + "\n"
@@ -428,7 +428,7 @@ mod tests {
                 stored_text(&name, &record, now)
                     .starts_with("public-good: no trusted root was taken yet\n")
             );
-            assert!(update.earlier(&record).unwrap().is_some());
+            assert!(update.earlier(&record).is_some());
         }
     }
 

@@ -136,7 +136,15 @@ pub(crate) enum KeptError {
         /// What was wanted.
         which: Which,
     },
-    /// A file is not what was written.
+    /// A trusted root does not have the bytes that its name says.
+    #[error("{path} is damaged: its bytes are {found}")]
+    Lost {
+        /// Where.
+        path: String,
+        /// The digest of what is there.
+        found: Digest,
+    },
+    /// A record is not what was written.
     #[error("{path} is damaged")]
     Damaged {
         /// Where.
@@ -260,7 +268,7 @@ impl Kept {
         };
         let found = Digest::sha256_of(&bytes);
         if found != digest {
-            return Err(damaged(&file, format!("its bytes are {found}")));
+            return Err(KeptError::Lost { path: file.display().to_string(), found });
         }
         Ok(bytes)
     }
@@ -337,7 +345,7 @@ mod tests {
         let digest = kept.keep_root(&held, b"one").unwrap();
         fs::write(kept.root_file(digest), "other").unwrap();
         let error = kept.read_root(&Which::Exactly(digest)).unwrap_err();
-        assert!(matches!(error, KeptError::Damaged { .. }), "{error:?}");
+        assert!(matches!(error, KeptError::Lost { .. }), "{error:?}");
         kept.keep_root(&held, b"one").unwrap();
         assert_eq!(kept.read_root(&Which::Exactly(digest)).unwrap(), b"one");
         let whole = json::to_canonical(&record(&[]));

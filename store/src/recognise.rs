@@ -22,6 +22,7 @@ use bonded_model::statement::{Statement, StatementError};
 use bonded_model::{Algorithm, Digest, DocumentKind, MediaType, media_type};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Several attestations in one file of JSON lines.
@@ -91,6 +92,9 @@ pub enum RecogniseError {
     /// Neither PEM nor base64 of it.
     #[error("the content is neither certificates in PEM nor base64 of it")]
     Certificate,
+    /// JSON, but not what a log answers for an entry.
+    #[error("the content is not what a log answers for one entry")]
+    LogEntry,
     /// Says it is a layer of cosign's and is none.
     #[error("the content is a malformed layer of cosign's")]
     Layer(#[from] LayerError),
@@ -151,12 +155,25 @@ fn piece(kind: DocumentKind, media_type: &'static str) -> Recognised {
     Recognised { kind, media_type, predicate_type: None, digests: BTreeSet::new() }
 }
 
+/// What Rekor answers for one entry, by its name or without, or what the log promised of it alone. An answer
+/// that tells of an error has another shape.
 fn log_entry(bytes: &[u8]) -> Result<Recognised, RecogniseError> {
-    json::check(bytes, DETACHED_BYTES_MAX)?;
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(RecogniseError::Unknown);
+    let value: Value = json::parse(bytes, DETACHED_BYTES_MAX)?;
+    let answer = |value: &Value| has(value, ["body", "verification"]);
+    let named = |value: &Value| {
+        let members = value.as_object().filter(|members| members.len() == 1);
+        members.is_some_and(|members| members.values().all(answer))
+    };
+    let is_entry =
+        answer(&value) || named(&value) || has(&value, ["SignedEntryTimestamp", "Payload"]);
+    if !is_entry {
+        return Err(RecogniseError::LogEntry);
     }
     Ok(piece(DocumentKind::LogEntry, media_type::DETACHED_LOG_ENTRY))
+}
+
+fn has(value: &Value, members: [&str; 2]) -> bool {
+    members.iter().all(|member| value.get(member).is_some())
 }
 
 /// The predicate type of an attestation that holds one statement.

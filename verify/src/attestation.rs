@@ -116,6 +116,11 @@ impl Attestation {
         }
     }
 
+    /// A signature over a file that was refused unread.
+    pub(crate) fn refused_file(fault: Fault, file: Option<SignedFile<'_>>) -> Self {
+        Self::refused(Some(Content::File), fault, file)
+    }
+
     fn signed(frame: &Frame<'_>, document: SignedDocument, file: Option<SignedFile<'_>>) -> Self {
         let rules = &frame.policy.signers;
         let lacks = document.lacks().to_vec();

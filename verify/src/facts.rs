@@ -1,6 +1,7 @@
 //! Facts: every document of the evidence read once, in parallel, and what it covers.
 
-use std::borrow::Cow;
+mod detached;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bonded_model::checksums::{self, Checksum};
@@ -20,6 +21,7 @@ use crate::code::Code;
 use crate::finding::{Fault, joined};
 use crate::sbom;
 use crate::signature::SignedFile;
+use detached::Lying;
 
 /// One document with everything that was read from it.
 #[derive(Debug)]
@@ -158,85 +160,6 @@ pub(crate) fn digests_of(artifact: &Artifact) -> Vec<Digest> {
     [Some(artifact.file.digest), artifact.sha512].into_iter().flatten().collect()
 }
 
-/// What stands beside a detached signature, and over which content it is: one signature with other pieces, or
-/// over another file, is another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Pieces {
-    content: Option<usize>,
-    certificates: Vec<Digest>,
-    entries: Vec<Digest>,
-}
-
-/// The pieces of one kind beside each artifact, by their digests.
-type Beside<'a> = BTreeMap<&'a Subject, BTreeMap<Digest, &'a Document>>;
-
-/// The pieces of detached signatures of the evidence.
-#[derive(Debug, Default)]
-struct Lying<'a> {
-    signed: BTreeSet<&'a Subject>,
-    certificates: Beside<'a>,
-    entries: Beside<'a>,
-}
-
-impl<'a> Lying<'a> {
-    fn of(evidence: &'a Evidence) -> Self {
-        let mut lying = Self::default();
-        for document in &evidence.documents {
-            let beside = match document.kind {
-                DocumentKind::Signature => {
-                    lying.signed.insert(&document.subject);
-                    continue;
-                }
-                DocumentKind::Certificate => &mut lying.certificates,
-                DocumentKind::LogEntry => &mut lying.entries,
-                _ => continue,
-            };
-            beside.entry(&document.subject).or_default().insert(document.digest, document);
-        }
-        lying
-    }
-
-    /// Whether a document is part of what is read with a signature.
-    fn is_part(&self, document: &Document) -> bool {
-        matches!(document.kind, DocumentKind::Certificate | DocumentKind::LogEntry)
-            && self.signed.contains(&document.subject)
-            && document.subject != Subject::Release
-    }
-
-    fn beside(&self, document: &Document, inventory: &Inventory<'_>) -> Pieces {
-        let Subject::Artifact(path) = &document.subject else { return Pieces::default() };
-        if document.kind != DocumentKind::Signature {
-            return Pieces::default();
-        }
-        // Two are as many too many as all of them.
-        let first = |beside: &Beside<'_>| -> Vec<Digest> {
-            let all = beside.get(&document.subject);
-            all.into_iter().flat_map(BTreeMap::keys).take(2).copied().collect()
-        };
-        let at = inventory.at_path(path.as_str());
-        Pieces {
-            content: at.and_then(|at| inventory.content_of(at)),
-            certificates: first(&self.certificates),
-            entries: first(&self.entries),
-        }
-    }
-
-    /// The signature with the bytes of what stands beside it.
-    fn files(&self, document: &'a Document, pieces: &Pieces) -> Files<'a> {
-        let bytes = |document: &'a Document| Cow::Borrowed(&*document.bytes);
-        let of = |beside: &Beside<'a>, digests: &[Digest]| {
-            let held = beside.get(&document.subject);
-            let held = digests.iter().filter_map(|digest| held?.get(digest).copied());
-            held.map(bytes).collect()
-        };
-        Files {
-            signature: bytes(document),
-            certificates: of(&self.certificates, &pieces.certificates),
-            entries: of(&self.entries, &pieces.entries),
-        }
-    }
-}
-
 /// Reads every document once. The order is that of the documents' digests, whatever order the
 /// evidence stands in.
 pub(crate) fn gather<'a>(
@@ -302,8 +225,8 @@ fn read(
             Reading::Attestations(attestations.into_iter().map(|a| inventory.cover(a)).collect())
         }
         DocumentKind::Signature => {
-            let attestation = Attestation::assess_files(frame, files, file);
-            Reading::Attestations(vec![inventory.cover(attestation)])
+            let attestations = detached::assess(frame, files, file);
+            Reading::Attestations(attestations.into_iter().map(|a| inventory.cover(a)).collect())
         }
         DocumentKind::Certificate => Reading::Piece("a certificate without signature beside it"),
         DocumentKind::LogEntry => Reading::Piece("a log's entry without signature beside it"),

@@ -15,7 +15,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\
 /// The same in base64.
 const BASE64: &str =
     "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
-const ENTRY: &str = r#"{"24296fb24b8ad77a": {}}"#;
+const ENTRY: &str = r#"{"24296fb24b8ad77a": {"body": "", "verification": {}}}"#;
 
 /// What becomes of files: the artifacts, and the evidence.
 #[track_caller]
@@ -128,8 +128,29 @@ fn names_that_nobody_else_gives_have_to_hold_what_they_say() {
     assert!(matches!(wrong, Err(RecogniseError::Signature)), "{wrong:?}");
     let wrong = recognise(Expected::Certificate, b"x");
     assert!(matches!(wrong, Err(RecogniseError::Certificate)), "{wrong:?}");
-    let wrong = recognise(Expected::LogEntry, b"[]");
-    assert!(matches!(wrong, Err(RecogniseError::Unknown)), "{wrong:?}");
+    for text in [
+        "[]",
+        "{}",
+        "\"body verification\"",
+        r#"{"code":404,"message":"entry not found"}"#,
+        r#"{"body":""}"#,
+        r#"{"a":{"body":""}}"#,
+        r#"{"a":{"b":{"body":"","verification":{}}}}"#,
+        r#"{"a":{"body":"","verification":{}},"b":{"body":"","verification":{}}}"#,
+        r#"{"Payload":{}}"#,
+        r#"{"a":{"SignedEntryTimestamp":"","Payload":{}}}"#,
+    ] {
+        let wrong = recognise(Expected::LogEntry, text.as_bytes());
+        assert!(matches!(wrong, Err(RecogniseError::LogEntry)), "{text}: {wrong:?}");
+    }
+    for text in [
+        ENTRY,
+        r#"{"body":"","verification":{},"more":1}"#,
+        r#"{"SignedEntryTimestamp":"","Payload":{}}"#,
+    ] {
+        let found = recognise(Expected::LogEntry, text.as_bytes());
+        assert_eq!(found.unwrap().kind, LOGGED, "{text}");
+    }
 }
 
 #[test]

@@ -425,13 +425,95 @@ fn signatures_beside_the_files_of_a_release() {
     elsewhere.piece(DocumentKind::LogEntry, None, &a.entries[0]);
     let verdict = elsewhere.verdict(&stage, &named);
     fails(&verdict, &[(Code::SigLog, "as FILE.rekor.json")], "an entry beside nothing");
-    let mut twice = Held::new(&files[..1]).beside("bin/a", &a);
-    twice.piece(DocumentKind::LogEntry, Some("bin/a"), &b.entries[0]);
-    let expected = [(Code::SigMalformed, "one file with a log's entry")];
-    fails(&twice.verdict(&stage, &named), &expected, "two entries");
     let mut again = Held::new(&files[..1]).beside("bin/a", &a);
     again.piece(DocumentKind::LogEntry, Some("bin/a"), &a.entries[0]);
     passes(&again.verdict(&stage, &named), "the same entry under two names");
+}
+
+/// It passes, whatever is noted of it.
+#[track_caller]
+fn holds(verdict: &Verdict, what: &str) {
+    let fine = verdict.findings().iter().all(|finding| finding.severity == Severity::Note);
+    let told = String::from_utf8_lossy(&verdict.to_json()).into_owned();
+    assert!(verdict.is_pass() && fine, "{what}: {told}");
+    assert_eq!(verdict.artifacts()[0].accepted.len(), 1, "{what}: {told}");
+}
+
+/// Whoever may lay a file beside a signature takes nothing away from it.
+#[test]
+fn wrong_pieces_beside_a_good_signature_take_nothing_away() {
+    let stage = Stage::new();
+    let made = |content| stage.world.keyless(&Request { content, ..request() }).to_files();
+    let (a, b) = (made(Content::File(b"a")), made(Content::File(b"b")));
+    let files: &[(&str, &[u8])] = &[("a", b"a")];
+    let named = demanding(&holder(Request::default().identity, FILES));
+    let held = |certificates: &[&Cow<'static, [u8]>], entries: &[&Cow<'static, [u8]>]| {
+        let all = |files: &[&Cow<'static, [u8]>]| files.iter().map(|f| (*f).clone()).collect();
+        let (certificates, entries) = (all(certificates), all(entries));
+        Held::new(files).beside("a", &Files { certificates, entries, ..a.clone() })
+    };
+    let (ours, theirs) = (&a.certificates[0], &b.certificates[0]);
+    let (pem, nothing) = (file(STANDARD.decode(ours).unwrap()), file("{}"));
+    for (certificates, entries, what) in [
+        (vec![ours], vec![&a.entries[0], &b.entries[0]], "the entry of another file"),
+        (vec![ours], vec![&a.entries[0], &nothing], "an entry that is none"),
+        (vec![ours, theirs], vec![&a.entries[0]], "another certificate"),
+        (vec![ours, &pem], vec![&a.entries[0]], "one certificate twice"),
+        (vec![ours, theirs], vec![&b.entries[0], &a.entries[0]], "all of another"),
+    ] {
+        holds(&held(&certificates, &entries).verdict(&stage, &named), what);
+    }
+    let verdict = held(&[ours, theirs], &[&b.entries[0]]).verdict(&stage, &named);
+    assert!(!verdict.is_pass(), "certificates without their entry");
+    let verdict = held(&[theirs], &[&a.entries[0]]).verdict(&stage, &named);
+    assert!(!verdict.is_pass(), "an entry without its certificate");
+    let unnamed = demanding(&holder(Request::default().identity, ""));
+    let verdict = held(&[ours, theirs], &[&a.entries[0]]).verdict(&stage, &unnamed);
+    assert!(!verdict.is_pass(), "a form that is not named");
+
+    let spaces = |count: usize| file([&a.entries[0][..], &b" ".repeat(count)].concat());
+    let entries: Vec<_> = (0..5).map(spaces).collect();
+    let verdict = held(&[ours], &entries.iter().collect::<Vec<_>>()).verdict(&stage, &named);
+    holds(&verdict, "more than are looked at");
+    let told = String::from_utf8(verdict.to_json()).unwrap();
+    assert!(told.contains("at most 4 certificates"), "{told}");
+}
+
+/// A certificate that ships with a file is not that of its signature, nor is what somebody logged about it.
+#[test]
+fn a_signature_by_a_key_counts_without_what_lies_beside_it() {
+    let stage = Stage::new();
+    let key = Key::new(KeyKind::P256, "managed");
+    let lines = |more: &str| format!("public_key = '''\n{}'''\n{more}", key.public_pem());
+    let made = |logs| stage.world.managed(&key, &Request { logs, ..request() }).to_files();
+    let other = stage.world.keyless(&request()).to_files();
+    let named = demanding(&lines(""));
+    let verdict = |files: &Files<'_>, policy: &Policy| {
+        Held::new(&[("a", FILE)]).beside("a", files).verdict(&stage, policy)
+    };
+    let with = |certificates: &[Cow<'static, [u8]>], entries: &[Cow<'static, [u8]>], logs| {
+        let (certificates, entries) = (certificates.to_vec(), entries.to_vec());
+        Files { certificates, entries, ..made(logs) }
+    };
+    let certificate = with(&other.certificates, &[], &[]);
+    holds(&verdict(&certificate, &named), "a certificate");
+    holds(&verdict(&with(&[], &other.entries, &[]), &named), "an entry of another signature");
+    holds(&verdict(&with(&other.certificates, &other.entries, &[]), &named), "both");
+    let logged = demanding(&lines("log = \"require\""));
+    let own = made(&[Log::V1]);
+    let both = Files { certificates: other.certificates.clone(), ..own.clone() };
+    holds(&verdict(&both, &logged), "its own entry and a certificate");
+    let wrong = Files { entries: other.entries.clone(), ..own };
+    let found = verdict(&wrong, &logged);
+    fails(
+        &found,
+        &[(Code::SigLog, "malformed log entry")],
+        "an entry of another where one is asked for",
+    );
+    let stranger = Key::new(KeyKind::P256, "stranger");
+    let theirs = stage.world.managed(&stranger, &Request { logs: &[], ..request() }).to_files();
+    let theirs = Files { certificates: other.certificates.clone(), ..theirs };
+    assert!(!verdict(&theirs, &named).is_pass(), "another key");
 }
 
 /// The same bytes have the same signature: that of one file says nothing of another that holds other bytes,

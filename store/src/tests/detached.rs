@@ -59,10 +59,11 @@ fn pieces_beside_an_artifact_are_its_evidence() {
             }
         }
     }
-    // Of two, whoever verifies says that there are two.
+    // Of two, whoever verifies tries both.
     let two = [("d/a.cert", PEM), ("d/a.pem", BASE64)];
     let expected = [("d/a.cert", CERTIFIED), ("d/a.pem", CERTIFIED), ("d/a.sig", SIGNED)];
     check(&[a, sig, two[0], two[1]], &["d/a"], &expected);
+    check(&[a, sig, ("d/a.cert", PEM)], &["d/a"], &[("d/a.cert", CERTIFIED), ("d/a.sig", SIGNED)]);
     check(&[a, ("d/a.SIG", SIGNATURE)], &["d/a"], &[("d/a.SIG", SIGNED)]);
     check(&[a, ("d/a.rekor.json", ENTRY)], &["d/a"], &[("d/a.rekor.json", LOGGED)]);
 }
@@ -88,8 +89,25 @@ fn what_belongs_to_nothing_or_is_something_else_stays_an_artifact() {
         artifacts.sort_unstable();
         check(&[a, file], &artifacts, &[]);
     }
-    for file in [("a.pem", "-----BEGIN PUBLIC KEY-----"), ("a.crt", "DER"), ("b.cert", PEM)] {
+    for file in [
+        ("a.pem", "-----BEGIN PUBLIC KEY-----"),
+        ("a.crt", "DER"),
+        ("b.cert", PEM),
+        // Goods that are certificates: nothing beside them tells that the signature is by one.
+        ("a.pem", PEM),
+        ("a.crt", BASE64),
+    ] {
         check(&[a, sig, file], &["a", file.0], &[("a.sig", SIGNED)]);
+    }
+    let (entry, ours) = (("b.rekor", ENTRY), ("a.pem", PEM));
+    check(
+        &[a, sig, ours, ("b", "b"), entry],
+        &["a", "a.pem", "b"],
+        &[("a.sig", SIGNED), ("b.rekor", LOGGED)],
+    );
+    for file in [("a.pem", "-----BEGIN PUBLIC KEY-----"), ("a.crt", "DER")] {
+        let expected = [("a.rekor", LOGGED), ("a.sig", SIGNED)];
+        check(&[a, sig, file, ("a.rekor", ENTRY)], &["a", file.0], &expected);
     }
     let long = format!("{PEM}{}", "\n".repeat(usize::try_from(DETACHED_BYTES_MAX).unwrap()));
     check(&[a, sig, ("a.pem", &long)], &["a", "a.pem"], &[("a.sig", SIGNED)]);
@@ -168,6 +186,54 @@ fn an_entry_may_come_later() {
         held.documents.iter().map(|document| document.media_type.as_str()).collect();
     assert_eq!(found.len(), 3);
     assert!(found.contains(&media_type::DETACHED_LOG_ENTRY));
+}
+
+#[test]
+fn a_certificate_may_come_later() {
+    for (before, now) in [
+        (&["d/a", "d/a.sig"][..], &["d/a.cert"][..]),
+        (&["d/a", "d/a.sig"], &["d/a.crt", "d/a.rekor"]),
+        (&["d/a", "d/a.sig", "d/a.rekor"], &["d/a.pem"]),
+        (&["d/a", "d/a.sig", "d/a.cert"], &["d/a.pem"]),
+    ] {
+        let world = World::new();
+        let text = |name: &str| match name.rsplit_once('.') {
+            None => "a",
+            Some((_, "sig")) => SIGNATURE,
+            Some((_, "rekor")) => ENTRY,
+            Some((_, "cert")) => BASE64,
+            _ => PEM,
+        };
+        before.iter().for_each(|name| drop(world.file(name, text(name))));
+        world.ingest("demo@v1").unwrap();
+        now.iter().for_each(|name| drop(world.file(&format!("later/{name}"), text(name))));
+        let later = || world.ingest_paths("demo@v1", &[&world.inputs.join("later")]).unwrap();
+        let report = later();
+        assert_eq!((report.outcome, report.files.len()), (Outcome::EvidenceAdded, 0), "{now:?}");
+        assert_eq!(report.evidence.len(), now.len(), "{now:?}");
+        let about = Subject::Artifact(path("d/a"));
+        assert!(report.evidence.iter().all(|document| document.subject == about), "{now:?}");
+        assert_eq!(later().outcome, Outcome::Unchanged, "{now:?}");
+    }
+}
+
+/// What comes later and is no piece is another release, as ever.
+#[test]
+fn goods_that_come_later_are_refused() {
+    for (before, now) in [
+        (&["d/a"][..], "d/a.cert"),
+        (&["d/a", "d/a.sig"], "d/a.pem"),
+        (&["d/a", "d/a.sig"], "d/b.cert"),
+        (&["d/a", "d/a.sig"], "a.cert"),
+    ] {
+        let world = World::new();
+        let text = |name: &str| if name.ends_with(".sig") { SIGNATURE } else { PEM };
+        before.iter().for_each(|name| drop(world.file(name, text(name))));
+        world.ingest("demo@v1").unwrap();
+        world.file(&format!("later/{now}"), PEM);
+        let later = world.ingest_paths("demo@v1", &[&world.inputs.join("later")]);
+        assert!(matches!(later, Err(IngestError::OtherRelease { .. })), "{now}: {later:?}");
+    }
 }
 
 /// What was taken in as an artifact stays one, whatever its name.

@@ -1,4 +1,5 @@
-//! Detached signatures of a release: which pieces lie beside each, and what they make together.
+//! Signatures over files of a release: which file each is of, which pieces lie beside it, and what they make
+//! together.
 //!
 //! Names say which pieces lie beside a signature, and anybody could have given a file such a name. So each
 //! certificate is tried with each entry, and the signature as one by a key without them: whatever was signed
@@ -21,7 +22,7 @@ use crate::signature::SignedFile;
 /// As many certificates, and entries, as are looked at beside one signature: more than there are suffixes for.
 const BESIDE_COUNT_MAX: usize = 4;
 
-/// What stands beside a detached signature, and over which content it is: one signature with other pieces, or
+/// What stands beside a signature over a file, and over which content it is: one signature with other pieces, or
 /// over another file, is another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pieces {
@@ -39,11 +40,16 @@ pub(super) struct Lying<'a> {
     signed: BTreeSet<&'a Subject>,
     certificates: Beside<'a>,
     entries: Beside<'a>,
+    /// Message signatures in bundles that lie beside more than one file.
+    shared: BTreeSet<Digest>,
 }
+
+/// Without this name in it a bundle holds no signature over a file.
+const MESSAGE_SIGNATURE: &[u8] = b"messageSignature";
 
 impl<'a> Lying<'a> {
     pub(super) fn of(evidence: &'a Evidence) -> Self {
-        let mut lying = Self::default();
+        let mut lying = Self { shared: shared(evidence), ..Self::default() };
         for document in &evidence.documents {
             let beside = match document.kind {
                 DocumentKind::Signature => {
@@ -68,20 +74,18 @@ impl<'a> Lying<'a> {
 
     pub(super) fn beside(&self, document: &Document, inventory: &Inventory<'_>) -> Pieces {
         let Subject::Artifact(path) = &document.subject else { return Pieces::default() };
+        let at = inventory.at_path(path.as_str());
+        let content = at.and_then(|at| inventory.content_of(at));
         if document.kind != DocumentKind::Signature {
-            return Pieces::default();
+            let is_of_one = self.shared.contains(&document.digest);
+            return Pieces { content: content.filter(|_| is_of_one), ..Pieces::default() };
         }
         // One too many is as good as all of them.
         let first = |beside: &Beside<'_>| -> Vec<Digest> {
             let all = beside.get(&document.subject).into_iter().flat_map(BTreeMap::keys);
             all.take(BESIDE_COUNT_MAX + 1).copied().collect()
         };
-        let at = inventory.at_path(path.as_str());
-        Pieces {
-            content: at.and_then(|at| inventory.content_of(at)),
-            certificates: first(&self.certificates),
-            entries: first(&self.entries),
-        }
+        Pieces { content, certificates: first(&self.certificates), entries: first(&self.entries) }
     }
 
     /// The signature with the bytes of what stands beside it.
@@ -98,6 +102,23 @@ impl<'a> Lying<'a> {
             entries: of(&self.entries, &pieces.entries),
         }
     }
+}
+
+/// The message signatures in bundles that lie beside more than one file: each is of one of them at most, and
+/// has to be read as that of each. What names its files itself is read once.
+fn shared(evidence: &Evidence) -> BTreeSet<Digest> {
+    let mut beside: BTreeMap<Digest, (&Document, bool)> = BTreeMap::new();
+    let bundles = evidence.documents.iter().filter(|d| d.kind == DocumentKind::Bundle);
+    for document in bundles.filter(|document| document.subject != Subject::Release) {
+        let (first, several) = beside.entry(document.digest).or_insert((document, false));
+        *several |= first.subject != document.subject;
+    }
+    let several = beside.into_iter().filter(|(_, (_, several))| *several);
+    several.filter(|(_, (document, _))| is_over_a_file(&document.bytes)).map(|(d, _)| d).collect()
+}
+
+fn is_over_a_file(bytes: &[u8]) -> bool {
+    bytes.windows(MESSAGE_SIGNATURE.len()).any(|window| window == MESSAGE_SIGNATURE)
 }
 
 /// What a signature makes with each certificate and each entry, and what holds without them.

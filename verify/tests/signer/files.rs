@@ -538,6 +538,32 @@ fn one_signature_beside_several_files() {
     fails(&verdict, &[(Code::ReqMissing, SIGN)], "beside no file");
 }
 
+/// A bundle over a file that lies beside another as well by mistake counts for its own.
+#[test]
+fn one_bundle_beside_several_files() {
+    let stage = Stage::new();
+    let named = demanding(&holder(Request::default().identity, ""));
+    let content = Content::File(b"b");
+    let bundle = stage.world.keyless(&Request { content, ..request() }).to_json();
+    let held = |files: &[(&'static str, &'static [u8])], beside: &[&str]| {
+        let mut held = Held::new(files);
+        for path in beside {
+            held.piece(DocumentKind::Bundle, Some(path), &bundle);
+        }
+        held.verdict(&stage, &named)
+    };
+    let files: &[(&str, &[u8])] = &[("a", b"a"), ("b", b"b"), ("c", b"c")];
+    for beside in [&["a", "b"][..], &["b", "c"], &["a", "b", "c"]] {
+        let verdict = held(files, beside);
+        let accepted: Vec<_> = verdict.artifacts().iter().map(|a| a.accepted.len()).collect();
+        assert_eq!(accepted, [0, 1, 0], "{beside:?}");
+        assert!(!verdict.is_pass(), "{beside:?}");
+    }
+    let verdict = held(files, &["a", "c"]);
+    assert!(verdict.artifacts().iter().all(|a| a.accepted.is_empty()), "beside others alone");
+    passes(&held(&[("a", b"b"), ("b", b"b")], &["a", "b"]), "two of the same bytes");
+}
+
 /// Where nothing asks for it, a signature is told and counts for nothing.
 #[test]
 fn signatures_that_nothing_asks_for_are_told() {

@@ -326,6 +326,8 @@ fn a_signature_by_a_key_needs_no_form() {
     let promised = made(&[Log::V1Promise]).to_files();
     let proof = [(Code::SigLog, "without inclusion proof")];
     fails(&ask(&stage, &silent, &promised), &proof, "a key and a promise");
+    let named = policy(&[("a", &lines("legacy = [\"promise-only\"]"))]).unwrap();
+    passes(&ask(&stage, &named, &promised), "a key and a promise that is enough");
 }
 
 const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -510,6 +512,12 @@ fn a_signature_by_a_key_counts_without_what_lies_beside_it() {
         &[(Code::SigLog, "malformed log entry")],
         "an entry of another where one is asked for",
     );
+    let promised = made(&[Log::V1Promise]);
+    holds(&verdict(&promised, &named), "a promise");
+    let proof = [(Code::SigLog, "without inclusion proof")];
+    fails(&verdict(&promised, &logged), &proof, "a promise where an entry is asked for");
+    let enough = demanding(&lines("log = \"require\"\nlegacy = [\"promise-only\"]"));
+    holds(&verdict(&promised, &enough), "a promise that is enough");
     let stranger = Key::new(KeyKind::P256, "stranger");
     let theirs = stage.world.managed(&stranger, &Request { logs: &[], ..request() }).to_files();
     let theirs = Files { certificates: other.certificates.clone(), ..theirs };

@@ -46,7 +46,7 @@ fn read_key(state: &Path) -> Option<[u8; KEY_BYTES]> {
 fn make_key(state: &Path) -> Option<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     SystemRandom::new().fill(&mut key).ok()?; // without randomness there is no key
-    disk::create_dir_all(state).ok()?; // nor without a place
+    disk::create_private_dir_all(state).ok()?; // nor without a place
     disk::replace_private_file(&state.join(KEY_FILE), &key).ok()?; // likewise
     Some(key)
 }

@@ -37,8 +37,8 @@ mod system;
 pub use error::{Action, DiskError, DiskFault};
 pub use exclusive::Exclusive;
 pub use plain::{
-    HashedFile, create_dir_all, hash_file, kind_of, read_dir, read_file, read_private_file,
-    remove_tree, replace_private_file, write_file_new, write_private_file_new,
+    HashedFile, create_dir_all, create_private_dir_all, hash_file, kind_of, read_dir, read_file,
+    read_private_file, remove_tree, replace_private_file, write_file_new, write_private_file_new,
 };
 pub use system::FileKind;
 pub(crate) use system::{Cloned, FileState, LockAttempt};
@@ -227,6 +227,22 @@ impl Disk {
     /// Creates a directory and those above it; existing ones are fine.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
         self.system.create_directory(path).map_err(failed(Action::CreateDirectory, path))
+    }
+
+    /// Creates a directory and those above it, durably and for their owner alone; existing ones are left as
+    /// they are.
+    pub(crate) fn create_private_directory(&self, path: &Path) -> Result<(), DiskError> {
+        let named = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let missing: Vec<_> =
+            named.take_while(|path| self.read_kind_behind_links(path).is_err()).collect();
+        for path in missing.into_iter().rev() {
+            match self.create_new_directory(path) {
+                Err(error) if error.fault() == DiskFault::Exists => {}
+                made => made.and_then(|()| self.set_mode(path, 0o700))?,
+            }
+            self.sync_directory(containing(path))?;
+        }
+        Ok(())
     }
 
     /// Creates one directory, which must not exist.

@@ -194,7 +194,7 @@ impl Kept {
     /// Makes the place, and waits until nobody else updates.
     pub(crate) fn lock(&self, wait: Duration) -> Result<Exclusive, KeptError> {
         for directory in [self.roots(), self.repositories()] {
-            disk::create_dir_all(&directory)?;
+            disk::create_private_dir_all(&directory)?;
         }
         let taken = Exclusive::take(&self.directory.join("lock"), wait)?;
         taken.ok_or(KeptError::Busy { seconds: wait.as_secs() })

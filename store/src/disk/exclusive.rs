@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Disk, DiskError, Handle, LockAttempt, containing};
+use super::{Disk, DiskError, DiskFault, Handle, LockAttempt, containing};
 
 /// How often somebody who waits looks again.
 const POLL: Duration = Duration::from_millis(20);
@@ -23,8 +23,8 @@ pub struct Exclusive {
 }
 
 impl Exclusive {
-    /// Locks a file, which is made if there is none, and waits so long for others. `None` if they do not
-    /// let go of it.
+    /// Locks a file, which is made for its owner alone if there is none, since whoever can read it can hold
+    /// the lock, and waits so long for others. `None` if they do not let go of it.
     ///
     /// # Errors
     /// [`DiskError`] if the file cannot be made or locked.
@@ -36,7 +36,10 @@ impl Exclusive {
         let began = Instant::now();
         let directory = containing(lock);
         loop {
-            let handle = disk.open_or_create(lock)?;
+            let handle = match disk.create(lock, 0o600) {
+                Err(error) if error.fault() == DiskFault::Exists => disk.open_or_create(lock)?,
+                made => made?,
+            };
             // Who removes the file lets others lock a new one, so it is the one with the name that counts.
             if handle.try_lock()? == LockAttempt::Taken && disk.is_named(&handle)? {
                 // Whoever made the directory need not have made its name durable, nor those in it.
@@ -75,18 +78,20 @@ mod tests {
     use crate::disk::faulty::Failure;
     use crate::disk::memory::{Loss, Memory};
 
-    const LOCK: &str = "/state/lock";
-    const FIRST: &str = "/state/first";
-    const SECOND: &str = "/state/second";
+    const LOCK: &str = "/user/state/lock";
+    const FIRST: &str = "/user/state/first/file";
+    const SECOND: &str = "/user/state/second/file";
 
     fn memory() -> Memory {
         let memory = Memory::default();
-        memory.disk().create_directory(Path::new("/state")).unwrap();
         write(&memory.disk(), b"old").unwrap();
         memory
     }
 
     fn write(disk: &Disk, bytes: &[u8]) -> Result<(), DiskError> {
+        for file in [FIRST, SECOND] {
+            disk.create_private_directory(containing(Path::new(file)))?;
+        }
         let held = Exclusive::take_on(disk.clone(), Path::new(LOCK), Duration::ZERO)?;
         let held = held.expect("nobody else holds it");
         held.replace(Path::new(FIRST), bytes)?;
@@ -108,6 +113,43 @@ mod tests {
         assert!(take().is_some());
         let missing = directory.path().join("missing/lock");
         assert!(Exclusive::take(&missing, Duration::ZERO).unwrap_err().is_not_found());
+    }
+
+    /// The first one of all makes the directories as well, and no crash leaves the second file without the first.
+    #[test]
+    fn what_was_written_first_is_durable_with_its_directories() {
+        let calls = {
+            let disk = Memory::default().disk().failing(u64::MAX, Failure::Crash);
+            write(&disk, b"new").unwrap();
+            disk.calls()
+        };
+        for at in 1..=calls + 1 {
+            let memory = Memory::default();
+            let written = write(&memory.disk().failing(at, Failure::Crash), b"new");
+            assert_eq!(written.is_ok(), at > calls);
+            let after = memory.after_power_loss(Loss::AllUnsynced);
+            let found = [FIRST, SECOND].map(|file| after.disk().read(Path::new(file), 9).is_ok());
+            assert!(found[0] || !found[1], "call {at}");
+            assert!(written.is_err() || found == [true, true]);
+            write(&after.disk(), b"again").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::default();
+        let inner = directory.path().join("a/b");
+        disk.create_private_directory(&inner).unwrap();
+        let lock = inner.join("lock");
+        drop(Exclusive::take(&lock, Duration::ZERO).unwrap().unwrap());
+        for (path, mode) in [(&directory.path().join("a"), 0o700), (&inner, 0o700), (&lock, 0o600)]
+        {
+            assert_eq!(disk.read_attributes(path).unwrap().mode & 0o777, mode, "{path:?}");
+        }
+        disk.set_mode(&inner, 0o750).unwrap();
+        disk.create_private_directory(&inner).unwrap();
+        assert_eq!(disk.read_attributes(&inner).unwrap().mode & 0o777, 0o750);
     }
 
     /// What is written second never says more than what was written first.

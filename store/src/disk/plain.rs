@@ -130,6 +130,15 @@ pub fn create_dir_all(path: &Path) -> Result<(), DiskError> {
     Disk::default().create_directory(path)
 }
 
+/// Creates a directory and those above it, durably and for their owner alone; existing ones are left as they
+/// are.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn create_private_dir_all(path: &Path) -> Result<(), DiskError> {
+    Disk::default().create_private_directory(path)
+}
+
 /// Removes a directory with everything in it; links in it are removed, not followed.
 ///
 /// # Errors

@@ -308,7 +308,7 @@ fn update_error(name: &Name, address: &Address, error: UpdateError, keeps: Keeps
         ),
         UpdateError::Kept { .. } => (
             ErrorKind::Environment,
-            "call the repository otherwise: it has become another one, or its files were changed by hand".to_owned(),
+            "call the repository otherwise: it has become another one, or what is kept was changed by hand; if a newer version of this program was used here, use that one".to_owned(),
         ),
         UpdateError::NoTarget { .. } => (ErrorKind::Usage, format!("--target PATH names another; {keeps}")),
         UpdateError::Unreachable { .. } | UpdateError::Slow { .. } => {
@@ -373,7 +373,7 @@ fn stored_text(name: &Name, record: &Record, now: Timestamp) -> String {
         lines.push(format!("{what:24} {}  taken {}", taken.digest, taken.at));
     }
     lines.push(format!("  {} of {}, checked {}", record.target, record.repository, record.checked));
-    let over = record.standings().into_iter().filter(|(_, standing)| standing.expires < now);
+    let over = record.standings().into_iter().filter(|(_, standing)| standing.expires <= now);
     let over: Vec<_> =
         over.map(|(role, standing)| format!("{role} at {}", standing.expires)).collect();
     lines.extend(standings_text(record));
@@ -447,7 +447,7 @@ mod tests {
             record.taken.push(Taken { digest, at: time("2029-01-01T00:00:00Z") });
         }
         let name: Name = "corp".parse().unwrap();
-        let text = stored_text(&name, &record, time("2030-02-01T00:00:00Z"));
+        let text = stored_text(&name, &record, time("2030-01-31T23:59:59Z"));
         let newest = Digest::sha256_of(b"two");
         assert!(
             text.starts_with(&format!("stored:corp              {newest}  taken 2029-01-01")),
@@ -459,7 +459,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("expired"), "{text}");
-        let text = stored_text(&name, &record, time("2030-02-01T00:00:01Z"));
+        let text = stored_text(&name, &record, time("2030-02-01T00:00:00Z"));
         assert!(
             text.contains(
                 "  expired: timestamp at 2030-02-01T00:00:00Z; bonded trust update corp\n"

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bonded_model::Timestamp;
 use bonded_model::limits::TRUST_ROOT_BYTES_MAX;
+use serde_json::Value;
 use sigstore_tuf::{Error, MetadataStore, Repository, Updater, UpdaterConfig};
 
 use super::repository::{Asked, Guarded, TargetPath, check_metadata};
@@ -61,13 +62,14 @@ pub(crate) enum UpdateError {
     /// Whoever gave the root has to give another one.
     #[error("the root to start from is no TUF root that its own keys have signed")]
     Start(#[source] Error),
-    /// Kept files were changed by hand, or the root to start from was.
-    #[error("version {kept} of the root that is kept does not follow from version {start}")]
+    /// Kept files were changed by hand, or the repository does not lead to them from where this program
+    /// starts.
+    #[error("version {kept} of the root that is kept does not follow from version {reached}")]
     Kept {
         /// The newest one that is kept.
         kept: u64,
-        /// The newest one that follows from the start.
-        start: u64,
+        /// The newest one that follows from the start, by what is kept and by what the repository has.
+        reached: u64,
     },
     /// The repository is out of reach, or does not have the file, or sends too much of it.
     #[error("cannot fetch {asked}")]
@@ -123,6 +125,16 @@ impl MetadataStore for Shelf {
 }
 
 impl Shelf {
+    /// Whether the root of a version still says what the kept one says, whoever has signed it.
+    fn has_kept(&self, kept: &Metadata, version: u64) -> bool {
+        let name = root_name(version);
+        let signed = |metadata: &Metadata| {
+            let value: Value = serde_json::from_str(metadata.get(&name)?).ok()?; // then it is not the same
+            value.get("signed").cloned()
+        };
+        signed(kept).is_some_and(|kept| signed(&self.contents()) == Some(kept))
+    }
+
     fn contents(&self) -> Metadata {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -153,6 +165,8 @@ async fn update_within(
     };
     let metadata = match &target {
         Ok(_) => shelf.contents(),
+        // What leads elsewhere than to what is kept is no news of this repository.
+        Err(UpdateError::Kept { .. }) => start.kept.clone(),
         Err(_) => {
             let mut kept = start.kept.clone();
             let roots = shelf.contents().into_iter().filter(|(name, _)| name.starts_with(HISTORY));
@@ -174,15 +188,25 @@ async fn fetch(
     check_metadata(start.root, ROOT_BYTES_MAX).map_err(UpdateError::Start)?;
     let updater = Updater::new(repository, start.root).map_err(UpdateError::Start)?;
     let mut updater = updater.with_config(limits()).with_store(shelf.clone());
+    let now = moment(now);
+    let refreshed = updater.refresh(now).await;
+    let is_out_of_reach = matches!(refreshed, Err(Error::Transport { .. }));
     let reached = updater.trusted().root().version;
-    if let Some(kept) = newest_root(start.kept).filter(|kept| *kept > reached) {
-        return Err(UpdateError::Kept { kept, start: reached });
+    if let Some(kept) = newest_root(start.kept).filter(|_| !is_out_of_reach)
+        && (reached < kept || !shelf.has_kept(start.kept, kept))
+    {
+        return Err(UpdateError::Kept { kept, reached });
     }
-    let now = jiff::Timestamp::from_second(now.unix_seconds())
-        .expect("a timestamp lies within the years that have one");
-    updater.refresh(now).await.map_err(failed)?;
+    refreshed.map_err(failed)?;
     let failed = |error| sort(error, &asked, start.target);
     updater.get_target(start.target.as_str(), now).await.map_err(failed)
+}
+
+/// The moment for the library, which takes metadata at the second in which they expire. The specification
+/// does not (5.3.10, 5.4.4, 5.5.6, 5.6.5), and by then part of the second may have gone by.
+fn moment(now: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(now.unix_seconds().saturating_add(1))
+        .unwrap_or(jiff::Timestamp::MAX)
 }
 
 fn sort(error: Error, asked: &Asked, target: &TargetPath) -> UpdateError {
@@ -206,6 +230,10 @@ fn limits() -> UpdaterConfig {
     limits
 }
 
+fn root_name(version: u64) -> String {
+    format!("{HISTORY}{version}.root.json")
+}
+
 /// The version of the newest root that is kept.
 fn newest_root(kept: &Metadata) -> Option<u64> {
     let version = |name: &str| name.strip_prefix(HISTORY)?.strip_suffix(".root.json")?.parse().ok(); // none
@@ -214,7 +242,7 @@ fn newest_root(kept: &Metadata) -> Option<u64> {
 
 /// The texts of the metadata in force by role: the newest root, and what is below it.
 pub(crate) fn in_force(kept: &Metadata) -> impl Iterator<Item = (&'static str, &str)> {
-    let root = newest_root(kept).map(|version| format!("{HISTORY}{version}.root.json"));
+    let root = newest_root(kept).map(root_name);
     let root = root.and_then(|name| kept.get(&name)).map(|text| ("root", text.as_str()));
     let lower = [("timestamp", LOWER[0]), ("snapshot", LOWER[1]), ("targets", LOWER[2])];
     let lower = lower.into_iter().filter_map(|(role, name)| Some((role, kept.get(name)?.as_str())));

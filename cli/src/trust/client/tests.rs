@@ -1,7 +1,7 @@
 use super::*;
 
 use bonded_testsigner::TufRepository;
-use serde_json::{Value, json};
+use serde_json::json;
 use sigstore_tuf::transport::FetchFuture;
 
 const TARGET: &str = "trusted_root.json";
@@ -158,7 +158,11 @@ fn an_expired_floor_holds() {
 
 #[test]
 fn nothing_that_has_expired_is_believed() {
-    let past = || "2030-05-31T23:59:59Z".to_owned();
+    // At the second itself they are worth nothing any more.
+    let past = || "2030-06-01T00:00:00Z".to_owned();
+    let mut last = repository();
+    last.timestamp.expires = "2030-06-01T00:00:01Z".to_owned();
+    fetch(&Metadata::new(), &last).target.unwrap();
     let none = Metadata::new();
     let expired = |edit: fn(&mut TufRepository, String), at: &str, why: &str| {
         let mut repository = repository();
@@ -274,7 +278,7 @@ fn kept_roots_follow_from_the_start() {
     other.root.keys = ["x", "y"].map(str::to_owned).to_vec();
     other.root.signers = other.root.keys.clone();
     let error = fetch_files(&other.root_file(), &floor, repository.files()).target.unwrap_err();
-    assert!(matches!(error, UpdateError::Kept { kept: 2, start: 1 }), "{}", text(&error));
+    assert!(matches!(error, UpdateError::Kept { kept: 2, reached: 1 }), "{}", text(&error));
     for bad in [
         b"".as_slice(),
         b"{}",
@@ -284,6 +288,40 @@ fn kept_roots_follow_from_the_start() {
         let error = fetch_files(bad, &Metadata::new(), repository.files()).target.unwrap_err();
         assert!(matches!(error, UpdateError::Start(_)), "{}", text(&error));
     }
+}
+
+/// Programs of two versions share what is kept, and the older one starts further back.
+#[test]
+fn an_earlier_start_leads_to_what_is_kept() {
+    let mut repository = repository();
+    let first = repository.root_file();
+    repository.rotate_root(&["root 4", "root 5"]);
+    let second = repository.root_file();
+    repository.rotate_root(&["root 6", "root 7"]);
+    let late = fetch_files(&second, &Metadata::new(), repository.files());
+    late.target.unwrap();
+    let mut floor = late.metadata;
+    floor.retain(|name, _| name != "root_history/2.root.json");
+    let ended = fetch_files(&first, &floor, repository.files());
+    assert_eq!(ended.target.unwrap(), b"one");
+    assert_eq!(versions(&ended.metadata)[0], ("root", 3));
+    let refuses = |files: BTreeMap<String, Vec<u8>>, reached: u64| {
+        let ended = fetch_files(&first, &floor, files);
+        let error = ended.target.unwrap_err();
+        let seen =
+            matches!(error, UpdateError::Kept { kept: 3, reached: found } if found == reached);
+        assert!(seen, "{}", text(&error));
+        assert_eq!(ended.metadata, floor);
+    };
+    let mut files = repository.files();
+    files.remove("2.root.json");
+    refuses(files, 1);
+    let mut files = repository.files();
+    files.remove("3.root.json");
+    refuses(files, 2);
+    let mut other = repository.clone();
+    other.root.expires = "2089-01-01T00:00:00Z".to_owned();
+    refuses(other.files(), 3);
 }
 
 #[test]

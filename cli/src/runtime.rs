@@ -1,5 +1,5 @@
-//! What the process as a whole needs from the system: signals, and the async runtime for the two
-//! verbs that have sockets.
+//! What the process as a whole needs from the system: signals, and the async runtime for the verbs that have
+//! sockets: `serve`, `mirror`, `trust update`.
 
 use std::future::Future;
 use std::sync::Arc;

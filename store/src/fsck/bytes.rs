@@ -186,19 +186,21 @@ impl Check<'_> {
             (Judge::Sha256, Some(_)) if state.bytes > SMALL_BYTES => None,
             (_, Some(known)) => Some(known.blake3),
         };
+        let kind = known.is_some_and(|known| known.kind.is_some() || known.platform.is_some());
         if self.request.judge == Judge::Facts && fact.is_some() {
-            if self.hash(&mut handle, buffer, Wanted::BLAKE3)?.blake3 == fact {
-                return Ok(None);
+            let wanted = Wanted { sha256: false, blake3: true, sha512: false, kind };
+            let found = self.hash(&mut handle, buffer, wanted)?;
+            if found.blake3 == fact {
+                return Ok(found.wrong(known));
             }
             handle = self.pool.disk.open(handle.path())?;
         }
-        // SHA-256 decides about the bytes; facts are compared only if they are right. Verdicts rest on SHA-512,
-        // which few blobs have, and on what a file is.
+        // SHA-256 decides about the bytes; facts are compared only if they are right. SHA-512 few blobs have.
         let wanted = Wanted {
             sha256: true,
             blake3: fact.is_some(),
             sha512: known.is_some_and(|known| known.sha512.is_some()),
-            kind: known.is_some_and(|known| known.kind.is_some()),
+            kind,
         };
         let found = self.hash(&mut handle, buffer, wanted)?;
         match found.sha256 {
@@ -206,10 +208,7 @@ impl Check<'_> {
                 let remedy = self.set_aside(digest, sha256, &state);
                 Ok(Some(What::Corrupt { found: sha256, bytes: found.bytes, remedy }))
             }
-            _ => {
-                let wrong = known.map(|known| found.wrong_facts(known)).unwrap_or_default();
-                Ok((!wrong.is_empty()).then_some(What::Facts(wrong)))
-            }
+            _ => Ok(found.wrong(known)),
         }
     }
 
@@ -275,10 +274,6 @@ struct Wanted {
     kind: bool,
 }
 
-impl Wanted {
-    const BLAKE3: Self = Self { sha256: false, blake3: true, sha512: false, kind: false };
-}
-
 struct Hashed {
     sha256: Option<Digest>,
     blake3: Option<Digest>,
@@ -288,6 +283,11 @@ struct Hashed {
 }
 
 impl Hashed {
+    fn wrong(&self, known: Option<&BlobFacts>) -> Option<What> {
+        let wrong = known.map(|known| self.wrong_facts(known)).unwrap_or_default();
+        (!wrong.is_empty()).then_some(What::Facts(wrong))
+    }
+
     /// Which facts are others than what was found. What was not looked for is not compared.
     fn wrong_facts(&self, known: &BlobFacts) -> Vec<&'static str> {
         let kind = self.sniffed.as_ref().map(|sniffed| sniffed.kind);

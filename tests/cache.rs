@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use bonded_model::{ContentKind, Digest};
+use bonded_store::{BlobFacts, Store};
 use serde_json::Value;
 
 use crate::world::{Run, World};
@@ -149,6 +151,45 @@ fn what_was_changed_in_the_store_is_reached_anew() {
         assert_eq!(verdict(&verify(&world, "").must(0)), good);
         fs::write(&facts, &bytes).unwrap();
     }
+}
+
+/// A policy that asks for less of texts, and what passes for one.
+#[test]
+fn neither_facts_nor_a_beginning_that_went_make_a_program_a_text() {
+    let world = World::with_store();
+    world.release("v1.0.0");
+    let scope = "[[scope]]\nname = \"texts\"\nkinds = [\"text\", \"empty\"]\n";
+    let scope = format!("\n{scope}provenance = {{ rule = \"off\" }}\n");
+    world.write("policy.toml", world.policy() + &scope);
+    let mut program = vec![0; 100_000];
+    program[..8].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0]);
+    program[16..21].copy_from_slice(&[2, 0, 62, 0, 1]);
+    program[52..56].copy_from_slice(&[64, 0, 56, 0]);
+    world.write("programs/tool", &program);
+    run(&world, "ingest --release demo@v2.0.0 programs").must(0);
+    let ask = |more: &str| {
+        run(&world, &format!("verify demo@v2.0.0 --no-record --policy policy.toml {more}"))
+    };
+    ask("--no-cache").must(1);
+    let file = Digest::sha256_of(&program);
+    {
+        let store = Store::open(&world.path("store")).unwrap();
+        let facts = store.facts().get(&file).unwrap();
+        assert_eq!(facts.kind, Some(ContentKind::Elf));
+        let text = BlobFacts { kind: Some(ContentKind::Text), platform: None, ..facts };
+        store.facts().put_many(&[(file, text)].into());
+    }
+    ask("--no-cache").must(1);
+    ask("").must(1);
+    // A pass that was reached while the beginning of the file was another is none afterwards.
+    let blob = world.path(&format!("store/blobs/sha256/{}", file.hex()));
+    let away = world.path("away");
+    fs::rename(&blob, &away).unwrap();
+    fs::write(&blob, "a text\n".repeat(20_000)).unwrap();
+    ask("").must(0);
+    fs::remove_file(&blob).unwrap();
+    fs::rename(&away, &blob).unwrap();
+    ask("").must(1);
 }
 
 #[test]

@@ -60,6 +60,8 @@ struct Asked<'a> {
     policy: &'a Policy,
     /// Which kept verdict would answer it; none where none is looked for.
     question: Option<(&'a CacheKey, CacheQuestion<'a>)>,
+    /// What the files of the release were seen to be, where the policy asks for it: the question pins it.
+    content: Option<Digest>,
 }
 
 /// Why one release stays here.
@@ -129,25 +131,23 @@ impl Judge {
         snapshot: &Snapshot,
         name: &ReleaseName,
     ) -> Result<(Verdict, Option<Verdict>), CliError> {
-        let asked = self.asked(snapshot, name)?;
-        let kept = match self.kept(snapshot, &asked) {
-            Some(kept) if kept.is_pass() || !asked.policy.accepts_summaries() => {
-                return Ok((kept, None));
-            }
-            kept => kept,
-        };
-        let gathered = gather(snapshot, name)?;
-        let reach = || kept.unwrap_or_else(|| self.reach(snapshot, &asked, &gathered));
-        if !asked.policy.accepts_summaries() {
-            return Ok((reach(), None));
+        if !self.policy(&name.project)?.accepts_summaries() {
+            return Ok((self.verdict(snapshot, name)?, None));
         }
+        let asked = self.asked(snapshot, name)?;
+        let mut kept = self.kept(snapshot, &asked);
+        if let Some(pass) = kept.take_if(|kept| kept.is_pass()) {
+            return Ok((pass, None));
+        }
+        let gathered = gather(snapshot, name)?;
         let evidence = &gathered.evidence;
         let summarised = verify_summary(&self.verifier, asked.policy, evidence, self.now, PROGRAM);
         if summarised.is_pass() {
             say_summary(name, &summarised);
             return Ok((summarised, None));
         }
-        Ok((reach(), Some(summarised)))
+        let verdict = kept.unwrap_or_else(|| self.reach(snapshot, &asked, &gathered));
+        Ok((verdict, Some(summarised)))
     }
 
     fn asked<'a>(
@@ -156,12 +156,15 @@ impl Judge {
         name: &'a ReleaseName,
     ) -> Result<Asked<'a>, CliError> {
         let policy = self.policy(&name.project)?;
-        let papers = self.cache.as_ref().and_then(|key| Some((key, papers(snapshot, name)?)));
-        let question = papers.map(|(key, papers)| {
-            let (policy, trust_root) = (policy.digest(), self.verifier.trust_root_digest());
-            (key, CacheQuestion { program: PROGRAM, release: name, papers, policy, trust_root })
-        });
-        Ok(Asked { policy, question })
+        let nothing_kept = Asked { policy, question: None, content: None };
+        let Some(key) = &self.cache else { return Ok(nothing_kept) };
+        let Some((papers, content)) = papers(snapshot, name, policy) else {
+            return Ok(nothing_kept);
+        };
+        let (of, trust_root) = (policy.digest(), self.verifier.trust_root_digest());
+        let question =
+            CacheQuestion { program: PROGRAM, release: name, papers, policy: of, trust_root };
+        Ok(Asked { policy, question: Some((key, question)), content })
     }
 
     fn kept(&self, snapshot: &Snapshot, asked: &Asked<'_>) -> Option<Verdict> {
@@ -173,7 +176,11 @@ impl Judge {
     /// Reaches a verdict, and keeps it.
     fn reach(&self, snapshot: &Snapshot, asked: &Asked<'_>, gathered: &Gathered) -> Verdict {
         let verdict = verify_release(&self.verifier, asked.policy, &gathered.evidence, self.now);
-        if let Some((key, question)) = asked.question.as_ref().filter(|_| gathered.is_certain)
+        // It rests on what was gathered, which may have been another look than the one that is pinned.
+        let is_pinned = asked.content.is_none_or(|content| content == gathered.content());
+        if let Some((key, question)) = &asked.question
+            && gathered.is_certain
+            && is_pinned
             && let Some(bytes) = verdict.to_cache(question, key)
         {
             snapshot.facts().keep(&question.slot(), &bytes);
@@ -240,10 +247,19 @@ fn gather(snapshot: &Snapshot, name: &ReleaseName) -> Result<Gathered, CliError>
     snapshot.gather(name).map_err(report::store_error)
 }
 
-/// What stands for the evidence of a release.
-fn papers(snapshot: &Snapshot, name: &ReleaseName) -> Option<Digest> {
+/// What stands for the evidence of a release, and for what its files are where the policy asks for that.
+fn papers(
+    snapshot: &Snapshot,
+    name: &ReleaseName,
+    policy: &Policy,
+) -> Option<(Digest, Option<Digest>)> {
     // What is wrong is told by whoever reads the evidence.
-    snapshot.papers(name).ok().flatten().map(|papers| papers.digest)
+    let papers = snapshot.papers(name).ok().flatten()?;
+    if !policy.looks_at_content() {
+        return Some((papers.digest, None));
+    }
+    let content = snapshot.content(name).ok()?; // as above
+    Some((papers.with_content(content), Some(content)))
 }
 
 fn no_policy(project: &Project) -> CliError {

@@ -1,11 +1,10 @@
 //! What the files of a release are and what they run on, for evidence: policies choose demands by it. It
-//! is taken from the facts where this version of the sniffer has looked, and else from the beginning of the
-//! blob; so the same release has the same evidence, whatever became of the facts.
+//! is told from the beginning of each blob, every time: the facts lie in the store, and whoever may write
+//! there could choose the demands.
 //!
 //! ```text
-//! facts with a kind                 as they are
-//! a blob no longer than the window  read as a whole, checked, and kept as facts
-//! any other blob                    its window alone, unchecked, and kept nowhere
+//! a blob no longer than the window  read as a whole, and checked; what the facts say else is put right
+//! any other blob                    its window alone, unchecked; certain where the facts say the same
 //! ```
 //!
 //! To hash every large file for this would make the first look at a release as slow as a check of all of it.
@@ -14,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use bonded_model::json::to_canonical;
 use bonded_model::{Artifact, Descriptor, Digest, Release};
 use rayon::prelude::*;
 
@@ -28,24 +28,33 @@ use crate::store::Store;
 type Known = BTreeMap<Digest, Sniffed>;
 
 /// The release with kind and platform of every file, and whether all of them were told from bytes that were
-/// checked. Of an image its media type says what it is, and the release index what it runs on.
+/// checked, now or when the facts were made. Of an image its media type says what it is, and the release index
+/// what it runs on.
 pub(crate) fn with_kinds(store: &Store, release: Release) -> Result<(Release, bool), StoreError> {
     let files = release.artifacts().iter().filter(|artifact| !artifact.is_image());
     let files: BTreeMap<Digest, &Descriptor> =
         files.map(|artifact| (artifact.file.digest, &artifact.file)).collect();
     let digests: Vec<Digest> = files.keys().copied().collect();
     let held = store.facts().get_many(&digests);
-    let mut known: Known =
+    let held: Known =
         held.into_iter().filter_map(|(file, facts)| Some((file, sniffed(facts)?))).collect();
-    let unknown = files.into_values().filter(|file| !known.contains_key(&file.digest));
-    let (whole, large): (Vec<_>, Vec<_>) = unknown.partition(|file| fits_the_window(file));
-    known.extend(look_at(store, &whole)?);
-    known.extend(peek_at(store, &large)?);
+    let (whole, large): (Vec<_>, Vec<_>) =
+        files.into_values().partition(|file| fits_the_window(file));
+    let peeked = peek_at(store, &large)?;
+    let is_certain = peeked.iter().all(|(file, seen)| held.get(file) == Some(seen));
+    let mut known = look_at(store, &whole, &held)?;
+    known.extend(peeked);
     let artifacts = release.artifacts().iter().map(|artifact| with_kind(artifact, &known));
     let name = release.name().clone();
     let release = Release::from_stored(name.clone(), release.index().clone(), artifacts.collect())
         .map_err(|source| StoreError::Release { name, source })?;
-    Ok((release, large.is_empty()))
+    Ok((release, is_certain))
+}
+
+/// What stands for kind and platform of every artifact, as that release has them.
+pub(crate) fn digest_of(release: &Release) -> Digest {
+    let seen = release.artifacts().iter().map(|a| (&a.path, a.kind, &a.platform));
+    Digest::sha256_of(&to_canonical(&("content", seen.collect::<Vec<_>>())))
 }
 
 fn fits_the_window(file: &Descriptor) -> bool {
@@ -56,14 +65,21 @@ fn sniffed(BlobFacts { kind, platform, .. }: BlobFacts) -> Option<Sniffed> {
     Some(Sniffed { kind: kind?, platform })
 }
 
-fn look_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {
+fn look_at(store: &Store, files: &[&Descriptor], held: &Known) -> Result<Known, StoreError> {
     let looked_at = files.par_iter().map(|file| {
         let facts = look(store, &file.digest, Sha512Wanted::No, &())?;
         Ok((file.digest, facts))
     });
-    let looked_at: BTreeMap<_, _> = in_order(looked_at)?.into_iter().collect();
-    store.facts().put_many(&looked_at);
-    Ok(looked_at.into_iter().filter_map(|(file, facts)| Some((file, sniffed(facts)?))).collect())
+    let (mut known, mut others) = (Known::new(), BTreeMap::new());
+    for (file, facts) in in_order(looked_at)? {
+        let Some(seen) = sniffed(facts.clone()) else { continue };
+        if held.get(&file) != Some(&seen) {
+            others.insert(file, facts);
+        }
+        known.insert(file, seen);
+    }
+    store.facts().put_many(&others);
+    Ok(known)
 }
 
 fn peek_at(store: &Store, files: &[&Descriptor]) -> Result<Known, StoreError> {

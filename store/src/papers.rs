@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The index pins the manifests of all artifacts, and these the files; a referrer pins its document. What else
-//! is in evidence is computed from those bytes, by this program. Summaries of earlier verdicts are left out
+//! is in evidence is computed from those bytes, by this program; but kind and platform of a large file are told
+//! from bytes that nobody checks, and whoever lets something depend on them adds [`Snapshot::content`]. Summaries of earlier verdicts are left out
 //! as they are of evidence: an unsigned one is recognised here as there, by its bytes, and those alone are
 //! read. Nothing here says that what is pinned is still held undamaged.
 
@@ -31,6 +32,13 @@ pub struct Papers {
     pub digest: Digest,
     /// The bytes of the unsigned summaries of earlier verdicts, which are no evidence.
     pub summaries: Vec<Vec<u8>>,
+}
+
+impl Papers {
+    /// Stands for the evidence, and for what its files were seen to be.
+    pub fn with_content(&self, content: Digest) -> Digest {
+        Digest::sha256_of(&to_canonical(&("papers and content", self.digest, content)))
+    }
 }
 
 impl Snapshot {

@@ -87,34 +87,43 @@ pub(crate) fn wanted_by(documents: &[Document]) -> Sha512Wanted {
     if documents.par_iter().any(asks_for_sha512) { Sha512Wanted::Yes } else { Sha512Wanted::No }
 }
 
+/// Whether the facts, which lie in the store, are enough to say what a SHA-512 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// They are: it decides about nothing.
+    ByFacts,
+    /// They are not: whoever may write them could have a file pass for another.
+    ByBytes,
+}
+
 /// The release with the SHA-512 of every artifact, if one of the documents names such digests; else
-/// the release as it is. A fact that is not known is computed from the blob, and kept.
+/// the release as it is. What is computed from the blob, whose SHA-256 is checked in the same pass, is kept where
+/// the facts say something else.
 pub(crate) fn with_sha512(
     store: &Store,
     release: Release,
     documents: &[Document],
+    said: Said,
 ) -> Result<Release, StoreError> {
     if wanted_by(documents) == Sha512Wanted::No {
         return Ok(release);
     }
     let files: Vec<Digest> =
         release.artifacts().iter().map(|artifact| artifact.file.digest).collect();
-    let known: BTreeMap<Digest, Digest> = store
-        .facts()
-        .get_many(&files)
-        .into_iter()
-        .filter_map(|(file, facts)| Some((file, facts.sha512?)))
-        .collect();
-    let unknown: Vec<Digest> =
-        files.iter().filter(|file| !known.contains_key(file)).copied().collect();
+    let held = store.facts().get_many(&files);
+    let held: BTreeMap<Digest, Digest> =
+        held.into_iter().filter_map(|(file, facts)| Some((file, facts.sha512?))).collect();
+    let known = |file: &Digest| held.get(file).copied().filter(|_| said == Said::ByFacts);
+    let unknown: Vec<Digest> = files.iter().filter(|file| known(file).is_none()).copied().collect();
     let computed = unknown
         .into_par_iter()
         .map(|file| Ok::<_, StoreError>((file, look(store, &file, Sha512Wanted::Yes, &())?)));
     let computed: BTreeMap<Digest, BlobFacts> = in_order(computed)?.into_iter().collect();
-    store.facts().put_many(&computed);
-    let sha512 = |file: &Digest| {
-        known.get(file).copied().or_else(|| computed.get(file).and_then(|facts| facts.sha512))
-    };
+    let others = computed.iter().filter(|(file, facts)| held.get(file) != facts.sha512.as_ref());
+    let others = others.map(|(file, facts)| (*file, facts.clone())).collect();
+    store.facts().put_many(&others);
+    let sha512 =
+        |file: &Digest| known(file).or_else(|| computed.get(file).and_then(|facts| facts.sha512));
     let artifacts = release
         .artifacts()
         .iter()

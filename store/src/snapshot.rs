@@ -20,10 +20,12 @@ use crate::blob::{BlobReader, Pool, VerifiedBlob};
 use crate::catalog::{Catalog, Key};
 use crate::error::StoreError;
 use crate::facts::Facts;
+use crate::kinds;
 use crate::parallel::in_order;
 use crate::recognise;
 use crate::references;
 use crate::root::Root;
+use crate::sha512::{Said, with_sha512};
 use crate::store::Store;
 
 /// One state of a store. Cheap to clone.
@@ -44,9 +46,17 @@ struct Inner {
 pub struct Gathered {
     /// What a verdict may look at.
     pub evidence: Evidence,
-    /// Whether every kind and platform was told from bytes that were checked. Of a large file without facts
-    /// only the beginning is read, which may be damaged: what is then told is not to be remembered.
+    /// Whether every kind and platform was told from bytes that were checked. Of a large file
+    /// only the beginning is read, which may be damaged: where the facts do not say the same, what is
+    /// told is not to be remembered.
     pub is_certain: bool,
+}
+
+impl Gathered {
+    /// What stands for kind and platform of every file in it, as [`Snapshot::content`] does.
+    pub fn content(&self) -> Digest {
+        kinds::digest_of(&self.evidence.release)
+    }
 }
 
 /// A referrer of a release, with its manifest read.
@@ -140,25 +150,42 @@ impl Snapshot {
 
     /// Everything that one verdict on a release may look at: every attached document but the
     /// unsigned summaries of earlier verdicts, ordered by digest, then subject. What each file is and runs on is
-    /// in it as a fact, and where a checksum document names SHA-512 digests, those of the artifacts.
+    /// in it, and where a document names SHA-512 digests, those of the artifacts. These are taken from the
+    /// facts where they are known: so it is for those who compare it with what a verdict was reached from, and
+    /// for people; verdicts are reached from [`Snapshot::gather`].
     ///
     /// # Errors
     /// [`StoreError`] if anything of it is missing, damaged or over a limit: a verdict on half of the
     /// evidence would be no verdict.
     pub fn evidence(&self, name: &ReleaseName) -> Result<Evidence, StoreError> {
-        Ok(self.gather(name)?.evidence)
+        Ok(self.gather_as(name, Said::ByFacts)?.evidence)
     }
 
-    /// The same, and whether all of it was told from bytes that were checked.
+    /// The same for a verdict, told from the bytes alone; and whether all of them were checked.
     ///
     /// # Errors
     /// As [`Snapshot::evidence`].
     pub fn gather(&self, name: &ReleaseName) -> Result<Gathered, StoreError> {
+        self.gather_as(name, Said::ByBytes)
+    }
+
+    fn gather_as(&self, name: &ReleaseName, sha512: Said) -> Result<Gathered, StoreError> {
+        let store = &self.inner.store;
         let release = self.release(name)?;
         let (_summaries, documents) = self.documents(&release)?;
-        let (release, is_certain) = crate::kinds::with_kinds(&self.inner.store, release)?;
-        let release = crate::sha512::with_sha512(&self.inner.store, release, &documents)?;
+        let (release, is_certain) = kinds::with_kinds(store, release)?;
+        let release = with_sha512(store, release, &documents, sha512)?;
         Ok(Gathered { evidence: Evidence { release, documents }, is_certain })
+    }
+
+    /// What stands for kind and platform of every file of a release, told from the bytes as for evidence. No
+    /// digest pins what was seen of a large file, of which the beginning alone is read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such release, or a file cannot be read.
+    pub fn content(&self, name: &ReleaseName) -> Result<Digest, StoreError> {
+        let (release, _is_certain) = kinds::with_kinds(&self.inner.store, self.release(name)?)?;
+        Ok(kinds::digest_of(&release))
     }
 
     /// The unsigned verification summaries attached to a release, records of earlier verdicts, ordered like

@@ -41,6 +41,7 @@ pub(crate) use require::{Of, Requirement};
 pub(crate) use rule::{
     Age, Builder, Count, Demand, Demands, NpmRule, Pinned, ProvenanceRule, SbomRule, Template,
 };
+use scope::Selector;
 pub(crate) use scope::{Scope, Selected, Sight};
 pub(crate) use source::SourceRule;
 pub(crate) use verifier::{Place, VerifierRule};
@@ -134,6 +135,18 @@ impl Policy {
     /// Whether a signed summary of a release can stand in place of a verdict under it.
     pub fn accepts_summaries(&self) -> bool {
         self.verifiers.iter().any(|verifier| verifier.release.is_some())
+    }
+
+    /// Whether it asks anywhere what a file is or what it runs on. Expressions may, where they see the artifact.
+    pub fn looks_at_content(&self) -> bool {
+        let scopes = self.scopes.iter().map(|scope| &scope.selector);
+        let requirements = self.requirements.iter().map(|requirement| &requirement.selector);
+        let conditions = self.conditions.iter().map(|condition| &condition.selector);
+        let layout = self.layout.iter().map(|layout| &layout.selector);
+        let mut selectors = scopes.chain(requirements).chain(conditions).chain(layout);
+        self.release.platforms.is_some()
+            || selectors.any(Selector::looks_at_content)
+            || self.conditions.iter().any(|condition| condition.expression.names("artifact"))
     }
 
     /// What it calls itself.

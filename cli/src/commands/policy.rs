@@ -38,8 +38,8 @@ fn proposal(
         keys.iter().map(|file| judge::read_key(file)).collect::<Result<_, _>>()?;
     let verifier = verifier(&context.config, trusted_roots)?;
     let snapshot = context.open_store()?.snapshot().map_err(report::store_error)?;
-    let evidence = snapshot.evidence(name).map_err(report::store_error)?;
-    Ok(propose(&verifier, &evidence, &keys, clock::now()?))
+    let gathered = snapshot.gather(name).map_err(report::store_error)?;
+    Ok(propose(&verifier, &gathered.evidence, &keys, clock::now()?))
 }
 
 fn init(name: &ReleaseName, out: Option<&Path>, text: &str) -> Result<Outcome, CliError> {

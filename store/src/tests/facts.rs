@@ -80,9 +80,10 @@ fn evidence_read(world: &World, blob: &Digest) -> (Gathered, u64) {
     (gathered, reads.load(Ordering::Relaxed))
 }
 
-/// No more than its beginning, whose bytes nobody has checked: so it is not kept.
+/// No more than its beginning, whose bytes nobody has checked: without facts that say the same, what it tells
+/// is not kept.
 #[test]
-fn of_a_large_file_without_facts_only_the_window_is_read() {
+fn of_a_large_file_only_the_window_is_read() {
     let world = world();
     let [small, large] = [1_000, 3_000_000].map(|bytes| Digest::sha256_of(&program(bytes)));
     let of_large = |evidence: &Evidence| {
@@ -94,7 +95,7 @@ fn of_a_large_file_without_facts_only_the_window_is_read() {
     assert!(gathered.is_certain);
     let with_facts = of_large(&gathered.evidence);
     assert_eq!(with_facts, (Some(ContentKind::Elf), Some("linux/amd64".into())));
-    assert_eq!(reads, 0);
+    assert_eq!(reads, 1);
     world.forget_facts();
     for _nothing_is_kept in 0..2 {
         let (gathered, reads) = evidence_read(&world, &large);
@@ -104,6 +105,48 @@ fn of_a_large_file_without_facts_only_the_window_is_read() {
         assert_eq!(facts.keys().collect::<Vec<_>>(), [&small]);
         assert_eq!(facts[&small].kind, Some(ContentKind::Elf));
     }
+}
+
+/// Whoever may write the store could have one file pass for another, or for one of which less is demanded.
+#[test]
+fn verdicts_are_reached_from_bytes_whatever_the_facts_say() {
+    let world = world();
+    let gather = |release| world.store.snapshot().unwrap().gather(&name(release)).unwrap();
+    let right = ["demo@v1", "demo@v2"].map(gather);
+    let before = all(&world);
+    let wrong = before.iter().map(|(file, facts)| {
+        let (sha512, kind) = (Some(Digest::sha512_of(b"other")), Some(ContentKind::Text));
+        (*file, BlobFacts { sha512, kind, platform: None, ..facts.clone() })
+    });
+    let wrong: BTreeMap<_, _> = wrong.collect();
+    world.store.facts().put_many(&wrong);
+    for (release, right) in ["demo@v1", "demo@v2"].into_iter().zip(right) {
+        let found = gather(release);
+        assert_eq!(found.evidence.digest(), right.evidence.digest(), "{release}");
+        assert_eq!(found.content(), right.content(), "{release}");
+        assert_eq!(found.is_certain, release == "demo@v2");
+    }
+    // What was read as a whole is put right.
+    let large = Digest::sha256_of(&program(3_000_000));
+    let mended = before.iter().map(|(file, facts)| (*file, facts.clone()));
+    let mended: BTreeMap<_, _> = mended.chain([(large, wrong[&large].clone())]).collect();
+    assert_eq!(all(&world), mended);
+}
+
+/// What a large file is stands in no digest that is checked when its beginning is read.
+#[test]
+fn content_is_what_the_bytes_say_now() {
+    let world = world();
+    let content = || world.store.snapshot().unwrap().content(&name("demo@v1")).unwrap();
+    let before = content();
+    world.forget_facts();
+    assert_eq!(content(), before);
+    let large = world.store.pool().layout.blob(&Digest::sha256_of(&program(3_000_000)));
+    fs::remove_file(&large).unwrap();
+    fs::write(&large, "text").unwrap();
+    assert_ne!(content(), before);
+    fs::remove_file(&large).unwrap();
+    assert!(world.store.snapshot().unwrap().content(&name("demo@v1")).is_err());
 }
 
 #[derive(Default)]

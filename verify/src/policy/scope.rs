@@ -75,6 +75,11 @@ impl Selector {
         *self == Self::default()
     }
 
+    /// Whether it asks what a file is or what it runs on.
+    pub(crate) fn looks_at_content(&self) -> bool {
+        !self.kinds.is_empty() || !self.platforms.is_empty()
+    }
+
     pub(crate) fn selects(&self, sight: &Sight<'_>) -> Selected {
         let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|p| p.matches(text));
         let answers = [

@@ -193,6 +193,34 @@ fn a_scope_takes_from_the_top_level_what_it_leaves_out() {
     assert_eq!((demands[0].checksums, demands[1].checksums), (Demand::Off, Demand::Warn));
 }
 
+/// What has to be pinned beside the papers: too little, and a pass is kept that is none any more.
+#[test]
+fn content_is_looked_at_wherever_the_policy_names_it() {
+    let scope = "[[scope]]\nname = \"a\"\nchecksums = { rule = \"warn\" }\n";
+    let require =
+        "[[require]]\nname = \"r\"\npredicate = [\"p\"]\nof = \"artifacts\"\nsigners = [\"key\"]\n";
+    let expression =
+        |cel| format!("[[expression]]\nname = \"e\"\nof = \"artifacts\"\ncel = '{cel}'\n");
+    let (kinds, paths) = ("kinds = [\"elf\"]", "paths = [\"x\"]");
+    let platforms = "platforms = [\"linux/amd64\"]";
+    let table = [
+        (String::new(), false),
+        (format!("{scope}{paths}"), false),
+        (format!("{scope}{paths}\n{kinds}"), true),
+        (format!("{scope}{platforms}"), true),
+        (format!("{require}{paths}"), false),
+        (format!("{require}{kinds}"), true),
+        (format!("[release]\n{platforms}"), true),
+        ("[release]\nartifacts = [\"x\"]".to_owned(), false),
+        (expression("statements.size() > 0"), false),
+        (expression("artifact.size > 0"), true),
+        (format!("{}{kinds}", expression("statements.size() > 0")), true),
+    ];
+    for (text, expected) in table {
+        assert_eq!(scoped(&text).unwrap().looks_at_content(), expected, "{text}");
+    }
+}
+
 #[test]
 fn must_reject_scopes() {
     let scope = |rest: &str| scoped(&format!("[[scope]]\nname = \"a\"\n{rest}"));

@@ -8,6 +8,7 @@
 //! A file that comes in is strict JSON of a bounded size, or it is refused before the TUF client sees it.
 //! Nobody is asked but the host of the address: redirects are errors, and no proxy is used.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -311,6 +312,12 @@ pub(super) fn check_metadata(bytes: &[u8], max_length: u64) -> Result<(), Error>
     let signed = &value["signed"];
     let roles = signed["roles"].as_object().into_iter().flat_map(serde_json::Map::values);
     let delegated = signed["delegations"]["roles"].as_array().into_iter().flatten();
+    // The client would take the keys of the first one for the paths of either.
+    let mut names = BTreeSet::new();
+    let mut delegates = delegated.clone().filter_map(|role| role["name"].as_str());
+    if let Some(name) = delegates.find(|name| !names.insert(*name)) {
+        return Err(malformed(&format!("{name:?} is delegated to twice")));
+    }
     let all = roles.map(|role| (&signed["keys"], role));
     for (keys, role) in all.chain(delegated.map(|role| (&signed["delegations"]["keys"], role))) {
         check_keys(keys, role)?;
@@ -320,7 +327,7 @@ pub(super) fn check_metadata(bytes: &[u8], max_length: u64) -> Result<(), Error>
 
 /// Compares what signatures are verified with: a key has more than one text.
 fn check_keys(keys: &Value, role: &Value) -> Result<(), Error> {
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for id in role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let key = Key::deserialize(&keys[id]).ok().and_then(|key| key.verification_key().ok()); // counts for nothing
         let Some(key) = key else { continue };
@@ -416,6 +423,18 @@ mod tests {
             );
         }
         assert!(check_metadata(b"{\"a\":1}", 4).is_err());
+    }
+
+    #[test]
+    fn a_role_is_delegated_to_once() {
+        let check = |names: [&str; 2]| {
+            let roles = names.map(|name| json!({"name": name, "keyids": []}));
+            let text = json!({"signed": {"delegations": {"keys": {}, "roles": roles}}}).to_string();
+            check_metadata(text.as_bytes(), 10_000)
+        };
+        check(["a", "b"]).unwrap();
+        let error = check(["a", "a"]).unwrap_err();
+        assert!(error.to_string().contains("\"a\" is delegated to twice"), "{error}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum Piece {
     LogEntry,
 }
 
-/// Suffixes in use; longer ones first where one ends in another.
+/// Suffixes in use; none ends in another.
 const SUFFIXES: [(&str, Piece); 6] = [
     (".sig", Piece::Signature),
     (".cert", Piece::Certificate),

@@ -6,9 +6,9 @@
 //!
 //! The index pins the manifests of all artifacts, and these the files; a referrer pins its document. What else
 //! is in evidence is computed from those bytes, by this program; but kind and platform of a large file are told
-//! from bytes that nobody checks, and whoever lets something depend on them adds [`Snapshot::content`]. Summaries of earlier verdicts are left out
-//! as they are of evidence: an unsigned one is recognised here as there, by its bytes, and those alone are
-//! read. Nothing here says that what is pinned is still held undamaged.
+//! from bytes that nobody checks, and whoever lets something depend on them adds [`Snapshot::content`]. Summaries of
+//! earlier verdicts are left out as they are of evidence: an unsigned one is recognised here as there, by its
+//! bytes, and those alone are read. Nothing here says that what is pinned is still held undamaged.
 
 use bonded_model::descriptor::ANNOTATION_PREDICATE_TYPE;
 use bonded_model::json::to_canonical;

@@ -193,7 +193,8 @@ impl Shape {
         Self { form, by_certificate: false, is_chain_in_third: false, log_entries: Vec::new() }
     }
 
-    /// What the strict profile misses: the material of its version, an entry where there must be one, its proof, its checkpoint.
+    /// What the strict profile misses: the material of its version, an entry where there must be one, its proof,
+    /// its checkpoint.
     pub(super) fn profile(&self) -> Profile {
         // The library is shown what rests on promises as a bundle of the first version, which has chains.
         if self.is_chain_in_third {

@@ -45,9 +45,10 @@ const LAYOUT_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Layouts {
     /// Each layout with what stands against it.
     pub(crate) chains: Vec<Chain>,
-    /// What stands against documents that are no metablocks.
+    /// What stands against links by those who may make them.
     pub(crate) unreadable: Vec<(Digest, Fault)>,
-    /// What stands against links that no layout counts.
+    /// What stands against links that no layout counts, and against documents that are no metablocks: anybody can
+    /// have written them.
     pub(crate) strangers: Vec<(Digest, Fault)>,
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn gather(policy: &Policy, facts: &[Fact<'_>], now: &Moment) -> Layou
     for fact in facts.iter().filter(|fact| matches!(fact.reading, Reading::Metablock)) {
         match Metablock::parse(&fact.document.bytes) {
             Ok(block) => drop(papers.blocks.insert(fact.document.digest, block)),
-            Err(error) => layouts.unreadable.push((fact.document.digest, unreadable(&error))),
+            Err(error) => layouts.strangers.push((fact.document.digest, unreadable(&error))),
         }
     }
     let judged = Judged { rule, now, owners: owners_of(policy, rule) };
@@ -145,8 +146,8 @@ fn follow(mut papers: Papers<'_>, mut plans: Vec<(Chain, Plan)>, layouts: &mut L
         let used = layouts.chains.iter().flat_map(|chain| &chain.links);
         let told: BTreeSet<_> = used.chain(layouts.unreadable.iter().map(|(at, _)| at)).collect();
         let unused = papers.blocks.iter().filter(|(digest, _)| !told.contains(digest));
-        layouts.strangers =
-            unused.filter_map(|(digest, block)| Some((*digest, stranger(block)?))).collect();
+        let unused = unused.filter_map(|(digest, block)| Some((*digest, stranger(block)?)));
+        layouts.strangers.extend(unused);
     }
 }
 

@@ -1,10 +1,10 @@
 //! For each finding code of layouts one minimal case that produces exactly it and one that just avoids it.
 
 use bonded_model::Digest;
-use bonded_model::limits::SIGNATURE_COUNT_MAX;
 use serde_json::json;
 
-use super::world::{BUILDER, SECOND_BUILDER, STRANGER, World, hashes, signed};
+use super::metablock::KEY_COUNT_MAX;
+use super::world::{BUILDER, SECOND_BUILDER, STRANGER, World, hashes, key, signed};
 use crate::cases::Make;
 use crate::code::Code;
 use crate::testing::Case;
@@ -29,12 +29,21 @@ fn document_cases() -> Vec<(Code, Make)> {
             true => World::good().case,
             false => World::good().into_case(),
         }),
-        (Code::LayoutMalformed, |p| with_layout(p, |world| world.others.push(b"{}".to_vec()))),
+        // A link by one who may make it; of a stranger's nothing is read.
+        (Code::LayoutMalformed, |produce| {
+            let mut world = World::good();
+            let nonsense = json!({"_type": "link", "name": "build", "products": 1});
+            let seed = if produce { BUILDER } else { STRANGER };
+            world.others.push(signed(&nonsense, &[seed]));
+            world.into_case()
+        }),
         (Code::LayoutLimit, |produce| {
             let mut world = World::good();
-            let seeds = vec![BUILDER; SIGNATURE_COUNT_MAX + usize::from(produce)];
-            let link = signed(world.build_link(), &seeds);
-            world.others.push(link);
+            let mut one = key(STRANGER);
+            one.as_object_mut().unwrap().remove("keyid");
+            let keys = world.layout.0["keys"].as_object_mut().unwrap();
+            let count = KEY_COUNT_MAX + usize::from(produce);
+            keys.extend((keys.len()..count).map(|at| (at.to_string(), one.clone())));
             world.into_case()
         }),
         (Code::LayoutDigest, |produce| {

@@ -50,7 +50,7 @@ fn strangers_push_no_layout_out() {
     check("beside the one that the policy names", pinned, &[]);
 }
 
-/// Nothing that a stranger writes fails a release but what is no document of in-toto at all.
+/// Nothing that a stranger writes fails a release in which a layout holds.
 #[test]
 fn documents_of_strangers_are_not_read() {
     let nonsense = json!({"_type": "layout", "steps": 1});
@@ -60,6 +60,18 @@ fn documents_of_strangers_are_not_read() {
     check("a link", |w| w.others.push(signed(&nonsense, &[STRANGER])), &[]);
     let unreadable = [Code::LayoutMalformed];
     check("a link by one who may", |w| w.others.push(signed(&nonsense, &[BUILDER])), &unreadable);
+    check("nothing of in-toto", |w| w.others.push(b"{}".to_vec()), &[]);
+    let nobody = b"{\"signed\":{\"_type\":\"link\"},\"signatures\":[]}";
+    check("a link without a name by nobody", |w| w.others.push(nobody.to_vec()), &[]);
+    let many = vec![BUILDER; SIGNATURE_COUNT_MAX + 1];
+    check(
+        "a link with too many signatures",
+        |w| {
+            let link = signed(w.build_link(), &many);
+            w.others.push(link);
+        },
+        &[],
+    );
     // What has no canonical form was signed by nobody.
     let fraction = format!(
         "{{\"signed\":{{\"_type\":\"layout\",\"x\":0.5}},\"signatures\":[{{\"keyid\":\"{}\",\"sig\":\"00\"}}]}}",

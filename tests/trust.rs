@@ -271,6 +271,11 @@ fn a_server_that_is_gone() {
     assert_eq!(stored(&world), (digest(&roots().0), 1));
     // The place that did not answer is not remembered.
     run(&world, "trust update corp").must(0);
+    // Of a repository that was never heard there is nothing to keep, known as it may be to the program.
+    let before = crate::world::tree(&world.path("state/trust"));
+    let line = format!("trust update staging --repository http://{nobody}/");
+    run(&world, &line).must(4).says(&["cannot fetch", "what is stored is as it was"]);
+    assert_eq!(crate::world::tree(&world.path("state/trust")), before);
 }
 
 #[test]

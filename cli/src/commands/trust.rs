@@ -54,7 +54,7 @@ fn update(context: &Context, args: &TrustUpdateArgs) -> Result<Outcome, CliError
     let start = Start { root: &root, kept: &record.metadata, target: &record.target };
     let ended = runtime::block_on(async { Ok(client::update(repository, start, now).await) })?;
     let update = Update { name: &args.name, kept: &kept, held: &held, now };
-    let keeps = update.keep_metadata(earlier, &ended.metadata)?;
+    let keeps = update.keep_metadata(earlier, &root, &ended.metadata)?;
     let bytes = ended.target.map_err(|error| refuse(error, keeps))?;
     record.metadata = ended.metadata;
     record.checked = now;
@@ -143,12 +143,17 @@ struct Update<'a> {
 impl Update<'_> {
     /// Keeps what was verified on the way, whatever comes of the rest: those of a former root may have lost
     /// their keys, and keep the rest away. Where the repository is and what it calls its target are as they
-    /// were. Somebody who gave a root, and got nothing for it, gives one again.
+    /// were. Somebody who gave a root, and got nothing for it, gives one again; the root to start from is known
+    /// without being kept.
     fn keep_metadata(
         &self,
         earlier: Option<Record>,
+        root: &[u8],
         metadata: &Metadata,
     ) -> Result<Keeps, CliError> {
+        if earlier.is_none() && metadata.values().all(|text| text.as_bytes() == root) {
+            return Ok(Keeps::Nothing);
+        }
         let known = self.name.instance();
         let new = || Some(Record::new(known?.tuf_url().to_owned(), target(), self.now));
         match earlier.or_else(new) {

@@ -423,7 +423,11 @@ mod tests {
         ] {
             let name: Name = name.parse().unwrap();
             let update = Update { name: &name, kept: &kept, held: &held, now };
-            let keeps = update.keep_metadata(None, metadata).unwrap();
+            // What an update started from is not what it came to.
+            let started = metadata.values().next().map_or("", String::as_str).as_bytes();
+            let keeps = update.keep_metadata(None, started, metadata).unwrap();
+            assert!(matches!(keeps, Keeps::Nothing), "{name}");
+            let keeps = update.keep_metadata(None, b"an older root", metadata).unwrap();
             assert_eq!(matches!(keeps, Keeps::Metadata), is_kept, "{name}");
             let record = kept.read(&name).unwrap();
             assert_eq!(record.as_ref().map(|record| &record.metadata), is_kept.then_some(metadata));
